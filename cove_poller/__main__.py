@@ -1,0 +1,5 @@
+"""`python -m cove_poller` is `cove-poller`."""
+
+from cove_poller.cli import main
+
+main(prog_name="cove-poller")

@@ -1,0 +1,229 @@
+"""The command line: the only place that prints, configures logging and exits."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from cove_poller import __version__
+from cove_poller.errors import CovePollerError, Interrupted, Terminated
+from cove_poller.logs import configure_logging
+
+
+class Context:
+    """The global options."""
+
+    def __init__(self, config_file: Path | None) -> None:
+        self._named = config_file
+
+    def file(self) -> Path:
+        from cove_poller.config import find_config
+
+        return find_config(self._named, os.environ)
+
+    def load(self) -> Any:
+        """The checked configuration and its credentials."""
+        from cove_poller.config import load_config
+        from cove_poller.credentials import Credentials
+
+        file = self.file()
+        config = load_config(file, os.environ)
+        return config, Credentials(config, file, os.environ)
+
+
+def print_json(content: dict[str, Any]) -> None:
+    click.echo(json.dumps(content, indent=2 if sys.stdout.isatty() else None))
+
+
+@contextmanager
+def errors_shown(command: str, *, as_json: bool = False) -> Iterator[None]:
+    """Print an error that ends the command, as text or JSON, and exit with its code."""
+    from cove_poller.output import failure
+    from cove_poller.results import envelope, error_to_json
+
+    started_at = datetime.now(UTC)
+    try:
+        yield
+    except CovePollerError as error:
+        if as_json:
+            head = envelope(command, error.exit_code, started_at, datetime.now(UTC))
+            print_json({**head, "logins": [], "error": error_to_json(error)})
+        click.echo(failure(command, error), err=True)
+        sys.exit(error.exit_code)
+
+
+def stop_on_signals() -> None:
+    """SIGTERM and Ctrl-C end the run in an orderly way: the page in work is undone, those before it stay."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        del frame
+        what = "interrupted" if number == signal.SIGINT else "told to stop"
+        error = Interrupted if number == signal.SIGINT else Terminated
+        raise error(f"{what}; what was saved before is right and stays, the next run goes on from there")
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def chosen_logins(config: Any, names: tuple[str, ...]) -> list[str]:
+    """The logins to work on: those named, else all."""
+    for name in names:
+        if name not in config.logins:
+            known = ", ".join(config.logins)
+            raise click.BadParameter(f"there is no login {name!r}; configured are: {known}", param_hint="--login")
+    return list(dict.fromkeys(names)) or list(config.logins)
+
+
+login_option = click.option(
+    "--login", "logins", multiple=True, metavar="NAME", help="Only this login; may be given several times."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="cove-poller")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The configuration; else $COVE_POLLER_CONFIG, ./cove.toml, ~/.config/cove-poller/cove.toml or"
+    " /etc/cove-poller/cove.toml.",
+)
+@click.option("-v", "--verbose", count=True, help="Log more; -vv for every request.")
+@click.option("-q", "--quiet", is_flag=True, help="Log errors only.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How the log is written.")
+@click.pass_context
+def main(context: click.Context, config_file: Path | None, verbose: int, quiet: bool, log_format: str) -> None:
+    """Write the backup results of N-able Cove Data Protection into the Backupchecks database."""
+    configure_logging(-1 if quiet else verbose, log_format)
+    stop_on_signals()
+    context.obj = Context(config_file)
+
+
+@main.command()
+@login_option
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be written and created.")
+@json_option
+@click.pass_obj
+def sync(context: Context, logins: tuple[str, ...], dry_run: bool, as_json: bool) -> None:
+    """Poll every login once and write what is new. Silent in cron when all is well."""
+    with errors_shown("sync", as_json=as_json):
+        from cove_poller import output
+        from cove_poller import sync as job
+
+        config, credentials = context.load()
+        names = chosen_logins(config, logins)
+        with shown_progress() as progress:
+            result = job.sync(config, credentials, names, dry_run=dry_run, progress=progress)
+        trouble = "\n".join([*credentials.warnings(), *filter(None, [output.trouble(result)])])
+        if as_json:
+            print_json(result.to_json())
+        elif dry_run or sys.stdout.isatty():
+            click.echo(output.sync_summary(result, dry_run=dry_run))
+        if trouble:
+            click.echo(trouble, err=True)
+    sys.exit(result.exit_code)
+
+
+@main.command("test-login")
+@login_option
+@json_option
+@click.pass_obj
+def test_login(context: Context, logins: tuple[str, ...], as_json: bool) -> None:
+    """Log in and say who and where. Lets `sync` try again a login that was rejected."""
+    with errors_shown("test-login", as_json=as_json):
+        from cove_poller import output
+        from cove_poller.login_check import check_logins
+
+        config, credentials = context.load()
+        result = check_logins(config, credentials, chosen_logins(config, logins), lambda: datetime.now(UTC))
+        if as_json:
+            print_json(result.to_json())
+        else:
+            click.echo(output.login_test_summary(result))
+        if trouble := output.trouble(result):
+            click.echo(trouble, err=True)
+    sys.exit(result.exit_code)
+
+
+@main.command()
+@click.option("--dry-run", is_flag=True, help="Print the SQL for the DBA to run, and change nothing.")
+@click.pass_obj
+def migrate(context: Context, dry_run: bool) -> None:
+    """Prepare the database. May be run again at any time."""
+    with errors_shown("migrate"):
+        from cove_poller.database import migrate_database
+
+        config, credentials = context.load()
+        script = migrate_database(config, credentials.database_password(), dry_run=dry_run)
+        if dry_run:
+            click.echo(script, nl=False)
+        else:
+            click.echo("The database is ready." if not script else "The database was prepared.")
+
+
+@main.group()
+def config() -> None:
+    """Write, check and show the configuration."""
+
+
+@config.command("init")
+@click.argument("file", type=click.Path(path_type=Path), default=Path("cove.toml"))
+def config_init(file: Path) -> None:
+    """Write a sample configuration to FILE (cove.toml), readable by its owner only."""
+    sample = resources.files("cove_poller") / "samples" / "cove.example.toml"
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise click.UsageError(f"{file} is there already and was left as it is") from None
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be written: {error.strerror}") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+        opened.write(sample.read_text(encoding="utf-8"))
+    click.echo(f"{file} is written. Put your login into it, then run: cove-poller --config {file} test-login")
+
+
+@config.command("check")
+@click.pass_obj
+def config_check(context: Context) -> None:
+    """Check the configuration and its secrets; all problems are named at once."""
+    with errors_shown("config check"):
+        loaded, credentials = context.load()
+        credentials.check()
+        click.echo(f"{context.file()} is fine: {len(loaded.logins)} login(s), {', '.join(loaded.logins)}")
+        for warning in credentials.warnings():
+            click.echo(warning, err=True)
+
+
+@config.command("show")
+@click.pass_obj
+def config_show(context: Context) -> None:
+    """Show the configuration in effect, with secrets hidden."""
+    with errors_shown("config show"):
+        from cove_poller.config import shown
+
+        click.echo(shown(context.load()[0]), nl=False)
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[[str, int], None]]:
+    """A line on a terminal that tells how far the run is; nothing anywhere else."""
+    from cove_poller.sync import ignore_progress
+
+    if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
+        yield ignore_progress
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("connecting") as status:
+        yield lambda login, devices: status.update(f"{login}: {devices} devices")

@@ -1,0 +1,260 @@
+"""Cove's wire: JSON-RPC over HTTPS. Layers, each doing one thing: call -> fresh visa -> retry -> one POST.
+
+Facts are from N-able's pages "Authorization" and "Construct a JSON-RPC API call", and from public clients:
+errors come with HTTP 200, `error.data` is the number to branch on, every reply may carry a newer visa, and
+a visa lasts 15 minutes. What Cove does to a user who keeps trying a rejected login is not documented, so a
+rejected login is never tried again.
+"""
+
+import html
+import itertools
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+import tenacity
+from pydantic import SecretStr
+from requests.exceptions import RequestException, SSLError
+
+from cove_poller import __version__
+from cove_poller.config import ApiSettings, LoginSettings
+from cove_poller.errors import ApiError, ApiUnavailable, LoginRejected, PermissionDenied, VisaRefused
+from cove_poller.models import LoginUser, Reply, ReplyError, parse_reply
+from cove_poller.secret import redacted
+from cove_poller.text import fitted, one_line
+
+BAD_LOGIN = 2100
+BAD_VISA = 1701
+FORBIDDEN = 13501
+
+MAX_REPLY_BYTES = 256 * 1024 * 1024
+MAX_RETRY_AFTER_SECONDS = 120.0
+MAX_RETRY_SECONDS = 300.0
+MAX_TEXT_LENGTH = 200
+
+LOCKED_OUT = re.compile(r"password|credential|lock|block|denied|disabled|factor|2fa", re.IGNORECASE)
+"""How a refusal of the person, not of the moment, may be worded: only 2100's text is known."""
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Pacer:
+    """Lets at most `per_second` callers pass, evenly spaced, however many threads there are."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._interval = 1 / per_second
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def wait(self) -> None:
+        """Return when it is the caller's turn."""
+        with self._lock:
+            now = self._clock()
+            turn = max(now, self._next)
+            self._next = turn + self._interval
+        if turn > now:
+            self._sleep(turn - now)
+
+
+class CoveClient:
+    """One login to Cove. `request_count` and `login_count` are what went over the wire so far."""
+
+    def __init__(
+        self,
+        login: LoginSettings,
+        password: SecretStr,
+        api: ApiSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
+        self.api = api
+        self.request_count = 0
+        self.login_count = 0
+        self._login = login
+        self._password = password
+        self._visa: str | None = None
+        self._clock = clock
+        self._closed = threading.Event()
+        self._sleep = sleep or self._wait
+        self._pacer = Pacer(api.requests_per_second, clock, self._sleep)
+        self._ids = itertools.count(1)
+        self._http = requests.Session()
+        self._http.headers.update({"Content-Type": "application/json", "User-Agent": f"cove-poller/{__version__}"})
+        self._http.auth = lambda request: request  # or requests would add what a .netrc says
+
+    def close(self) -> None:
+        """End the session; whatever thread is still asking stops before its next request."""
+        self._closed.set()
+        self._http.close()
+
+    def _wait(self, seconds: float) -> None:
+        self._closed.wait(seconds)
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.api.url).netloc
+
+    def login(self) -> LoginUser:
+        """Sign in and keep the visa. Raise LoginRejected if Cove refuses, which nobody may try again by himself."""
+        params = {"username": self._login.username, "password": self._password.get_secret_value()}
+        if self._login.partner:
+            params["partner"] = self._login.partner
+        self.login_count += 1
+        self._visa = None
+        reply = self._send("Login", params, LoginUser, visa=None)
+        if reply.error:
+            raise self._login_refusal(reply.error)
+        user = reply.result.result if reply.result else None
+        if not reply.visa or user is None:
+            raise LoginRejected(f"Cove at {self.host} answered the login without a visa (two-factor login?)")
+        return user
+
+    def call(self, method: str, params: Mapping[str, Any], inner: type[T]) -> T | None:
+        """The inner result of a method. A refused visa costs one new login, once a call."""
+        try:
+            return self._call(method, params, inner)
+        except VisaRefused:
+            log.info("the visa was refused, logging in again")
+            self.login()
+            return self._call(method, params, inner)
+
+    def _call(self, method: str, params: Mapping[str, Any], inner: type[T]) -> T | None:
+        reply = self._send(method, params, inner, visa=self._visa)
+        if reply.error:
+            raise self._refusal(method, reply.error)
+        return reply.result.result if reply.result else None
+
+    def _send(self, method: str, params: Mapping[str, Any], inner: type[T], visa: str | None) -> Reply[T]:
+        """One request with its retries, and the visa that came back kept."""
+        message: dict[str, Any] = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
+        if visa:
+            message["visa"] = visa
+        body = json.dumps(message).encode()
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.api.max_attempts) | tenacity.stop_after_delay(MAX_RETRY_SECONDS),
+            wait=_pause,
+            retry=tenacity.retry_if_exception_type(ApiUnavailable),
+            sleep=self._sleep,
+            before_sleep=_log_retry,
+            reraise=True,
+        )
+        reply = parse_reply(retrying(self._post, method, body), inner)
+        self._visa = reply.visa or self._visa
+        return reply
+
+    def _post(self, method: str, body: bytes) -> bytes:
+        """One POST. Raise ApiUnavailable for what may pass by itself, ApiError for what will not."""
+        self._pacer.wait()
+        if self._closed.is_set():
+            raise ApiError("stopped before the next request")
+        self.request_count += 1
+        began = self._clock()
+        try:
+            with self._http.post(
+                self.api.url, data=body, timeout=self.api.timeout_seconds, allow_redirects=False, stream=True
+            ) as response:
+                _check_status(response, self.host)
+                content = self._read(response, began)
+        except RequestException as error:
+            raise _network_error(error, self.host) from error
+        log.debug("%s: %d bytes in %.2f s", method, len(content), self._clock() - began)
+        return content
+
+    def _read(self, response: requests.Response, began: float) -> bytes:
+        """The reply's body, bounded in size and in time, since the time-out is for each piece of it only."""
+        pieces, size = [], 0
+        for piece in response.iter_content(1 << 16):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_REPLY_BYTES:
+                raise ApiError(f"Cove at {self.host} sent more than {MAX_REPLY_BYTES >> 20} MiB in one answer")
+            if self._clock() - began > 2 * self.api.timeout_seconds:
+                raise ApiUnavailable(f"Cove at {self.host} took too long to send its answer")
+        return b"".join(pieces)
+
+    def _said(self, error: ReplyError) -> str:
+        """Cove's own words, made fit for a mail: one line, not long, no secret."""
+        text = one_line(html.unescape(error.message or "no message"))
+        text = redacted(text, [self._password.get_secret_value(), self._visa or ""])
+        return f'error {error.cove_code or error.code}, "{fitted(text, MAX_TEXT_LENGTH)}"'
+
+    def _refusal(self, method: str, error: ReplyError) -> ApiError | PermissionDenied:
+        said = self._said(error)
+        if error.cove_code == FORBIDDEN:
+            return PermissionDenied(f"Cove does not allow {method} to user {self._login.username}: {said}")
+        if error.cove_code == BAD_VISA or "visa" in (error.message or "").lower():
+            return VisaRefused(f"Cove refuses the visa that it gave: {said}")
+        return ApiError(f"Cove answers {method} with {said}")
+
+    def _login_refusal(self, error: ReplyError) -> ApiError | LoginRejected | PermissionDenied:
+        said = self._said(error)
+        if error.cove_code == FORBIDDEN:
+            return PermissionDenied(f"Cove does not allow user {self._login.username} to log in here: {said}")
+        about_the_user = error.cove_code not in (None, BAD_VISA) or LOCKED_OUT.search(error.message or "")
+        if not about_the_user:
+            return ApiError(f"Cove answers the login with {said}")
+        partner = f"partner {self._login.partner!r}" if self._login.partner else "no partner name"
+        hint = "user, password and, to the letter, the partner name" if error.cove_code == BAD_LOGIN else "the user"
+        return LoginRejected(
+            f"Cove rejects user {self._login.username} with {partner}: {said}. Check {hint} in Cove's console"
+        )
+
+
+def _check_status(response: requests.Response, host: str) -> None:
+    status = response.status_code
+    if status == requests.codes.ok:
+        return
+    if status == requests.codes.too_many_requests or status >= requests.codes.internal_server_error:
+        pause = _retry_after(response.headers.get("Retry-After"))
+        raise ApiUnavailable(f"Cove at {host} answers HTTP {status}", pause)
+    if response.is_redirect:
+        target = urlsplit(response.headers["Location"]).netloc
+        raise ApiError(f"Cove at {host} redirects to {target or host}, which is not followed; is api.url right?")
+    raise ApiError(f"Cove at {host} answers HTTP {status}; is api.url right?")
+
+
+def _network_error(error: RequestException, host: str) -> ApiError:
+    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return ApiError(f"the TLS certificate of {host} cannot be verified; nothing was sent")
+    return ApiUnavailable(f"Cove at {host} cannot be reached ({type(error).__name__})")
+
+
+def _retry_after(value: str | None) -> float | None:
+    """The seconds that a Retry-After header asks for, as a number or as a date, clamped."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError):
+            return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+_backoff = tenacity.wait_random_exponential(multiplier=1, max=30)
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after_seconds if isinstance(error, ApiUnavailable) else None
+    return _backoff(state) if asked is None else asked
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    pause = state.next_action.sleep if state.next_action else 0
+    log.info("attempt %d failed: %s; next in %.1f s", state.attempt_number, error, pause)

@@ -1,0 +1,90 @@
+"""Cove's column codes: a data source (`D01`), a field of its session (`F00`), both together (`D01F00`).
+
+Codes and names are those of N-able's "Column codes" page. Cove ignores a code that it does not know, without
+an error, and public clients disagree on whether `D01F00` or `D1F0` is the right spelling: so one spelling is
+asked for at a time, and every spelling is read.
+"""
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+
+
+class DataSource(StrEnum):
+    """What a device backs up. `TOTAL` is Cove's own sum over all of them."""
+
+    FILES_AND_FOLDERS = "D01"
+    SYSTEM_STATE = "D02"
+    EXCHANGE = "D04"
+    M365_SHAREPOINT = "D05"
+    NETWORK_SHARES = "D06"
+    VMWARE = "D08"
+    TOTAL = "D09"
+    SQL_SERVER = "D10"
+    SHAREPOINT = "D11"
+    HYPER_V = "D14"
+    MYSQL = "D15"
+    M365_EXCHANGE = "D19"
+    M365_ONEDRIVE = "D20"
+    M365_TEAMS = "D23"
+
+
+LABELS = {
+    "D01": "Files and Folders",
+    "D02": "System State",
+    "D03": "SQL Server (legacy)",
+    "D04": "Exchange",
+    "D05": "Microsoft 365 SharePoint",
+    "D06": "Network Shares",
+    "D07": "System State (VSS)",
+    "D08": "VMware",
+    "D09": "Total",
+    "D10": "SQL Server",
+    "D11": "SharePoint",
+    "D12": "Oracle",
+    "D14": "Hyper-V",
+    "D15": "MySQL",
+    "D18": "System State (Linux)",
+    "D19": "Microsoft 365 Exchange",
+    "D20": "Microsoft 365 OneDrive",
+    "D23": "Microsoft 365 Teams",
+}
+
+M365_SOURCES = frozenset({"D05", "D19", "D20", "D23"})
+
+RESTORE_SOURCES = frozenset({"D16", "D17"})
+"""Virtual Disaster Recovery and Bare Metal Restore: they restore, so they have no backup to watch."""
+
+SOURCE_FIELD = re.compile(r"D0*(\d{1,2})F0*(\d{1,2})")
+DEVICE_FIELD = re.compile(r"I0*(\d{1,3})")
+
+
+def label(data_source: str) -> str:
+    """The name of a data source as people know it; the code itself where it has none here."""
+    return LABELS.get(data_source, data_source)
+
+
+def canonical_code(code: str) -> str:
+    """`D1F0`, `D01F0` and `D1F00` as `D01F00`; `I01` as `I1`; anything else as it is."""
+    if match := SOURCE_FIELD.fullmatch(code):
+        return f"D{int(match[1]):02d}F{int(match[2]):02d}"
+    if match := DEVICE_FIELD.fullmatch(code):
+        return f"I{int(match[1])}"
+    return code
+
+
+def unpadded_spellings(code: str) -> Iterator[str]:
+    """The spellings without a leading zero that public clients use: `D9F00` and `D9F0` for `D09F00`."""
+    if match := SOURCE_FIELD.fullmatch(code):
+        source, field = int(match[1]), int(match[2])
+        yield f"D{source}F{field:02d}"
+        if field < 10:
+            yield f"D{source}F{field}"
+    else:
+        yield code
+
+
+def parse_active_sources(text: str) -> tuple[str, ...]:
+    """The data sources in an I78 value, sorted: `D19D20D05` and `D1,D2` both occur. Restores are left out."""
+    codes = {f"D{int(number):02d}" for number in re.findall(r"D(\d{1,2})", text, re.IGNORECASE)}
+    return tuple(sorted(codes - RESTORE_SOURCES))

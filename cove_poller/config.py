@@ -1,0 +1,258 @@
+"""The configuration: one TOML file, checked whole before anything is done with it.
+
+Every problem is reported at once, with its path, and never with the value: it might be a password.
+"""
+
+import difflib
+import ipaddress
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import tomli_w
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from cove_poller import contract
+from cove_poller.errors import ConfigError
+from cove_poller.secret import SecretSource, password_variables
+from cove_poller.status import Status
+
+CONFIG_VARIABLE = "COVE_POLLER_CONFIG"
+FILE_NAME = "cove.toml"
+HIDDEN = "********"
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name or address is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return host is not None and ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _safe_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+        raise ValueError("must begin with https:// (http:// is for this machine only)")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user or password")
+    return url
+
+
+def _database_url(url: str) -> str:
+    """The URL with the driver that is installed: a bare postgresql:// would mean another one."""
+    scheme, mark, rest = url.partition("://")
+    if scheme in ("postgres", "postgresql", "postgresql+psycopg2") and mark:
+        return f"postgresql+psycopg2://{rest}"
+    if scheme == "sqlite" and mark:
+        return url
+    raise ValueError("must begin with postgresql:// or sqlite:///")
+
+
+def _known_columns(columns: dict[str, str], known: tuple[str, ...]) -> dict[str, str]:
+    if unknown := sorted(columns.keys() - set(known)):
+        raise ValueError(f"unknown column {', '.join(unknown)}; known are {', '.join(known)}")
+    return columns
+
+
+Constant = str | int | float | bool
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class DatabaseSettings(Settings, SecretSource):
+    """Where Backupchecks' tables are."""
+
+    url: Annotated[str, AfterValidator(_database_url)]
+    db_schema: str = Field("public", alias="schema")
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the URL itself holds one."""
+        return bool(urlsplit(self.url).password)
+
+
+class ApiSettings(Settings):
+    """How Cove's API is talked to."""
+
+    url: Annotated[str, AfterValidator(_safe_url)] = "https://api.backup.management/jsonapi"
+    page_size: int = Field(250, ge=2, le=10_000)
+    timeout_seconds: float = Field(30, gt=0, le=600)
+    max_attempts: int = Field(5, ge=1, le=20)
+    requests_per_second: float = Field(5, gt=0, le=1000)
+    node_domains: tuple[str, ...] = ("cloudbackup.management",)
+
+
+class LoginSettings(Settings, SecretSource):
+    """One Cove login. `api` overrides single keys of the common `[api]`."""
+
+    username: str = Field(min_length=1)
+    partner: str = ""
+    partner_id: int = Field(0, ge=0)
+    api: ApiSettings = ApiSettings()
+
+
+class StatusWords(Settings):
+    """What Backupchecks calls the outcomes."""
+
+    success: str = "Success"
+    warning: str = "Warning"
+    failed: str = "Failed"
+
+
+class ColumnNames(Settings):
+    """Our column name -> the live table's name, where they differ."""
+
+    customers: Annotated[dict[str, str], AfterValidator(lambda names: _known_columns(names, contract.CUSTOMERS))] = {}
+    jobs: Annotated[dict[str, str], AfterValidator(lambda names: _known_columns(names, contract.JOBS))] = {}
+    job_runs: Annotated[dict[str, str], AfterValidator(lambda names: _known_columns(names, contract.JOB_RUNS))] = {}
+
+
+class ColumnConstants(Settings):
+    """The live table's column -> a constant, for columns that it demands and we do not know."""
+
+    customers: dict[str, Constant] = {}
+    jobs: dict[str, Constant] = {}
+    job_runs: dict[str, Constant] = {}
+
+
+class BackupchecksSettings(Settings):
+    """How the results are written."""
+
+    source_type: str = "api"
+    backup_software: str = "Cove Data Protection"
+    create_customers: bool = True
+    create_jobs: bool = True
+    round_gap_minutes: int = Field(15, ge=0)
+    round_span_minutes: int = Field(360, ge=0)
+    settle_minutes: int = Field(60, ge=0)
+    overall: Literal["worst", "total"] = "worst"
+    status: StatusWords = StatusWords()
+    customers: dict[str, str] = {}
+    columns: ColumnNames = ColumnNames()
+    defaults: ColumnConstants = ColumnConstants()
+
+
+SessionStatus = Literal["success", "warning", "failed", "running", "none"]
+
+
+class Config(Settings):
+    """The whole file."""
+
+    database: DatabaseSettings
+    api: ApiSettings = ApiSettings()
+    logins: dict[str, LoginSettings] = Field(min_length=1)
+    backupchecks: BackupchecksSettings = BackupchecksSettings()
+    status: dict[int, SessionStatus] = {}
+
+    def api_of(self, login: str) -> ApiSettings:
+        """The API settings of a login: its own where it has some, else the common ones."""
+        own = self.logins[login].api
+        return self.api.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+
+    def status_overrides(self) -> dict[int, Status]:
+        return {code: Status(word) for code, word in self.status.items()}
+
+    def secret_sources(self) -> Iterator[tuple[str, SecretSource]]:
+        """Every place that may hold a secret, with its path in the file."""
+        yield "database", self.database
+        for name, login in self.logins.items():
+            yield f"logins.{name}", login
+
+
+def search_paths(environ: Mapping[str, str]) -> list[Path]:
+    """Where the configuration is looked for when nobody names it, the first found wins."""
+    return [
+        Path(FILE_NAME),
+        Path(environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "cove-poller" / FILE_NAME,
+        Path("/etc/cove-poller") / FILE_NAME,
+    ]
+
+
+def find_config(named: Path | None, environ: Mapping[str, str]) -> Path:
+    """The configuration file: `named`, else $COVE_POLLER_CONFIG, else the first of the usual places."""
+    if named or (named := Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None):
+        if not named.is_file():
+            raise ConfigError(f"no configuration at {named}; write one with: cove-poller config init {named}")
+        return named
+    paths = search_paths(environ)
+    for path in paths:
+        if path.is_file():
+            return path
+    looked = ", ".join(str(path) for path in paths)
+    raise ConfigError(f"no configuration found ({looked}); write one with: cove-poller config init")
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """The checked configuration. Raise ConfigError that names every problem with its path."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    config, problems = None, []
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        problems = [_problem(dict(detail)) for detail in error.errors(include_input=False)]
+    problems += _missing_passwords(content, environ)
+    if config is None or problems:
+        raise ConfigError("\n  ".join([f"{path} has {len(problems)} problem(s):", *sorted(problems)]))
+    return config
+
+
+def _problem(detail: dict[str, Any]) -> str:
+    location = [str(part) for part in detail["loc"] if part != "[key]"]
+    path = ".".join(location)
+    if detail["type"] == "missing":
+        return f"{path}: missing"
+    if detail["type"] == "extra_forbidden":
+        return f"{path}: unknown key{_suggestion(location)}"
+    return f"{path}: {detail['msg'].removeprefix('Value error, ')}"
+
+
+def _suggestion(location: list[str]) -> str:
+    """A hint at the key that was probably meant."""
+    model: Any = Config
+    for part in location[:-1]:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else LoginSettings
+    names = [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]
+    close = difflib.get_close_matches(location[-1], names, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _missing_passwords(content: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
+    logins = content.get("logins")
+    for name, login in logins.items() if isinstance(logins, dict) else ():
+        if isinstance(login, dict) and not any(key.startswith("password") for key in login):
+            variables = password_variables(name)
+            if not any(environ.get(variable) for variable in variables):
+                yield f"logins.{name}.password_file: missing (or ${' or $'.join(variables)})"
+
+
+def shown(config: Config) -> str:
+    """The configuration in effect as TOML, with every secret hidden."""
+    content = config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    parts = urlsplit(config.database.url)
+    if parts.password:
+        netloc = parts.netloc.replace(f":{parts.password}@", f":{HIDDEN}@")
+        content["database"]["url"] = urlunsplit(parts._replace(netloc=netloc))
+    for login in config.logins:
+        content["logins"][login]["api"] = config.api_of(login).model_dump(mode="json")
+    return tomli_w.dumps(_hidden(content))
+
+
+def _hidden(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: HIDDEN if key == "password" else _hidden(value) for key, value in content.items()}
+    return content

@@ -1,0 +1,49 @@
+"""The passwords of a configuration, fetched when they are needed and not before."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from cove_poller.config import Config
+from cove_poller.errors import ConfigError
+from cove_poller.secret import database_password, exposed_files, login_password, resolved
+
+
+class Credentials:
+    """Where the passwords of `config`, read from `file`, are to be had."""
+
+    def __init__(self, config: Config, file: Path, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._file = file
+        self._environ = environ
+
+    def login_password(self, login: str) -> SecretStr:
+        """Raise ConfigError if there is none, or if it cannot be had."""
+        return login_password(login, self._config.logins[login], self._environ, self._file.parent)
+
+    def database_password(self) -> SecretStr | None:
+        """None if there is none apart from the database URL."""
+        return database_password(self._config.database, self._environ, self._file.parent)
+
+    def check(self) -> None:
+        """Fetch every password once. Raise ConfigError that names all that cannot be had."""
+        problems = []
+        fetches: list[Callable[[], object]] = [partial(self.login_password, login) for login in self._config.logins]
+        for fetch in [*fetches, self.database_password]:
+            try:
+                fetch()
+            except ConfigError as error:
+                problems.append(str(error))
+        if problems:
+            raise ConfigError("\n  ".join(["not every secret can be had:", *problems]))
+
+    def warnings(self) -> list[str]:
+        """A warning for each file with a secret that others can read."""
+        sources = list(self._config.secret_sources())
+        files = [source.password_file for _, source in sources if source.password_file]
+        paths = [resolved(file, self._environ, self._file.parent) for file in files]
+        if any(source.password for _, source in sources) or self._config.database.has_password:
+            paths.append(self._file)
+        return exposed_files(paths)

@@ -1,0 +1,186 @@
+"""The database as a whole: the engine, its preparation, transactions and the lock. `store` has the statements."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import filelock
+from pydantic import SecretStr
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from cove_poller import migrate
+from cove_poller.config import Config, DatabaseSettings
+from cove_poller.errors import DatabaseError, LockHeld
+from cove_poller.schema import Inspection, Tables, inspect_database
+from cove_poller.text import one_line
+
+CONNECT_TIMEOUT_SECONDS = 10
+BUSY_TIMEOUT_SECONDS = 30
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Turn the library's errors into ours. Parameters are hidden, so no value gets into the message."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        reason = getattr(error, "orig", None) or error
+        raise DatabaseError(f"the database says: {one_line(str(reason))}") from error
+
+
+def make_engine(settings: DatabaseSettings, password: SecretStr | None) -> Engine:
+    """An engine for the configured database. Connects to nothing yet."""
+    try:
+        url = make_url(settings.url)
+    except ArgumentError:
+        raise DatabaseError("[database] url cannot be understood") from None
+    if password is not None:
+        url = url.set(password=password.get_secret_value())
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+        event.listen(engine, "connect", _leave_transactions_to_us)
+        event.listen(engine, "begin", _begin_for_writing)
+        return engine
+    arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "cove-poller"}
+    return create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=arguments)
+
+
+def _leave_transactions_to_us(connection: Any, _: Any) -> None:
+    """Python's driver begins a transaction only before some statements, so DDL would be outside of it."""
+    connection.isolation_level = None
+
+
+def _begin_for_writing(connection: Connection) -> None:
+    """A transaction that begins by reading could not always go on to write when another one writes."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+class Database:
+    """A prepared database. With `dry_run` everything happens in one transaction that is rolled back at the end."""
+
+    def __init__(self, engine: Engine, tables: Tables, dry: Connection | None = None) -> None:
+        self.tables = tables
+        self._engine = engine
+        self._dry = dry
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A connection whose statements are all done or none."""
+        with database_errors():
+            if self._dry is not None:
+                with self._dry.begin_nested():
+                    yield self._dry
+            else:
+                with self._engine.begin() as connection:
+                    yield connection
+
+    @contextmanager
+    def lock(self, login: str) -> Iterator[None]:
+        """Keep other runs away from this login. Raise LockHeld if one is busy with it."""
+        if self._engine.dialect.name == "sqlite":
+            path = self._engine.url.database
+            with _file_lock(Path(path), login) if path and path != ":memory:" else nullcontext():
+                yield
+        else:
+            with _advisory_lock(self._engine, login):
+                yield
+
+
+def held(login: str) -> LockHeld:
+    return LockHeld(f"another run is busy with login {login}; nothing was done")
+
+
+@contextmanager
+def _file_lock(database: Path, login: str) -> Iterator[None]:
+    name = re.sub(r"[^\w.-]", "_", login)
+    lock = filelock.FileLock(f"{database}.{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise held(login) from None
+    except OSError as error:
+        raise DatabaseError(f"the lock file {lock.lock_file} cannot be used: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _advisory_lock(engine: Engine, login: str) -> Iterator[None]:
+    digest = hashlib.sha256(f"cove-poller:{login}".encode()).digest()
+    key = int.from_bytes(digest[:8], "big", signed=True)
+    with database_errors():
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    with connection:
+        with database_errors():
+            if not connection.scalar(select(func.pg_try_advisory_lock(key))):
+                raise held(login)
+        yield  # closing the connection gives the lock back, also when the process dies
+
+
+@contextmanager
+def open_database(
+    config: Config, password: SecretStr | None, *, dry_run: bool = False, prepare: bool = True
+) -> Iterator[Database]:
+    """The database, found ready for use. Raise DatabaseError with what is missing.
+
+    SQLite is made ready, file and all, unless `prepare` is false.
+    """
+    engine = make_engine(config.database, password)
+    file = engine.url.database if engine.dialect.name == "sqlite" else None
+    if file and not prepare and not Path(file).exists():
+        raise DatabaseError(f"there is no database {file} yet")
+    try:
+        with database_errors(), engine.connect() as connection, connection.begin() as transaction:
+            tables = _ready_tables(connection, config, prepare=prepare)
+            if dry_run:
+                yield Database(engine, tables, connection)
+                transaction.rollback()
+        if not dry_run:
+            yield Database(engine, tables)
+    finally:
+        engine.dispose()
+
+
+def migrate_database(config: Config, password: SecretStr | None, *, dry_run: bool) -> str:
+    """Make the database ready, or with `dry_run` only say how. Return the SQL; empty if it is ready already."""
+    engine = make_engine(config.database, password)
+    try:
+        with database_errors(), engine.begin() as connection:
+            found = inspect(connection, config)
+            done = migrate.statements(connection, found) if dry_run else migrate.run(connection, found)
+        return migrate.as_script(done) if done else ""
+    finally:
+        engine.dispose()
+
+
+def _ready_tables(connection: Connection, config: Config, *, prepare: bool) -> Tables:
+    found = inspect(connection, config)
+    if prepare and found.needs_migration and not found.obstacles and connection.dialect.name == "sqlite":
+        migrate.run(connection, found)
+        found = inspect(connection, config)
+    if found.obstacles or found.needs_migration:
+        missing = [*found.obstacles, *_described(found)]
+        raise DatabaseError("\n  ".join(["the database is not prepared; run: cove-poller migrate", *missing]))
+    return found.tables()
+
+
+def inspect(connection: Connection, config: Config) -> Inspection:
+    """What the connected database has, compared with what is needed."""
+    return inspect_database(connection, config.database.db_schema, config.backupchecks)
+
+
+def _described(found: Inspection) -> Iterator[str]:
+    if found.is_empty:
+        yield "there are no tables customers, jobs and job_runs"
+    yield from (f"table {table.name} is missing" for table in found.missing_tables)
+    yield from (f"column {table}.{column.name} is missing" for table, column in found.missing_columns)
+    yield from (f"{table}.{live} must be nullable" for table, live in found.not_nullable)
+    if found.needs_run_key:
+        yield "job_runs has no unique index over source_type, external_id and run_at"

