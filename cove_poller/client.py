@@ -10,6 +10,7 @@ import html
 import itertools
 import json
 import logging
+import math
 import re
 import threading
 import time
@@ -23,12 +24,13 @@ import requests
 import tenacity
 from pydantic import SecretStr
 from requests.exceptions import RequestException, SSLError
+from urllib3.exceptions import HTTPError
 
 from cove_poller import __version__
 from cove_poller.config import ApiSettings, LoginSettings
 from cove_poller.errors import ApiError, ApiUnavailable, LoginRejected, PermissionDenied, VisaRefused
 from cove_poller.models import LoginUser, Reply, ReplyError, parse_reply
-from cove_poller.secret import redacted
+from cove_poller.secret import REDACTED, redacted
 from cove_poller.text import fitted, one_line
 
 BAD_LOGIN = 2100
@@ -42,6 +44,9 @@ MAX_TEXT_LENGTH = 200
 
 LOCKED_OUT = re.compile(r"password|credential|lock|block|denied|disabled|factor|2fa", re.IGNORECASE)
 """How a refusal of the person, not of the moment, may be worded: only 2100's text is known."""
+
+VISA = re.compile(r"[\d-]*[0-9A-Fa-f]{32,}")
+"""A visa's looks, and a token's."""
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -67,6 +72,13 @@ class Pacer:
             self._sleep(turn - now)
 
 
+class _Session(requests.Session):
+    """A session that looks at no redirect: the library would read its whole body even where it does not follow."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        del resp
+
+
 class CoveClient:
     """One login to Cove. `request_count` and `login_count` are what went over the wire so far."""
 
@@ -90,7 +102,7 @@ class CoveClient:
         self._sleep = sleep or self._wait
         self._pacer = Pacer(api.requests_per_second, clock, self._sleep)
         self._ids = itertools.count(1)
-        self._http = requests.Session()
+        self._http = _Session()
         self._http.headers.update({"Content-Type": "application/json", "User-Agent": f"cove-poller/{__version__}"})
         self._http.auth = lambda request: request  # or requests would add what a .netrc says
 
@@ -167,7 +179,7 @@ class CoveClient:
             ) as response:
                 _check_status(response, self.host)
                 content = self._read(response, began)
-        except RequestException as error:
+        except (RequestException, HTTPError, OSError, ValueError) as error:  # the last two: a bad CA bundle or header
             raise _network_error(error, self.host) from error
         log.debug("%s: %d bytes in %.2f s", method, len(content), self._clock() - began)
         return content
@@ -175,7 +187,8 @@ class CoveClient:
     def _read(self, response: requests.Response, began: float) -> bytes:
         """The reply's body, bounded in size and in time, since the time-out is for each piece of it only."""
         pieces, size = [], 0
-        for piece in response.iter_content(1 << 16):
+        # read1 returns what is there; any other way waits for a whole piece, however slowly it comes
+        while piece := response.raw.read1(1 << 16, decode_content=True):
             pieces.append(piece)
             size += len(piece)
             if size > MAX_REPLY_BYTES:
@@ -186,9 +199,13 @@ class CoveClient:
 
     def _said(self, error: ReplyError) -> str:
         """Cove's own words, made fit for a mail: one line, not long, no secret."""
+        password = self._password.get_secret_value()
         text = one_line(html.unescape(error.message or "no message"))
-        text = redacted(text, [self._password.get_secret_value(), self._visa or ""])
-        return f'error {error.cove_code or error.code}, "{fitted(text, MAX_TEXT_LENGTH)}"'
+        text = VISA.sub(
+            REDACTED, redacted(text, [password, one_line(password), html.unescape(password), self._visa or ""])
+        )
+        number = error.cove_code or (error.code if isinstance(error.code, int) else "without a number")
+        return f'error {number}, "{fitted(text, MAX_TEXT_LENGTH)}"'
 
     def _refusal(self, method: str, error: ReplyError) -> ApiError | PermissionDenied:
         said = self._said(error)
@@ -220,29 +237,31 @@ def _check_status(response: requests.Response, host: str) -> None:
         pause = _retry_after(response.headers.get("Retry-After"))
         raise ApiUnavailable(f"Cove at {host} answers HTTP {status}", pause)
     if response.is_redirect:
-        target = urlsplit(response.headers["Location"]).netloc
-        raise ApiError(f"Cove at {host} redirects to {target or host}, which is not followed; is api.url right?")
+        target = fitted(one_line(response.headers["Location"]), MAX_TEXT_LENGTH)
+        raise ApiError(f"Cove at {host} redirects to {target}, which is not followed; is api.url right?")
     raise ApiError(f"Cove at {host} answers HTTP {status}; is api.url right?")
 
 
-def _network_error(error: RequestException, host: str) -> ApiError:
+def _network_error(error: Exception, host: str) -> ApiError:
     if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return ApiError(f"the TLS certificate of {host} cannot be verified; nothing was sent")
-    return ApiUnavailable(f"Cove at {host} cannot be reached ({type(error).__name__})")
+    if isinstance(error, (RequestException, HTTPError)) and not isinstance(error, ValueError):
+        return ApiUnavailable(f"Cove at {host} cannot be reached ({type(error).__name__})")
+    return ApiError(
+        f"the request to {host} failed ({type(error).__name__}: {fitted(one_line(str(error)), MAX_TEXT_LENGTH)})"
+    )
 
 
 def _retry_after(value: str | None) -> float | None:
-    """The seconds that a Retry-After header asks for, as a number or as a date, clamped."""
-    if not value:
-        return None
+    """The seconds that a Retry-After header asks for, as a number or as a date, clamped; None if it makes no sense."""
     try:
-        seconds = float(value)
+        seconds = float(value or "")
     except ValueError:
         try:
-            seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
-        except (TypeError, ValueError):
+            seconds = (parsedate_to_datetime(value or "") - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError, OverflowError):
             return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
 _backoff = tenacity.wait_random_exponential(multiplier=1, max=30)

@@ -47,7 +47,16 @@ def make_engine(settings: DatabaseSettings, password: SecretStr | None) -> Engin
         event.listen(engine, "begin", _begin_for_writing)
         return engine
     arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "cove-poller"}
-    return create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=arguments)
+    engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=arguments)
+    event.listen(engine, "connect", _think_in_utc)
+    return engine
+
+
+def _think_in_utc(connection: Any, _: Any) -> None:
+    """Where a column has no time zone, PostgreSQL compares it in the session's."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET TIME ZONE 'UTC'")
+    connection.commit()
 
 
 def _leave_transactions_to_us(connection: Any, _: Any) -> None:
@@ -153,6 +162,7 @@ def migrate_database(config: Config, password: SecretStr | None, *, dry_run: boo
     engine = make_engine(config.database, password)
     try:
         with database_errors(), engine.begin() as connection:
+            migrate.limit_waiting(connection)
             found = inspect(connection, config)
             done = migrate.statements(connection, found) if dry_run else migrate.run(connection, found)
         return migrate.as_script(done) if done else ""

@@ -48,6 +48,8 @@ class Linker:
         to_create: dict[str, list[Device]] = defaultdict(list)
         for device in devices:
             match = self._find_customer(device)
+            if isinstance(match, NewCustomer) and len(match.name) > (store.customer_name_limit() or len(match.name)):
+                match = Unlinked(f"{match.name!r} is too long a name for Backupchecks; map it to a shorter one")
             if isinstance(match, NewCustomer):
                 to_create[match.name].append(device)
             elif isinstance(match, Unlinked):

@@ -24,7 +24,7 @@ from cove_poller.models import (
 )
 
 METHOD = "EnumerateAccountStatistics"
-MAX_REWINDS = 3
+MAX_REWINDS = 8  # each twice as far as the one before
 
 log = logging.getLogger(__name__)
 
@@ -49,40 +49,41 @@ class Listing:
         self._page_size = client.api.page_size
         self._unpadded = False
         self._is_proven = False
+        self._has_names = False
 
     def iter_pages(self) -> Iterator[Page]:
         """The pages in order. Raise ApiError if Cove does not come to an end or talks nonsense."""
-        start, rewinds = 0, 0
-        overlap_id: int | None = None
-        rewound = False
+        start, furthest, rewinds = 0, 0, 0
+        previous: set[int] = set()
         while True:
             rows = self._rows(start)
-            ids = [row.account_id for row in rows]
+            ids = {row.account_id for row in rows}
             fresh = [row for row in rows if row.account_id not in self.seen_ids]
-            self.seen_ids.update(ids)
+            self.seen_ids |= ids
             if fresh:
                 yield self._page(fresh)
-            if overlap_id not in (None, *ids) or (rewound and not rows and start > 0):
-                # A device before this page has gone, so another may have slipped past: look again further up.
-                rewinds += 1
-                if rewinds > MAX_REWINDS:
+            if start and previous and not ids & previous:
+                # Devices before this page have gone, so others may have slipped past: look again further up.
+                if rewinds == MAX_REWINDS:
                     raise ApiError("the list of devices changed again and again while it was read")
-                start, overlap_id, rewound = max(0, start - self._page_size), None, True
+                furthest = max(furthest, start + len(rows))
+                start = max(0, start - self._page_size * 2**rewinds)
+                rewinds += 1
                 continue
-            if not fresh and not (rewound and rows):
-                return self._end(rows)
-            start, overlap_id, rewound = start + max(len(rows) - 1, 1), ids[-1] if len(ids) > 1 else None, False
-
-    def _end(self, rows: Sequence[StatisticsRow]) -> None:
-        """The end is a page with no more than the overlap; a full page of known devices is a loop."""
-        if len(rows) >= self._page_size:
-            raise ApiError("Cove sends the same page of devices again and again")
-        self.is_complete = True
+            if not fresh and (len(rows) <= 1 or start + len(rows) > furthest):
+                if len(rows) >= self._page_size and ids == previous:
+                    raise ApiError("Cove sends the same page of devices again and again")
+                self.is_complete = True
+                return
+            furthest = max(furthest, start + len(rows))
+            start += max(len(rows) - 1, 1)
+            previous = ids if len(rows) > 1 else set()
 
     def _page(self, rows: Sequence[StatisticsRow]) -> Page:
         devices = tuple(iter_devices(rows))
         named = tuple(device for device in devices if device.fields.name and device.fields.customer_name)
-        if not named:
+        self._has_names = self._has_names or bool(named)
+        if not self._has_names:
             raise ApiError(f"none of {len(rows)} devices has a name and a customer; Cove ignores these columns")
         nameless = {device.account_id for device in devices} - {device.account_id for device in named}
         return Page(named, tuple(sorted(nameless)))

@@ -14,6 +14,12 @@ LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
 SHOWN_DUPLICATES = 20
 
 
+def limit_waiting(connection: Connection) -> None:
+    """Let nothing in this transaction wait long for a lock, not even a look at what is there."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(LOCK_TIMEOUT)
+
+
 def statements(connection: Connection, found: Inspection) -> list[str]:
     """The SQL that `found` asks for, in order; empty if the database is ready.
 

@@ -43,12 +43,12 @@ def _time(value: object) -> datetime | None:
         return None
     if not isinstance(value, (int, float, str)):
         raise ValueError("not a time")
-    seconds = float(value)
-    if seconds >= MILLISECONDS_FROM:
-        seconds /= 1000
     try:
-        return datetime.fromtimestamp(int(seconds), UTC) if seconds > 0 else None
-    except (OverflowError, OSError) as error:
+        seconds = int(float(value))
+        if seconds >= MILLISECONDS_FROM:
+            seconds //= 1000
+        return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
+    except (ValueError, OverflowError, OSError) as error:
         raise ValueError("not a time") from error
 
 
@@ -58,7 +58,9 @@ def _text(value: object) -> str | None:
 
 
 Time = Annotated[datetime | None, BeforeValidator(_time)]
-Number = Annotated[int | None, BeforeValidator(_first)]
+Number = Annotated[Annotated[int, Field(ge=-(2**63), lt=2**63)] | None, BeforeValidator(_first)]
+Duration = Annotated[Annotated[int, Field(ge=0, lt=10**9)] | None, BeforeValidator(_first)]  # below 32 years
+StatusCode = Annotated[Annotated[int, Field(ge=-(2**31), lt=2**31)] | None, BeforeValidator(_first)]
 Text = Annotated[str | None, BeforeValidator(_text)]
 
 
@@ -69,14 +71,14 @@ class CoveModel(BaseModel):
 class SourceFields(CoveModel):
     """What Cove says of one data source of a device. Whether F15 and F09 are starts or ends is not documented."""
 
-    last_status: Number = Field(None, alias="F00")
+    last_status: StatusCode = Field(None, alias="F00")
     errors_count: Number = Field(None, alias="F06")
     color_bar: Text = Field(None, alias="F08")
     last_success_at: Time = Field(None, alias="F09")
-    duration_seconds: Number = Field(None, alias="F12")
+    duration_seconds: Duration = Field(None, alias="F12")
     last_session_at: Time = Field(None, alias="F15")
-    last_success_status: Number = Field(None, alias="F16")
-    last_completed_status: Number = Field(None, alias="F17")
+    last_success_status: StatusCode = Field(None, alias="F16")
+    last_completed_status: StatusCode = Field(None, alias="F17")
     last_completed_at: Time = Field(None, alias="F18")
 
 
@@ -200,7 +202,7 @@ class ReplyError(CoveModel):
     def cove_code(self) -> int | None:
         try:
             return int(self.data) or None
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
 
 
@@ -235,10 +237,13 @@ def parse_reply(body: bytes, inner: type[T]) -> Reply[T]:
             body.decode()
         except UnicodeDecodeError:
             text = body.decode("latin-1")
-        return Reply[inner].model_validate_json(text)  # type: ignore[valid-type]
+        reply = Reply[inner].model_validate_json(text)  # type: ignore[valid-type]
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "its beginning"
         raise ApiError(f"an answer of {len(body)} bytes is not what Cove documents, at {where}") from error
+    if reply.error is None and reply.result is None:
+        raise ApiError(f"an answer of {len(body)} bytes has neither a result nor an error")
+    return reply
 
 
 def iter_devices(rows: Sequence[StatisticsRow]) -> Iterator[Device]:

@@ -47,7 +47,9 @@ def as_rows(name: str, columns: Sequence[Column[Any]], rows: Iterable[Row], dial
 
 def as_json(columns: Sequence[Column[Any]], rows: Iterable[Row], dialect: Dialect) -> str:
     """The rows as a JSON list, each value as the database stores it in its column."""
-    writers = {one.key: _writer(one.type, dialect) for one in columns}
+    writers = {
+        one.key: (lambda value: value) if one.info.get("is_constant") else _writer(one.type, dialect) for one in columns
+    }
     prepared = [{key: write(row.get(key)) for key, write in writers.items()} for row in rows]
     return json.dumps(prepared, default=str)
 

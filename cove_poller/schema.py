@@ -4,6 +4,7 @@ Backupchecks' layout differs between versions, so nothing of it is taken for gra
 the live tables with the contract and binds them under our column names.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ from sqlalchemy import (
     inspect,
     true,
 )
+from sqlalchemy.exc import SAWarning
 from sqlalchemy.types import TypeDecorator
 
 from cove_poller import contract
@@ -238,7 +240,12 @@ class Inspection:
 def inspect_database(connection: Connection, schema: str, settings: BackupchecksSettings) -> Inspection:
     """Compare what is live with the contract."""
     in_schema = None if connection.dialect.name == "sqlite" else schema
-    inspector = inspect(connection)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)  # of types and indexes that the library does not know, nor we use
+        return _inspect(inspect(connection), in_schema, settings)
+
+
+def _inspect(inspector: Inspector, in_schema: str | None, settings: BackupchecksSettings) -> Inspection:
     found = Inspection(in_schema)
     if in_schema and not inspector.has_schema(in_schema):
         found.obstacles.append(f'there is no schema "{in_schema}" ([database] schema)')
@@ -269,15 +276,23 @@ def _inspect_live(inspector: Inspector, name: str, settings: BackupchecksSetting
     columns = {column["name"]: column for column in inspector.get_columns(name, found.schema)}
     ours = {key: mapping.get(key, key) for key in LIVE_COLUMNS[name]}
     bound = [_bound(key, columns[live]) for key, live in ours.items() if live in columns]
-    bound += [_bound(live, columns[live]) for live in constants if live in columns and live not in ours.values()]
+    only_theirs = [live for live in constants if live in columns and live not in ours.values()]
+    bound += [
+        Column(live, columns[live]["type"], key=constant_key(live), info={"is_constant": True}) for live in only_theirs
+    ]
     found.live[name] = Table(name, MetaData(schema=found.schema), *bound)
-    found.constants[name] = constants
+    found.constants[name] = {constant_key(live): constants[live] for live in only_theirs}
     _find_missing(name, ours, columns, found)
     _find_wrong(name, ours, columns, found)
-    _find_unknown(name, {*ours.values(), *constants}, columns, found)
+    _find_unknown(name, set(ours.values()), constants, columns, found)
     if name == "job_runs":
         key = {ours[column] for column in RUN_KEY}
         found.needs_run_key = key not in _unique_sets(inspector, name, found.schema)
+
+
+def constant_key(live: str) -> str:
+    """The key of a column that only the live table knows; it may be called like one of ours that is mapped."""
+    return f"constant {live}"
 
 
 def _bound(key: str, live: Any) -> Column[Any]:
@@ -293,14 +308,16 @@ def _find_missing(name: str, ours: dict[str, str], columns: dict[str, Any], foun
         if live in columns or key in contract.OPTIONAL.get(name, ()):
             continue
         if key in contract.ADDED.get(name, ()):
-            added = Column(live, defaults[name].c[key].type, key=key)
-            found.missing_columns.append((name, added))
-            found.live[name].append_column(added.copy())
+            kind = defaults[name].c[key].type
+            found.missing_columns.append((name, Column(live, kind, key=key)))
+            found.live[name].append_column(Column(live, kind, key=key))
         else:
-            found.obstacles.append(
-                f"{name}.{live} is missing (there are: {', '.join(columns)}); name the column that it is with"
-                f' [backupchecks.columns.{name}] {key} = "..."'
-            )
+            there = ", ".join(columns)
+            found.obstacles.append(f"{name}.{live} is missing (there are: {there}); {_renaming(name, key)}")
+
+
+def _renaming(table: str, key: str) -> str:
+    return f'name the right column with [backupchecks.columns.{table}] {key} = "..."'
 
 
 def _find_wrong(name: str, ours: dict[str, str], columns: dict[str, Any], found: Inspection) -> None:
@@ -310,23 +327,25 @@ def _find_wrong(name: str, ours: dict[str, str], columns: dict[str, Any], found:
             key in NUMBERS and not isinstance(kind, Integer | None)
         ):
             wanted = "a timestamp" if key in MOMENTS else "an integer"
-            found.obstacles.append(f"{name}.{live} is {kind}, but {key} must be {wanted}")
+            found.obstacles.append(f"{name}.{live} is {kind}, but {key} must be {wanted}; {_renaming(name, key)}")
         if key == "reviewed_at" and kind is not None and not columns[live]["nullable"]:
-            found.obstacles.append(f"{name}.{live} is NOT NULL, but a new run has been reviewed by nobody")
+            problem = f"{name}.{live} is NOT NULL, but a new run has been reviewed by nobody"
+            found.obstacles.append(f"{problem}; {_renaming(name, key)}")
         if key == "mail_message_id" and kind is not None and not columns[live]["nullable"]:
             found.not_nullable.append((name, live))
 
 
-def _find_unknown(name: str, known: set[str], columns: dict[str, Any], found: Inspection) -> None:
+def _find_unknown(
+    name: str, ours: set[str], constants: dict[str, Any], columns: dict[str, Any], found: Inspection
+) -> None:
     """Columns that a new row needs and nobody supplies; constants for columns that are not there."""
     key = f"[backupchecks.defaults.{name}]"
     for live, column in columns.items():
         supplied = column.get("default") is not None or column.get("identity") or column.get("computed")
-        if live not in known and not column["nullable"] and not supplied:
+        if live not in {*ours, *constants} and not column["nullable"] and not supplied:
             found.obstacles.append(
                 f"{name}.{live} is NOT NULL without a default; say what to write there with {key} {live} = ..."
             )
-    constants = found.constants[name]
     found.obstacles += [f"{name}.{live} is missing, but {key} names it" for live in constants if live not in columns]
 
 
@@ -334,7 +353,9 @@ def _unique_sets(inspector: Inspector, name: str, schema: str | None) -> list[se
     """The column sets that are unique, by an index or a constraint."""
     indexes: Sequence[Any] = inspector.get_indexes(name, schema)
     constraints: Sequence[Any] = inspector.get_unique_constraints(name, schema)
-    whole = [
-        index for index in indexes if index["unique"] and not index.get("dialect_options", {}).get("postgresql_where")
-    ]
+    whole = [one for one in indexes if one["unique"] and not _is_partial(one)]
     return [set(one["column_names"]) for one in (*whole, *constraints)]
+
+
+def _is_partial(index: Any) -> bool:
+    return any(option.endswith("_where") for option in index.get("dialect_options", {}))

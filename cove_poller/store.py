@@ -110,15 +110,15 @@ class Store:
 
     def customers(self) -> list[tuple[int, str]]:
         customers = self._tables.customers
-        return [(row.id, row.name) for row in self._connection.execute(select(customers.c.id, customers.c.name))]
+        found = self._mappings(select(*_named(customers, ("id", "name"))))
+        return [(row["id"], row["name"]) for row in found]
 
     def partners_of_customers(self) -> list[tuple[int, int | None]]:
         """Which Cove partners have devices with which customers."""
         jobs, devices = self._tables.jobs, self._tables.devices
-        query = select(jobs.c.customer_id, devices.c.partner_id).join_from(
-            devices, jobs, jobs.c.cove_account_id == devices.c.account_id
-        )
-        return [(row.customer_id, row.partner_id) for row in self._connection.execute(query.distinct())]
+        columns = [*_named(jobs, ("customer_id",)), devices.c.partner_id]
+        query = select(*columns).join_from(devices, jobs, jobs.c.cove_account_id == devices.c.account_id)
+        return [(row["customer_id"], row["partner_id"]) for row in self._mappings(query.distinct())]
 
     def jobs_of_devices(self, account_ids: Iterable[int]) -> list[Job]:
         """The jobs that are linked to devices among `account_ids`."""
@@ -133,8 +133,7 @@ class Store:
         return self._jobs(self._job_columns().join(wanted, wanted.c.customer_id == jobs.c.customer_id).where(ours))
 
     def _job_columns(self) -> Any:
-        jobs = self._tables.jobs
-        return select(jobs.c.id, jobs.c.customer_id, jobs.c.job_name, jobs.c.cove_account_id)
+        return select(*_named(self._tables.jobs, ("id", "customer_id", "job_name", "cove_account_id")))
 
     def _jobs(self, query: Any) -> list[Job]:
         return [Job(**row) for row in self._mappings(query.order_by(self._tables.jobs.c.id))]
@@ -307,7 +306,12 @@ class Store:
         self._update(self._tables.sessions, ["job_run_id"], rows)
 
     def remark_limit(self) -> int | None:
+        """How many characters a remark may have; None if as many as it likes."""
         return getattr(self._tables.job_runs.c.remark.type, "length", None)
+
+    def customer_name_limit(self) -> int | None:
+        """How many characters a customer's name may have; None if as many as it likes."""
+        return getattr(self._tables.customers.c.name.type, "length", None)
 
     def _unreviewed(self) -> list[Any]:
         runs = self._tables.job_runs
@@ -328,7 +332,7 @@ class Store:
         constants = self._tables.constants.get(name, {})
         offered = [column for column in table.c if column.key in {*columns, *constants}]
         statement = insert_rows(table, offered, [{**constants, **row} for row in rows], self._dialect, key)
-        return self._mappings(statement.returning(*(table.c[one] for one in returned)))
+        return self._mappings(statement.returning(*_named(table, returned)))
 
     def _update(
         self,
@@ -346,7 +350,12 @@ class Store:
             .where(table.c[key] == source.c[key], *conditions)
             .values({table.c[name]: source.c[name] for name in columns})
         )
-        return self._mappings(statement.returning(*(table.c[one] for one in returning or (key,))))
+        return self._mappings(statement.returning(*_named(table, returning or (key,))))
+
+
+def _named(table: Table, keys: Sequence[str]) -> list[Any]:
+    """Columns under our names, also in the result; the library would go by the live ones."""
+    return [table.c[key].label(key) for key in keys]
 
 
 def by_account(sessions: Iterable[RecordedSession]) -> dict[int, list[RecordedSession]]:

@@ -107,6 +107,13 @@ def test_a_number_that_makes_no_sense_is_named_and_the_rest_of_the_device_is_rea
     assert (device.sources["D01"].last_status, device.sources["D01"].last_session_at) == (None, MOMENT)
 
 
+@pytest.mark.parametrize("seconds", [10**11, 10**15])
+def test_a_duration_of_centuries_makes_no_sense_since_no_start_can_be_reckoned_from_it(seconds: int) -> None:
+    device = make_device(D01F00="5", D01F12=str(seconds), D01F18=str(SECONDS))
+    assert device.malformed == {"D01F12"}
+    assert (device.sources["D01"].duration_seconds, device.sources["D01"].last_completed_at) == (None, MOMENT)
+
+
 def test_a_text_is_read_without_nul_characters_and_outer_blanks() -> None:
     device = make_device(I1=" pc\0one\0 ", I8=["Example\0 Bakery"], I18=12345, D01F08="55\0")
     assert (device.name, device.fields.customer_name) == ("pcone", "Example Bakery")
@@ -265,10 +272,10 @@ def test_a_partner_id_is_read_as_number_or_text_or_not_at_all(partner_id: object
     assert user.partner_id == (1000 if partner_id else None)
 
 
-@pytest.mark.parametrize("result", [None, {"result": None}, {}, {"totalStatistics": None}])
+@pytest.mark.parametrize("result", [{"result": None}, {}, {"totalStatistics": None}])
 def test_a_result_may_be_empty(result: object) -> None:
     reply = make_reply(list[StatisticsRow], result=result, visa="v")
-    assert (reply.result and reply.result.result) is None
+    assert inner_result(reply) is None
     assert (reply.visa, reply.error) == ("v", None)
 
 
@@ -333,7 +340,9 @@ def test_a_reply_of_another_shape_is_an_error_that_does_not_repeat_it(body: byte
     assert "secret" not in f"{info.value} {info.value.__cause__}"
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"jsonrpc": "2.0", "id": 1}', b'{"message": "Forbidden", "visa": "v"}'])
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"id": 1}', b'{"message": "Forbidden", "visa": "v"}', b'{"error": null, "result": null}']
+)
 def test_a_reply_with_neither_result_nor_error_is_an_error(body: bytes) -> None:
     with pytest.raises(ApiError):
         parse_reply(body, LoginUser)
