@@ -45,6 +45,7 @@ MAX_TEXT_LENGTH = 200
 LOCKED_OUT = re.compile(r"password|credential|lock|block|denied|disabled|factor|2fa", re.IGNORECASE)
 """How a refusal of the person, not of the moment, may be worded: only 2100's text is known."""
 
+VISA_WORD = re.compile(r"\bvisa\b", re.IGNORECASE)
 VISA = re.compile(r"[\d-]*[0-9A-Fa-f]{32,}")
 """A visa's looks, and a token's."""
 
@@ -131,6 +132,8 @@ class CoveClient:
         user = reply.result.result if reply.result else None
         if not reply.visa or user is None:
             raise LoginRejected(f"Cove at {self.host} answered the login without a visa (two-factor login?)")
+        if user.partner_id is None and reply.result:  # one client saw it beside the user
+            return user.model_copy(update={"partner_id": reply.result.partner_id})
         return user
 
     def call(self, method: str, params: Mapping[str, Any], inner: type[T]) -> T | None:
@@ -211,7 +214,7 @@ class CoveClient:
         said = self._said(error)
         if error.cove_code == FORBIDDEN:
             return PermissionDenied(f"Cove does not allow {method} to user {self._login.username}: {said}")
-        if error.cove_code == BAD_VISA or "visa" in (error.message or "").lower():
+        if error.cove_code == BAD_VISA or VISA_WORD.search(error.message or ""):
             return VisaRefused(f"Cove refuses the visa that it gave: {said}")
         return ApiError(f"Cove answers {method} with {said}")
 

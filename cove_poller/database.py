@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from cove_poller import migrate
 from cove_poller.config import Config, DatabaseSettings
-from cove_poller.errors import DatabaseError, LockHeld
+from cove_poller.errors import ConfigError, DatabaseError, LockHeld
 from cove_poller.schema import Inspection, Tables, inspect_database
 from cove_poller.text import one_line
 
@@ -37,8 +37,10 @@ def make_engine(settings: DatabaseSettings, password: SecretStr | None) -> Engin
     """An engine for the configured database. Connects to nothing yet."""
     try:
         url = make_url(settings.url)
-    except ArgumentError:
-        raise DatabaseError("[database] url cannot be understood") from None
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        raise ConfigError(
+            "database.url: cannot be understood; in a password, write / @ : # ? as %2F %40 %3A %23 %3F"
+        ) from None
     if password is not None:
         url = url.set(password=password.get_secret_value())
     if url.get_backend_name() == "sqlite":

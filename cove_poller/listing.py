@@ -53,7 +53,7 @@ class Listing:
 
     def iter_pages(self) -> Iterator[Page]:
         """The pages in order. Raise ApiError if Cove does not come to an end or talks nonsense."""
-        start, furthest, rewinds = 0, 0, 0
+        start, rewinds, repeats = 0, 0, 0
         previous: set[int] = set()
         while True:
             rows = self._rows(start)
@@ -66,16 +66,15 @@ class Listing:
                 # Devices before this page have gone, so others may have slipped past: look again further up.
                 if rewinds == MAX_REWINDS:
                     raise ApiError("the list of devices changed again and again while it was read")
-                furthest = max(furthest, start + len(rows))
                 start = max(0, start - self._page_size * 2**rewinds)
                 rewinds += 1
                 continue
-            if not fresh and (len(rows) <= 1 or start + len(rows) > furthest):
-                if len(rows) >= self._page_size and ids == previous:
-                    raise ApiError("Cove sends the same page of devices again and again")
+            repeats += not fresh and ids == previous and len(rows) > 1
+            if repeats > 1 and len(rows) >= self._page_size:
+                raise ApiError("Cove sends the same page of devices again and again")
+            if not fresh and (len(rows) <= 1 or repeats > 1):
                 self.is_complete = True
                 return
-            furthest = max(furthest, start + len(rows))
             start += max(len(rows) - 1, 1)
             previous = ids if len(rows) > 1 else set()
 

@@ -5,6 +5,7 @@ taken from them. Shapes are those of N-able's pages "Authorization" and "Enumera
 come as strings, at times as numbers, null or a list of one, so all of that is read.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -210,6 +211,7 @@ class Result(CoveModel, Generic[T]):
     """Results are nested twice, since out parameters stand beside the inner one."""
 
     result: T | None = None
+    partner_id: int | None = Field(None, alias="PartnerId")
 
 
 class Reply(CoveModel, Generic[T]):
@@ -232,6 +234,7 @@ class Partner(CoveModel):
 def parse_reply(body: bytes, inner: type[T]) -> Reply[T]:
     """The reply with an inner result of type `inner`. UTF-8, else Latin-1. Raise ApiError if it is neither."""
     try:
+        body = body.removeprefix(BOM_UTF8)
         text: bytes | str = body
         try:
             body.decode()

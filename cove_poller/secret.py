@@ -15,6 +15,7 @@ from cove_poller.errors import ConfigError
 DATABASE_VARIABLE = "COVE_POLLER_DATABASE_PASSWORD"
 LOGIN_VARIABLE = "COVE_POLLER_PASSWORD"
 COMMAND_TIMEOUT_SECONDS = 30
+ONE_SOURCE = "set only one of password, password_file and password_command"
 REDACTED = "[redacted]"
 SHORTEST_REDACTED = 4  # shorter ones would tear holes into ordinary words
 
@@ -29,13 +30,13 @@ class SecretSource(BaseModel):
     @model_validator(mode="after")
     def _at_most_one(self) -> Self:
         if len([key for key in SecretSource.model_fields if getattr(self, key) is not None]) > 1:
-            raise ValueError("set only one of password, password_file and password_command")
+            raise ValueError(ONE_SOURCE)
         return self
 
 
 def password_variables(login: str) -> tuple[str, str]:
     """The environment variables for a login's password: its own, then the common one."""
-    own = "".join(letter if letter.isalnum() else "_" for letter in login).upper()
+    own = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in login).upper()
     return f"{LOGIN_VARIABLE}_{own}", LOGIN_VARIABLE
 
 
@@ -69,6 +70,8 @@ def _from_source(where: str, source: SecretSource, environ: Mapping[str, str], d
         return _from_file(where, resolved(source.password_file, environ, directory))
     if source.password_command is not None:
         return _from_command(where, source.password_command)
+    if source.password is not None and not source.password.get_secret_value():
+        raise ConfigError(f"{where}.password: is empty")
     return source.password
 
 
@@ -89,7 +92,10 @@ def _from_file(where: str, file: Path) -> SecretStr:
 
 
 def _from_command(where: str, command: str | list[str]) -> SecretStr:
-    words = shlex.split(command) if isinstance(command, str) else command
+    try:
+        words = shlex.split(command) if isinstance(command, str) else command
+    except ValueError:
+        raise ConfigError(f"{where}.password_command: a quote is not closed") from None
     problem = f"{where}.password_command: {words[0] if words else 'the empty command'}"
     try:
         done = subprocess.run(  # noqa: S603 - the administrator's own command, without a shell
@@ -110,10 +116,18 @@ def _from_command(where: str, command: str | list[str]) -> SecretStr:
 def exposed_files(files: Iterable[Path]) -> list[str]:
     """A warning for each file that holds a secret and is readable by others than its owner."""
     return [
-        f"{file} holds a secret and others can read it; run: chmod 600 {file}"
-        for file in files
-        if file.exists() and file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH) and os.name == "posix"
+        f"{file} holds a secret and others can read it; run: chmod 600 {shlex.quote(str(file))}"
+        for file in dict.fromkeys(files)
+        if os.name == "posix" and _mode(file) & (stat.S_IRGRP | stat.S_IROTH)
     ]
+
+
+def _mode(file: Path) -> int:
+    """The file's mode; 0 if it may not even be looked at, then nobody is warned of it."""
+    try:
+        return file.stat().st_mode
+    except OSError:
+        return 0
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

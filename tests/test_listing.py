@@ -145,7 +145,7 @@ def test_a_cove_that_sends_the_same_full_page_forever_is_an_error(
     with pytest.raises(ApiError, match="same page"):
         read(listing)
     assert not listing.is_complete
-    assert len(pages_asked(cove)) == 2
+    assert len(pages_asked(cove)) == 3
 
 
 def test_a_cove_that_sends_the_same_short_page_forever_has_come_to_its_end(
