@@ -149,8 +149,8 @@ class BackupchecksSettings(Settings):
     backup_software: str = "Cove Data Protection"
     create_customers: bool = True
     create_jobs: bool = True
-    round_gap_minutes: int = Field(15, ge=0)
-    round_span_minutes: int = Field(360, ge=0)
+    round_gap_minutes: int = Field(15, ge=1)
+    round_span_minutes: int = Field(360, ge=1)
     settle_minutes: int = Field(60, ge=0)
     overall: Literal["worst", "total"] = "worst"
     status: StatusWords = StatusWords()

@@ -1,9 +1,8 @@
 """Brings the job runs of a page of devices in line with their recorded sessions."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 
 from cove_poller.runs import DeviceHistory, PlannedRun, RunPlan, RunPolicy, plan_runs
 from cove_poller.sessions import DeviceReading
@@ -74,7 +73,7 @@ def _write(
     now: datetime,
 ) -> Tally:
     """Write the plans. A run that somebody reviewed, or another run wrote, in this very moment is left to the next."""
-    store.remove_runs(chain.from_iterable(plan.removed_ids for plan in plans.values()))
+    removed_ids = store.remove_runs([run_id for plan in plans.values() for run_id in plan.removed_ids])
     changed = [run for plan in plans.values() for run in plan.changed]
     updated_ids = store.update_runs(changed)
     new = [(account, subjects[account].job_id, run) for account, plan in plans.items() for run in plan.new]
@@ -88,6 +87,7 @@ def _write(
         if (account, run.content.run_at) in new_ids
     ]
     store.place_sessions(_moves(written, histories.values()))
+    store.move_sessions(_heirs(written, removed_ids, histories.values()))
     return Tally(
         new=len(new_ids),
         updated=len(updated_ids),
@@ -104,4 +104,17 @@ def _moves(written: Iterable[tuple[int, PlannedRun]], histories: Iterable[Histor
         for run_id, run in written
         for session_id in run.session_ids
         if recorded[session_id] != run_id
+    }
+
+
+def _heirs(
+    written: Iterable[tuple[int, PlannedRun]], removed_ids: Collection[int], histories: Iterable[History]
+) -> dict[int, int]:
+    """For each removed run the one that its sessions went into: some may be older than what was looked at."""
+    recorded = {session.id: session.job_run_id for history in histories for session in history.sessions}
+    return {
+        old: run_id
+        for run_id, run in written
+        for session_id in run.session_ids
+        if (old := recorded[session_id]) in removed_ids and old is not None
     }

@@ -10,10 +10,10 @@ from cove_poller.client import CoveClient
 from cove_poller.config import Config
 from cove_poller.credentials import Credentials
 from cove_poller.database import open_database
-from cove_poller.errors import ConfigError, CovePollerError, DatabaseError, LoginRejected, PermissionDenied
+from cove_poller.errors import ConfigError, CovePollerError, DatabaseError, LoginRejected, PermissionDenied, Terminated
 from cove_poller.listing import Listing
 from cove_poller.models import Partner
-from cove_poller.polls import audited, fingerprint
+from cove_poller.polls import ACCEPTED, audited, fingerprint
 from cove_poller.results import CommandResult, LoginTest
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ def check_logins(
             except CovePollerError as error:
                 result.error = error
             _remember(config, credentials, login, password, result, now)
+            if isinstance(result.error, Terminated):
+                raise result.error
         except ConfigError as error:
             result.error = error
         results.append(result)
@@ -85,6 +87,8 @@ def _remember(
                 "devices": result.devices,
                 "error": str(result.error) if result.error else None,
             }
+            if result.user:
+                audit["login_fingerprint"] = ACCEPTED
             if isinstance(result.error, LoginRejected):
                 audit["login_fingerprint"] = fingerprint(config.api_of(login).url, config.logins[login], password)
     except (DatabaseError, ConfigError) as error:

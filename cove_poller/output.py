@@ -11,8 +11,8 @@ SHOWN_WARNINGS = 20
 WHAT_NOW = {
     3: "What was saved is right and stays; the next run goes on from there.",
     10: "Nothing was done. Mend the configuration; `cove-poller config check` shows every problem.",
-    11: "Nothing was read or written. Mend the login, then run `cove-poller test-login`.",
-    12: "Nothing was written. Give the API user a role that may do this, in Cove's console.",
+    11: "No backup data was read or written. Mend the login, then run `cove-poller test-login`.",
+    12: "No backup data was written. Give the API user a role that may do this, in Cove's console.",
     13: "Nothing new is known, so Backupchecks shows the state before. The next run tries again.",
     14: "Nothing was written that is not complete. The next run tries again once the database is mended.",
     15: "Nothing was done. If no other run is busy, look for one that hangs.",

@@ -14,6 +14,9 @@ from sqlalchemy import insert, select, update
 from cove_poller.config import LoginSettings
 from cove_poller.database import Database
 
+ACCEPTED = ""
+"""In the place of a fingerprint: the login was accepted."""
+
 SALT_BYTES = 8
 DIGEST_BYTES = 8  # short on purpose: enough to tell a change, too little to find a password by trying
 
@@ -42,9 +45,10 @@ def is_same(recorded: str, url: str, login: LoginSettings, password: SecretStr) 
 
 
 def last_rejection(database: Database, login: str) -> Rejection | None:
-    """The rejection that the newest run of a login ended with, if it did."""
+    """The rejection of a login that has not been accepted since. A run that never came to log in changes nothing."""
     polls = database.tables.polls
-    query = select(polls).where(polls.c.login == login, polls.c.finished_at.is_not(None)).order_by(polls.c.id.desc())
+    query = select(polls).where(polls.c.login == login, polls.c.login_fingerprint.is_not(None))
+    query = query.order_by(polls.c.id.desc())
     with database.transaction() as connection:
         row = connection.execute(query.limit(1)).mappings().first()
     if row is None or not row["login_fingerprint"]:

@@ -8,14 +8,23 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from cove_poller.columns import DataSource
+from cove_poller.columns import DataSource, label
 from cove_poller.config import BackupchecksSettings
 from cove_poller.job_runs import Subject, Tally, save_runs
 from cove_poller.linker import Linker, Links
 from cove_poller.models import Device, describe_columns
 from cove_poller.runs import RunPolicy
-from cove_poller.sessions import DeviceReading, RecordedSession, Session, compare, read_device, settle_doubts
-from cove_poller.status import Status, worst
+from cove_poller.sessions import (
+    UNREADABLE,
+    DeviceReading,
+    RecordedSession,
+    Session,
+    compare,
+    read_device,
+    settle_doubts,
+    with_silence,
+)
+from cove_poller.status import SEVERITY, Status, code_name, worst
 from cove_poller.store import Store
 
 LAST_SEEN_PRECISION = timedelta(hours=1)
@@ -38,6 +47,16 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    def add(self, other: "Outcome") -> None:
+        """Count what became of further devices."""
+        self.devices += other.devices
+        self.running += other.running
+        self.unlinked += other.unlinked
+        self.sessions.add(other.sessions)
+        self.job_runs.add(other.job_runs)
+        for name in ("new_customers", "new_jobs", "failures", "warnings"):
+            getattr(self, name).extend(getattr(other, name))
+
 
 @dataclass
 class DeviceChanges:
@@ -52,20 +71,25 @@ class DeviceChanges:
 
 @dataclass
 class Recorder:
-    """Records the pages of one login. `outcome` grows with each."""
+    """Records the pages of one login."""
 
     login: str
     settings: BackupchecksSettings
     overrides: Mapping[int, Status]
     linker: Linker
-    outcome: Outcome = field(default_factory=Outcome)
 
-    def save_page(self, store: Store, devices: Sequence[Device], refused: Iterable[str], now: datetime) -> None:
-        """Write what `devices` show that is not recorded yet."""
+    def save_page(self, store: Store, devices: Sequence[Device], refused: Iterable[str], now: datetime) -> Outcome:
+        """Write what `devices` show that is not recorded yet. Return what that was, true once it is committed."""
+        outcome = Outcome()
         previous = store.devices(device.account_id for device in devices)
-        devices = [device for device in devices if self._is_believable(device, previous.get(device.account_id))]
+        devices = [device for device in devices if _is_believable(device, previous.get(device.account_id), outcome)]
         readings = {device.account_id: read_device(device, refused, self.overrides) for device in devices}
         changes = compare_with_record(store, readings, now)
+        for device in devices:
+            account, newest = device.account_id, changes[device.account_id].newest
+            readings[account] = with_silence(readings[account], device.sources, newest)
+            if newest and problems(readings[account]) != recorded_problems(previous.get(account)):
+                changes[account].moments.append(max(session.session_at for session in newest.values()))
         links = self.linker.link(store, [one for one in devices if not _is_ignored(previous.get(one.account_id))])
         rows = [
             device_row(device, readings[device.account_id], changes[device.account_id].newest, self.login, now)
@@ -73,7 +97,7 @@ class Recorder:
             for device in devices
         ]
         self._save_devices(store, rows, previous, now)
-        changed_ids = self._save_sessions(store, changes)
+        changed_ids = save_sessions(store, changes, outcome)
         subjects = {
             account: Subject(
                 job_id=job_id,
@@ -83,57 +107,106 @@ class Recorder:
             )
             for account, job_id in links.jobs.items()
         }
-        self.outcome.job_runs.add(save_runs(store, subjects, run_policy(self.settings, store.remark_limit()), now))
-        self._count(devices, readings, links, previous)
-
-    def _is_believable(self, device: Device, previous: Row | None) -> bool:
-        """Whether Cove says anything of a device that has sessions: silence there is no news, but a failure."""
-        if device.sources or previous is None or previous["last_session_at"] is None:
-            return True
-        self.outcome.failures.append(
-            f"{_named(device)}: Cove sends no backup column for it, though it has run before; its record was left alone"
-        )
-        return False
+        policy = run_policy(self.settings, store.remark_limit())
+        outcome.job_runs.add(save_runs(store, subjects, policy, now))
+        count(outcome, devices, readings, links, previous)
+        outcome.warnings += [
+            f"{_named(device)}: Cove's total says what none of its data sources explains, {total}"
+            for device in devices
+            if (total := unexplained_total(readings[device.account_id], changes[device.account_id].newest, policy))
+        ]
+        return outcome
 
     def _save_devices(self, store: Store, rows: Sequence[Row], previous: Mapping[int, Row], now: datetime) -> None:
         new = [{**row, "first_seen_at": now, "ignored": False} for row in rows if row["account_id"] not in previous]
         complete = [_continued(row, previous[row["account_id"]]) for row in rows if row["account_id"] in previous]
         store.save_devices(new, [row for row in complete if _differs(row, previous[row["account_id"]])])
 
-    def _save_sessions(self, store: Store, changes: Mapping[int, DeviceChanges]) -> dict[int, set[int]]:
-        """Write the sessions. Return the ids of those written, by account."""
-        new = store.insert_sessions((account, session) for account, one in changes.items() for session in one.new)
-        changed = store.update_sessions(session for one in changes.values() for session in one.changed)
-        self.outcome.sessions.add(
-            Tally(
-                new=sum(map(len, new.values())),
-                updated=sum(map(len, changed.values())),
-                unchanged=sum(one.unchanged_count for one in changes.values()),
-            )
-        )
-        return {account: new.get(account, set()) | changed.get(account, set()) for account in new.keys() | changed}
 
-    def _count(
-        self,
-        devices: Sequence[Device],
-        readings: Mapping[int, DeviceReading],
-        links: Links,
-        previous: Mapping[int, Row],
-    ) -> None:
-        outcome = self.outcome
-        outcome.devices += len(devices)
-        outcome.running += sum(reading.running for reading in readings.values())
-        outcome.unlinked += len(links.unlinked)
-        outcome.new_customers += links.new_customers
-        outcome.new_jobs += links.new_jobs
-        for device in devices:
-            before = previous.get(device.account_id)
-            reason = links.unlinked.get(device.account_id)
-            if reason and (before is None or before["job_id"] is not None):
-                outcome.warnings.append(f"{_named(device)} belongs to no job, so nobody sees its runs: {reason}")
-            if device.malformed:
-                columns = describe_columns(sorted(device.malformed))
-                outcome.warnings.append(f"{_named(device)}: Cove sends what cannot be read in {columns}")
+def _is_believable(device: Device, previous: Row | None, outcome: Outcome) -> bool:
+    """Whether Cove says anything of a device that has sessions: silence there is no news, but a failure."""
+    if device.sources or previous is None or previous["last_session_at"] is None:
+        return True
+    outcome.failures.append(
+        f"{_named(device)}: Cove sends no backup column for it, though it has run before; its record was left alone"
+    )
+    return False
+
+
+def save_sessions(store: Store, changes: Mapping[int, DeviceChanges], outcome: Outcome) -> dict[int, set[int]]:
+    """Write the sessions. Return the ids of those written, by account."""
+    new = store.insert_sessions((account, session) for account, one in changes.items() for session in one.new)
+    changed = store.update_sessions(session for one in changes.values() for session in one.changed)
+    outcome.sessions.add(
+        Tally(
+            new=sum(map(len, new.values())),
+            updated=sum(map(len, changed.values())),
+            unchanged=sum(one.unchanged_count for one in changes.values()),
+        )
+    )
+    return {account: new.get(account, set()) | changed.get(account, set()) for account in new.keys() | changed}
+
+
+def problems(reading: DeviceReading) -> dict[str, str]:
+    """Why the health of an active source is not known, by source."""
+    return {code: one.reason for code, one in reading.blindness.items() if code != DataSource.TOTAL}
+
+
+def recorded_problems(previous: Row | None) -> dict[str, str]:
+    """The same of the poll before."""
+    states = previous["data_sources"] if previous else {}
+    return {code: state["problem"] for code, state in states.items() if state["problem"]}
+
+
+def unexplained_total(reading: DeviceReading, newest: Mapping[str, Session], policy: RunPolicy) -> str | None:
+    """The total's newest session in words, if it is worse than every source's and lies behind them all."""
+    total = newest.get(DataSource.TOTAL)
+    sources = [newest[code] for code in reading.active_sources if code in newest]
+    if total is None or not sources or reading.total_stands_in or reading.running:
+        return None
+    last = max(session.session_at for session in sources)
+    gravest = worst(session.status for session in sources)
+    if total.session_at <= last + policy.gap or SEVERITY[total.status] <= SEVERITY[gravest]:
+        return None
+    return f"{code_name(total.status_code)} at {total.session_at:%Y-%m-%d %H:%M}Z"
+
+
+def count(
+    outcome: Outcome,
+    devices: Sequence[Device],
+    readings: Mapping[int, DeviceReading],
+    links: Links,
+    previous: Mapping[int, Row],
+) -> None:
+    """Count the devices, and say what a person should know of them."""
+    outcome.devices += len(devices)
+    outcome.running += sum(reading.running for reading in readings.values())
+    outcome.unlinked += len(links.unlinked)
+    outcome.new_customers += links.new_customers
+    outcome.new_jobs += links.new_jobs
+    for device in devices:
+        before = previous.get(device.account_id)
+        reason = links.unlinked.get(device.account_id)
+        if reason and (before is None or before["job_id"] is not None):
+            outcome.warnings.append(f"{_named(device)} belongs to no job, so nobody sees its runs: {reason}")
+        if device.malformed:
+            columns = describe_columns(sorted(device.malformed))
+            outcome.warnings.append(f"{_named(device)}: Cove sends what cannot be read in {columns}")
+        _tell_blindness(outcome, device, readings[device.account_id], before)
+
+
+def _tell_blindness(outcome: Outcome, device: Device, reading: DeviceReading, previous: Row | None) -> None:
+    """Sources of which Cove should tell and does not make a run partial; those it never tells of are news once.
+
+    What it refuses, or garbles, has a warning of its own.
+    """
+    known = recorded_problems(previous)
+    for code, blindness in reading.blindness.items():
+        text = f"{_named(device)}: {label(code)}: {blindness.reason}"
+        if blindness.reason != UNREADABLE:
+            outcome.failures.append(text)
+        elif code not in set(DataSource) and known.get(code) != UNREADABLE:
+            outcome.warnings.append(text)
 
 
 def run_policy(settings: BackupchecksSettings, remark_limit: int | None) -> RunPolicy:

@@ -19,6 +19,7 @@ class LoginResult:
     request_count: int = 0
     login_count: int = 0
     error: CovePollerError | None = None
+    login_fingerprint: str | None = None
 
     @property
     def exit_code(self) -> int:

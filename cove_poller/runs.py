@@ -58,7 +58,8 @@ class DeviceHistory:
     """What is recorded of a device from some moment on, and what its newest row says.
 
     `earlier` has, of the sessions before that moment, the newest of each source and status. `runs` are those
-    whose `run_at` is not before that moment. `changed_ids` are the sessions that are new or changed.
+    whose `run_at` is not before that moment, and those that the sessions are part of. `changed_ids` are the
+    sessions that are new or changed.
     """
 
     sessions: Sequence[RecordedSession]

@@ -9,16 +9,17 @@ documented, so every conclusion here holds for both:
 - whether F12 is the completed session's duration while the next one runs is to be seen from the other rows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from cove_poller.columns import DataSource, label
+from cove_poller.columns import DataSource
 from cove_poller.models import DECISIVE_FIELDS, Device, SourceFields, column_code
 from cove_poller.status import SEVERITY, Status, code_name, status_of, worst
 
+UNREADABLE = "could not be read"
 SUCCESSFUL_CODES = frozenset({5, 8})  # Cove's "successful" certainly has 5 and perhaps 8 in it
 ROUNDING = timedelta(seconds=2)  # F18 - F12 may miss the true start by what was rounded away
 NO_FIELDS = SourceFields.model_construct()
@@ -48,6 +49,8 @@ class Session:
     status_code: int | None
     errors_count: int | None
     origin: Origin
+    is_last: bool = field(default=False, compare=False)
+    """Whether this was seen as the source's last session, so that its status is Cove's newest word on it."""
 
     @property
     def duration_seconds(self) -> int | None:
@@ -59,7 +62,7 @@ class Session:
         return min(self.started_at or self.session_at, self.session_at)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RecordedSession(Session):
     """A session as the database has it: `job_run_id` is the run that it is part of, if any yet."""
 
@@ -145,10 +148,12 @@ class _Reader:
         return tuple(session for session in sessions if session.status not in (Status.NONE, Status.RUNNING))
 
     def undated(self, sessions: Sequence[Session]) -> Blindness | None:
-        """A last status that belongs to none of the `sessions`, since it came without a time."""
+        """A last session that is none of the `sessions`, since its time or its status was not told."""
         code = self.fields.last_status
-        if self.running or code in (None, 0) or self.fields.last_session_at:
+        if self.running or self.fields.last_session_at:
             return None
+        if code in (None, 0):
+            return Blindness(Status.WARNING, "Cove does not tell how its last session went") if sessions else None
         if any(session.status_code == code for session in sessions):
             return None
         floor = worst([Status.WARNING, status_of(code, self.overrides)])
@@ -158,7 +163,8 @@ class _Reader:
         fields = self.fields
         if self.running or fields.last_session_at is None:
             return None
-        return replace(self.session(fields.last_session_at, fields.last_status), errors_count=fields.errors_count)
+        last = self.session(fields.last_session_at, fields.last_status)
+        return replace(last, errors_count=fields.errors_count, is_last=True)
 
     @cached_property
     def _start_by_duration(self) -> datetime | None:
@@ -171,6 +177,8 @@ class _Reader:
         last, end = self.fields.last_session_at, self.fields.last_completed_at
         if self.running or last is None or end is None or last > end:
             return False
+        if self.source != DataSource.TOTAL:
+            return True  # sessions of one source do not overlap, so none begins before the last completed one's end
         same_status = self.fields.last_status == self.fields.last_completed_status
         return last == end or _near(last, self._start_by_duration) or same_status
 
@@ -216,10 +224,12 @@ class _Reader:
         return [*sessions, self.session(time, code, origin=Origin.GAP)]
 
     def _is_success(self, session: Session, time: datetime) -> bool:
-        if time in (session.session_at, session.started_at):
+        if _near(time, session.session_at) or _near(time, session.started_at):
             return True
-        if time > session.session_at == self.fields.last_completed_at:
-            return False  # F18 is an end for certain, so nothing of that session is later
+        if time > session.session_at:
+            # F18 is an end for certain, so nothing of that session is later; any other time may be a start.
+            end_is_known = session.session_at == self.fields.last_completed_at
+            return not end_is_known and session.status_code in (None, *SUCCESSFUL_CODES)
         return self._is_successful(session.status_code)
 
     def _is_successful(self, code: int | None) -> bool:
@@ -241,7 +251,7 @@ def read_source(source: str, fields: SourceFields, *, readable: bool, overrides:
     """What `fields` say of `source`; `readable` is false where Cove refuses, or garbles, the decisive columns."""
     reader = _Reader(source, fields, overrides)
     sessions = reader.read()
-    blindness = reader.undated(sessions) if readable else Blindness(Status.WARNING, "could not be read")
+    blindness = reader.undated(sessions) if readable else Blindness(Status.WARNING, UNREADABLE)
     return SourceReading(reader.running, sessions, blindness, reader.doubt())
 
 
@@ -274,6 +284,16 @@ def read_device(device: Device, refused: Iterable[str], overrides: Mapping[int, 
         seen = tuple(session for session in of_total.sessions if session.origin is not Origin.GAP)
         sources[DataSource.TOTAL] = replace(of_total, sessions=seen)
     return reading
+
+
+def with_silence(reading: DeviceReading, told: Collection[str], newest: Mapping[str, Session]) -> DeviceReading:
+    """The reading, blind in each active source that has sessions on record but of which the row `told` nothing."""
+    silence = Blindness(Status.WARNING, "Cove no longer says anything of it")
+    silent = [code for code in reading.active_sources if code not in told and code in newest]
+    blind = {
+        code: replace(reading.sources[code], blindness=reading.sources[code].blindness or silence) for code in silent
+    }
+    return replace(reading, sources={**reading.sources, **blind})
 
 
 SourceKey = tuple[int, str]
@@ -337,6 +357,9 @@ def combined(recorded: RecordedSession, seen: Session) -> RecordedSession:
     best, rest = (seen, recorded) if newer_wins else (recorded, seen)
     if best.status_code is None and rest.status_code is not None:
         best = replace(best, status=rest.status, status_code=rest.status_code)
+    is_older_word = seen.origin is recorded.origin and not seen.is_last
+    if is_older_word and SEVERITY[recorded.status] > SEVERITY[best.status]:
+        best = replace(best, status=recorded.status, status_code=recorded.status_code)
     start = best.started_at or rest.started_at
     if best.origin is recorded.origin and _near(start, recorded.started_at):
         start = recorded.started_at
@@ -385,8 +408,3 @@ def compare(seen: Sequence[Session], recorded: Sequence[RecordedSession]) -> Ses
         else:
             unchanged += 1
     return SessionChanges(tuple(new), tuple(changed), unchanged)
-
-
-def blindness_in_words(reading: DeviceReading) -> list[str]:
-    """What is not known of a device, a phrase per source."""
-    return [f"{label(code)}: {blindness.reason}" for code, blindness in reading.blindness.items()]

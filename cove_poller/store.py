@@ -4,7 +4,8 @@ Uses our column names only. A `Store` lives as long as one transaction.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -218,9 +219,9 @@ class Store:
         wanted = self._rows(
             "accounts", [ACCOUNT, MOMENT], [{"account_id": account, "moment": at} for account, at in since.items()]
         )
-        later = by_account(self._sessions(wanted, self._tables.sessions.c.session_at >= wanted.c.moment))
-        earlier = by_account(self._newest_before(wanted))
-        runs = self._runs(since)
+        sessions = self._sessions(wanted, self._tables.sessions.c.session_at >= wanted.c.moment)
+        later, earlier = by_account(sessions), by_account(self._newest_before(wanted))
+        runs = self._runs(since, {session.job_run_id for session in sessions if session.job_run_id is not None})
         return {
             account: History(
                 tuple(later.get(account, ())), tuple(earlier.get(account, ())), tuple(runs.get(account, ()))
@@ -251,35 +252,46 @@ class Store:
 
     # job runs
 
-    def _runs(self, since: Mapping[int, datetime]) -> dict[int, list[RecordedRun]]:
+    def _runs(self, since: Mapping[int, datetime], run_ids: Iterable[int]) -> dict[int, list[RecordedRun]]:
+        """The runs of each account from its moment on, and those with one of the `run_ids`, whenever they were."""
         runs = self._tables.job_runs
         external_id = Column("external_id", String)
         rows = [{"external_id": str(account), "moment": at} for account, at in since.items()]
         wanted = self._rows("external", [external_id, MOMENT], rows)
+        known = self._rows("known", [runs.c.id], [{"id": one} for one in run_ids])
         reviewed = runs.c.reviewed_at.is_not(None) if "reviewed_at" in runs.c else literal(0) == 1
-        query = (
-            select(
-                runs.c.id, runs.c.external_id, runs.c.run_at, runs.c.status, runs.c.remark, reviewed.label("reviewed")
-            )
-            .join(wanted, and_(runs.c.external_id == wanted.c.external_id, runs.c.run_at >= wanted.c.moment))
-            .where(runs.c.source_type == self._settings.source_type)
-        )
-        found: dict[int, list[RecordedRun]] = {}
-        for row in self._mappings(query):
+        columns = _named(runs, ("id", "external_id", "run_at", "status", "remark"))
+        query = select(*columns, reviewed.label("reviewed")).where(runs.c.source_type == self._settings.source_type)
+        later = and_(runs.c.external_id == wanted.c.external_id, runs.c.run_at >= wanted.c.moment)
+        by_time, by_id = query.join(wanted, later), query.join(known, known.c.id == runs.c.id)
+        found = {row["id"]: row for row in (*self._mappings(by_time), *self._mappings(by_id))}
+        by_account: dict[int, list[RecordedRun]] = {}
+        for row in found.values():
             run = RecordedRun(row["run_at"], row["status"], row["remark"] or "", row["id"], bool(row["reviewed"]))
-            found.setdefault(int(row["external_id"]), []).append(run)
-        return found
+            by_account.setdefault(int(row["external_id"]), []).append(run)
+        return by_account
 
-    def remove_runs(self, run_ids: Iterable[int]) -> None:
-        """Remove runs whose sessions went into others, unless somebody has reviewed or refers to them."""
+    def remove_runs(self, run_ids: Collection[int]) -> set[int]:
+        """Remove runs whose sessions went into others, unless somebody has reviewed or refers to them.
+
+        Return the ids of those removed.
+        """
+        try:
+            return self._remove_runs(run_ids)
+        except IntegrityError:
+            removed = set()
+            for run_id in run_ids:  # one by one, so that one that is referred to does not keep the others
+                with suppress(IntegrityError):
+                    removed |= self._remove_runs([run_id])
+            log.warning("%d superseded job runs stay, since other rows refer to them", len(set(run_ids) - removed))
+            return removed
+
+    def _remove_runs(self, run_ids: Iterable[int]) -> set[int]:
         runs = self._tables.job_runs
         gone = self._rows("gone", [runs.c.id], [{"id": one} for one in run_ids])
         statement = delete(runs).where(runs.c.id.in_(select(gone.c.id)), *self._unreviewed())
-        try:
-            with self._connection.begin_nested():
-                self._connection.execute(statement)
-        except IntegrityError:
-            log.warning("superseded job runs stay, since other rows refer to them")
+        with self._connection.begin_nested():
+            return {row["id"] for row in self._mappings(statement.returning(*_named(runs, ("id",))))}
 
     def update_runs(self, runs: Iterable[PlannedRun]) -> set[int]:
         """Write runs that differ, unless somebody has reviewed them meanwhile. Return the ids of those written."""
@@ -299,6 +311,15 @@ class Store:
         columns = [name for name in JOB_RUNS if name not in ("id", "reviewed_at")]
         made = self._insert_live("job_runs", table, columns, rows, ("id", "external_id", "run_at"), key=RUN_KEY)
         return {(int(row["external_id"]), row["run_at"]): row["id"] for row in made}
+
+    def move_sessions(self, heirs: Mapping[int, int]) -> None:
+        """Let the sessions of removed runs be part of the runs that took their place."""
+        sessions, job_run_id = self._tables.sessions, self._tables.sessions.c.job_run_id
+        old = Column("old_id", BigInteger)
+        rows = [{"old_id": removed, "job_run_id": heir} for removed, heir in heirs.items()]
+        moves = self._rows("moves", [old, job_run_id], rows)
+        statement = update(sessions).where(job_run_id == moves.c.old_id)
+        self._connection.execute(statement.values({job_run_id: moves.c.job_run_id}))
 
     def place_sessions(self, run_by_session: Mapping[int, int]) -> None:
         """Say of sessions which run they are part of."""

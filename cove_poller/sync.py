@@ -15,7 +15,7 @@ from cove_poller.errors import ApiError, CovePollerError, LoginRejected, Termina
 from cove_poller.linker import Linker
 from cove_poller.listing import Listing
 from cove_poller.models import describe_columns
-from cove_poller.polls import audited, fingerprint, is_same, last_rejection
+from cove_poller.polls import ACCEPTED, audited, fingerprint, is_same, last_rejection
 from cove_poller.recording import Recorder
 from cove_poller.results import CommandResult, LoginResult
 from cove_poller.store import Store
@@ -52,6 +52,8 @@ def sync(
     with open_database(config, credentials.database_password(), dry_run=dry_run) as database:
         poller = Poller(config, credentials, database, now, progress)
         results = [poller.sync_login(login) for login in logins]
+    if dry_run:
+        remember_rejections(config, credentials, results, now)
     return CommandResult("sync", started_at, now(), results)
 
 
@@ -78,7 +80,7 @@ class Poller:
         try:
             with self._database.lock(login), audited(self._database, "sync", login, self._now) as audit:
                 try:
-                    self._poll(login, result, audit)
+                    self._poll(login, result)
                 except CovePollerError as error:
                     log.debug("login %s ended early", login, exc_info=error)
                     result.error = error
@@ -89,20 +91,21 @@ class Poller:
             raise result.error
         return result
 
-    def _poll(self, login: str, result: LoginResult, audit: dict[str, object]) -> None:
+    def _poll(self, login: str, result: LoginResult) -> None:
         settings, api = self._config.logins[login], self._config.api_of(login)
         password = self._credentials.login_password(login)
         rejection = last_rejection(self._database, login)
         if rejection and is_same(rejection.fingerprint, api.url, settings, password):
-            audit["login_fingerprint"] = rejection.fingerprint
+            result.login_fingerprint = rejection.fingerprint
             raise already_rejected(login, str(rejection.message), rejection.at)
         client = CoveClient(settings, password, api)
         try:
             user = client.login()
+            result.login_fingerprint = ACCEPTED
             result.partner_id = settings.partner_id or user.partner_id
             self._record(login, client, result)
         except LoginRejected:
-            audit["login_fingerprint"] = fingerprint(api.url, settings, password)
+            result.login_fingerprint = fingerprint(api.url, settings, password)
             raise
         finally:
             result.request_count, result.login_count = client.request_count, client.login_count
@@ -114,15 +117,14 @@ class Poller:
             raise ApiError("Cove's answer to the login names no partner; set partner_id for this login")
         listing = Listing(client, result.partner_id)
         backupchecks = self._config.backupchecks
-        recorder = Recorder(
-            login, backupchecks, self._config.status_overrides(), Linker(backupchecks), outcome=result.outcome
-        )
+        recorder = Recorder(login, backupchecks, self._config.status_overrides(), Linker(backupchecks))
         try:
             with closing(fetched_ahead(listing.iter_pages())) as pages:
                 for page in pages:
                     with self._database.transaction() as connection:
                         store = Store(connection, self._database.tables, backupchecks)
-                        recorder.save_page(store, page.devices, listing.refused, self._now())
+                        outcome = recorder.save_page(store, page.devices, listing.refused, self._now())
+                    result.outcome.add(outcome)  # not before it is committed
                     result.outcome.failures += [
                         f"device {account}: Cove sends no name or no customer for it; it was left out"
                         for account in page.nameless_ids
@@ -158,7 +160,20 @@ def audit_row(result: LoginResult) -> dict[str, object]:
         "job_runs_updated": result.outcome.job_runs.updated,
         "requests": result.request_count,
         "error": str(result.error) if result.error else None,
+        "login_fingerprint": result.login_fingerprint,
     }
+
+
+def remember_rejections(
+    config: Config, credentials: Credentials, results: Sequence[LoginResult], now: Callable[[], datetime]
+) -> None:
+    """After a dry run, which leaves nothing else behind: the next one must not try a rejected login again either."""
+    rejected = [result for result in results if isinstance(result.error, LoginRejected)]
+    if rejected:
+        with open_database(config, credentials.database_password()) as database:
+            for result in rejected:
+                with audited(database, "sync", result.login, now) as audit:
+                    audit |= audit_row(result)
 
 
 def already_rejected(login: str, message: str, at: datetime) -> LoginRejected:

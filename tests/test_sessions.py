@@ -94,6 +94,34 @@ def test_a_status_without_a_time_is_no_session_but_no_run_may_be_better_than_it(
     assert reading.blindness.reason == "Failed, at a time that Cove does not tell"
 
 
+def test_a_status_that_is_not_told_makes_the_source_blind_however_good_what_is_told() -> None:
+    for fields in ({"F09": NOON, "F16": 5, "F17": 5, "F18": NOON}, {"F00": 0, "F17": 5, "F18": NOON}):
+        reading = make_reading(**fields)
+        assert reading.blindness
+        assert reading.blindness.floor is Status.WARNING
+
+
+@pytest.mark.parametrize(("f00", "duration"), [(8, {}), (2, {"F12": HOUR - 5}), (2, {"F12": 7 * HOUR})])
+def test_a_session_is_one_and_as_grave_as_its_gravest_status_whatever_its_duration_says(
+    f00: int, duration: dict[str, int]
+) -> None:
+    reading = make_reading(F00=f00, F15=NOON, F17=5, F18=NOON + HOUR, **duration)
+    assert told(reading) == [(0, 1, f00, "poll")]
+
+
+def test_a_success_with_errors_told_by_a_start_and_an_end_is_one_session() -> None:
+    assert told(make_reading(F00=8, F15=NOON, F09=NOON + HOUR)) == [(0, 1, 8, "poll")]
+
+
+def test_a_graver_status_is_not_taken_back_by_what_is_told_of_the_session_once_the_next_one_runs() -> None:
+    (grave,) = make_reading(F00=8, F15=NOON, F17=5, F18=NOON).sessions
+    later = make_reading(F00=1, F17=5, F18=NOON, F09=NOON, F16=5)
+    changes = compare(later.sessions, [make_record(grave)])
+    assert (changes.new, changes.changed) == ((), ())
+    (corrected,) = compare(make_reading(F00=5, F15=NOON).sessions, [make_record(grave)]).changed
+    assert corrected.status is Status.SUCCESS
+
+
 @pytest.mark.parametrize("never", [{}, {"F00": 0}, {"F00": "0", "F15": "0", "F09": "", "F18": "0"}])
 def test_a_source_that_never_ran_has_no_session_and_no_trouble(never: dict[str, Any]) -> None:
     assert make_reading(**never) == SourceReading()

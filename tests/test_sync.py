@@ -112,10 +112,11 @@ def statement_counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     def count(*args: Any) -> None:
         seen.append(args[2])
 
-    def save_page(self: Recorder, *args: Any) -> None:
+    def save_page(self: Recorder, *args: Any) -> Any:
         seen.clear()
-        original(self, *args)
+        outcome = original(self, *args)
         counts.append(len(seen))
+        return outcome
 
     sa.event.listen(sa.Engine, "before_cursor_execute", count)
     monkeypatch.setattr(Recorder, "save_page", save_page)
@@ -309,6 +310,46 @@ def test_a_device_that_cove_suddenly_knows_nothing_of_keeps_its_record_and_makes
     assert snapshot(site, "cove_devices", "job_runs") == before
 
 
+def test_a_source_that_falls_silent_turns_the_newest_run_into_a_warning_and_the_sync_into_a_partial_one(
+    site: Site, cove: FakeCove
+) -> None:
+    site.sync()
+    cove.faults.edit_row = lambda row, device: {code: value for code, value in row.items() if code[:3] != "D10"}
+    for _ in range(2):
+        result = site.sync()
+        assert result.exit_code == 3
+        assert "SQL Server: Cove no longer says anything of it" in result.to_json()["logins"][0]["warnings"][0]
+        assert runs(site) == [("Warning", "SRV1")]
+    assert site.rows("SELECT status FROM cove_devices") == [{"status": "warning"}]
+    cove.faults.edit_row = None
+    assert site.sync().exit_code == 0
+    assert runs(site) == [("Success", "SRV1")]
+
+
+def test_a_failure_without_a_time_reaches_the_newest_run(site: Site, cove: FakeCove) -> None:
+    site.sync()
+    cove.faults.edit_row = lambda row, device: {**row, "D10F00": "2", "D10F15": ""}
+    assert site.sync().exit_code == 3
+    assert runs(site) == [("Failed", "SRV1")]
+
+
+def test_a_failed_total_that_no_source_explains_is_told(site: Site, cove: FakeCove) -> None:
+    late = str(int((NIGHT + timedelta(hours=3)).timestamp()))
+    cove.faults.edit_row = lambda row, device: {**row, "D09F00": "2", "D09F15": late, "D09F17": "2", "D09F18": late}
+    (warning,) = site.sync().to_json()["logins"][0]["warnings"]
+    assert warning.endswith("Cove's total says what none of its data sources explains, Failed at 2026-03-02 05:00Z")
+
+
+def test_a_source_that_this_program_does_not_know_is_told_of_once_and_its_runs_are_warnings(
+    site: Site, cove: FakeCove
+) -> None:
+    cove.faults.edit_row = lambda row, device: {**row, "I78": row["I78"] + "D18"}
+    first, second = (site.sync().to_json()["logins"][0]["warnings"] for _ in range(2))
+    assert (len(first), second) == (1, [])
+    assert "System State (Linux): could not be read" in first[0]
+    assert runs(site) == [("Warning", "SRV1")]
+
+
 def test_a_device_without_a_name_is_left_out_and_makes_the_run_partial(
     site: Site, fleet: Fleet, cove: FakeCove
 ) -> None:
@@ -387,6 +428,21 @@ class TestRejectedLogin:
         assert site.sync().exit_code == 11
         assert len(cove.requests) == count
 
+    def test_a_run_that_never_came_to_log_in_does_not_make_it_be_forgotten(self, site: Site, cove: FakeCove) -> None:
+        site.settings = {"login": {"password": "wrong"}}
+        assert site.sync().exit_code == 11
+        site.settings = {"login": {"password": None, "password_file": "missing"}}
+        assert site.sync().exit_code == 10
+        site.settings = {"login": {"password": "wrong"}}
+        assert site.sync().exit_code == 11
+        assert cove.count("Login") == 1
+
+    def test_a_dry_run_remembers_it_too(self, site: Site, cove: FakeCove) -> None:
+        site.settings = {"login": {"password": "wrong"}}
+        for _ in range(2):
+            assert site.sync(dry_run=True).exit_code == 11
+        assert cove.count("Login") == 1
+
     def test_neither_password_nor_its_hash_can_be_found_in_the_database(self, site: Site) -> None:
         site.settings = {"login": {"password": "wrong-token-value"}}
         site.sync()
@@ -430,11 +486,12 @@ def test_a_run_that_dies_within_a_page_leaves_a_state_that_the_next_one_complete
     pages: list[int] = []
     original = Recorder.save_page
 
-    def die_at_the_end_of_the_second(self: Recorder, *args: Any) -> None:
-        original(self, *args)
+    def die_at_the_end_of_the_second(self: Recorder, *args: Any) -> Any:
+        outcome = original(self, *args)
         pages.append(1)
         if len(pages) == 2:
             raise MemoryError
+        return outcome
 
     monkeypatch.setattr(Recorder, "save_page", die_at_the_end_of_the_second)
     with pytest.raises(MemoryError):
@@ -461,3 +518,42 @@ def test_a_superseded_run_that_other_rows_refer_to_stays_and_the_sync_goes_on(si
     device.totals.clear()
     assert site.sync().exit_code == 0
     assert ("Failed", "SRV1") in runs(site)
+
+
+def test_the_sessions_of_a_superseded_run_go_with_it_however_old_they_are(site: Site, fleet: Fleet) -> None:
+    device = fleet.devices[0]
+    device.active, device.sessions = ("D01", "D10"), {}
+    add_session(device, "D01", 0, minutes=300)
+    add_session(device, "D10", 5.1, minutes=295)
+    add_session(device, "D01", 11.7, minutes=10)
+    site.cove.now = NIGHT + timedelta(hours=20)
+    site.sync()
+    assert len(runs(site)) == 2
+    device.sessions["D01"].insert(
+        1, TrueSession("D01", NIGHT + timedelta(hours=10.1), NIGHT + timedelta(hours=11.6), 5)
+    )
+    device.active = ("D01", "D10", "D02")
+    device.sessions["D02"] = [device.sessions["D01"].pop(1)]
+    device.sessions["D02"] = [TrueSession("D02", one.start, one.end, one.status) for one in device.sessions["D02"]]
+    device.totals.clear()
+    site.sync()
+    assert len(runs(site)) == 1
+    orphans = "SELECT 1 FROM cove_sessions WHERE job_run_id IS NULL OR job_run_id NOT IN (SELECT id FROM job_runs)"
+    assert site.rows(f"{orphans} AND data_source <> 'D09'") == []
+
+
+def test_counts_tell_only_of_what_was_committed(site: Site, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.devices += [make_device(number, f"srv{number}_abcde") for number in range(2, 6)]
+    site.settings = {"api": {"page_size": 3}}
+    original = Recorder.save_page
+
+    def break_the_second(self: Recorder, store: Any, devices: Any, *args: Any) -> Any:
+        outcome = original(self, store, devices, *args)
+        if devices[0].account_id > 1:
+            store._connection.exec_driver_sql("INSERT INTO no_such_table VALUES (1)")
+        return outcome
+
+    monkeypatch.setattr(Recorder, "save_page", break_the_second)
+    result = site.sync()
+    assert result.exit_code == 3
+    assert result.to_json()["logins"][0]["job_runs"]["new"] == len(runs(site)) == 3
