@@ -529,12 +529,8 @@ def test_the_sessions_of_a_superseded_run_go_with_it_however_old_they_are(site: 
     site.cove.now = NIGHT + timedelta(hours=20)
     site.sync()
     assert len(runs(site)) == 2
-    device.sessions["D01"].insert(
-        1, TrueSession("D01", NIGHT + timedelta(hours=10.1), NIGHT + timedelta(hours=11.6), 5)
-    )
-    device.active = ("D01", "D10", "D02")
-    device.sessions["D02"] = [device.sessions["D01"].pop(1)]
-    device.sessions["D02"] = [TrueSession("D02", one.start, one.end, one.status) for one in device.sessions["D02"]]
+    device.active = ("D01", "D02", "D10")
+    add_session(device, "D02", 10.1, minutes=90)
     device.totals.clear()
     site.sync()
     assert len(runs(site)) == 1

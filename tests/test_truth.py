@@ -151,9 +151,9 @@ def test_every_session_that_a_poll_could_see_is_recorded_once_and_each_round_mak
 def test_the_record_is_right_under_each_reading_that_the_documentation_leaves_open(
     reading: Reading, tmp_path: Path
 ) -> None:
-    for site in polled_site(tmp_path, reading, devices=40):
+    for site in polled_site(tmp_path, reading, devices=20):
         verdict = judge(site, poll_for_days(site))
-        print(f"\n40 devices, 3 days: {verdict}")
+        print(f"\n20 devices, 3 days: {verdict}")
         assert verdict.sessions.is_perfect
         assert verdict.runs.is_perfect
         assert verdict.too_healthy == []
@@ -162,8 +162,8 @@ def test_the_record_is_right_under_each_reading_that_the_documentation_leaves_op
 @pytest.mark.parametrize("meaning", ["end", "start"])
 def test_no_start_is_made_up_where_the_duration_is_that_of_the_running_session(meaning: str, tmp_path: Path) -> None:
     reading = Reading(running_duration="running", last_session_is=meaning, last_success_is=meaning)
-    for site in polled_site(tmp_path, reading, devices=40):
+    for site in polled_site(tmp_path, reading, devices=20):
         verdict = judge(site, poll_for_days(site))
-        print(f"\n40 devices, 3 days: {verdict}")
+        print(f"\n20 devices, 3 days: {verdict}")
         assert verdict.sessions.is_perfect  # which compares the starts too
         assert verdict.too_healthy == []
