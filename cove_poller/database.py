@@ -1,11 +1,11 @@
 """The database as a whole: the engine, its preparation, transactions and the lock. `store` has the statements."""
 
 import hashlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import filelock
 from pydantic import SecretStr
@@ -25,11 +25,12 @@ BUSY_TIMEOUT_SECONDS = 30
 
 @contextmanager
 def database_errors() -> Iterator[None]:
-    """Turn the library's errors into ours. Parameters are hidden, so no value gets into the message."""
+    """Turn the library's errors into ours: the database's own words without the values that it quotes."""
     try:
         yield
     except SQLAlchemyError as error:
         reason = getattr(error, "orig", None) or error
+        reason = getattr(getattr(reason, "diag", None), "message_primary", None) or reason
         raise DatabaseError(f"the database says: {one_line(str(reason))}") from error
 
 
@@ -37,6 +38,8 @@ def make_engine(settings: DatabaseSettings, password: SecretStr | None) -> Engin
     """An engine for the configured database. Connects to nothing yet."""
     try:
         url = make_url(settings.url)
+        if "@" in (url.host or "") or (url.get_backend_name() == "sqlite" and url.host):
+            raise ArgumentError
     except (ArgumentError, ValueError):  # the latter for a port that is no number
         raise ConfigError(
             "database.url: cannot be understood; in a password, write / @ : # ? as %2F %40 %3A %23 %3F"
@@ -108,7 +111,7 @@ def held(login: str) -> LockHeld:
 
 @contextmanager
 def _file_lock(database: Path, login: str) -> Iterator[None]:
-    name = re.sub(r"[^\w.-]", "_", login)
+    name = quote(login, safe="")
     lock = filelock.FileLock(f"{database}.{name}.lock")
     try:
         lock.acquire(timeout=0)

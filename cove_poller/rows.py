@@ -51,7 +51,7 @@ def as_json(columns: Sequence[Column[Any]], rows: Iterable[Row], dialect: Dialec
         one.key: (lambda value: value) if one.info.get("is_constant") else _writer(one.type, dialect) for one in columns
     }
     prepared = [{key: write(row.get(key)) for key, write in writers.items()} for row in rows]
-    return json.dumps(prepared, default=str)
+    return json.dumps(prepared, default=str, ensure_ascii=False)  # SQLite compares keys as they are spelt
 
 
 def _writer(kind: TypeEngine[Any], dialect: Dialect) -> Any:

@@ -24,6 +24,26 @@ from tests.fake_cove import FakeCove, Fleet, make_fleet, serving
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what the tests measured, also where all of them passed."""
+    lines = [
+        f"{value}"
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, value in report.user_properties
+        if name == "measured" and report.when == "call"
+    ]
+    if lines:
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(sorted(lines)))
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say a measurement that the end of the test run shows."""
+    return lambda text: record_property("measured", text)
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server: $TEST_DATABASE_URL, else one that is started for these tests."""

@@ -1,6 +1,6 @@
 """Three days of a fleet, polled every half hour: what is recorded is what happened."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -122,12 +122,12 @@ def polled_site(tmp_path: Path, reading: Reading, *, devices: int, refused: tupl
 @pytest.mark.parametrize("meaning", ["end", "start"])
 @pytest.mark.parametrize("refused", [(), BASIC_ONLY], ids=["all-columns", "basic-columns"])
 def test_every_session_that_a_poll_could_see_is_recorded_once_and_each_round_makes_one_run(
-    meaning: str, refused: tuple[str, ...], tmp_path: Path
+    meaning: str, refused: tuple[str, ...], tmp_path: Path, measured: Callable[[str], None]
 ) -> None:
     reading = Reading(last_session_is=meaning, last_success_is=meaning)
     for site in polled_site(tmp_path, reading, devices=200, refused=refused):
         verdict = judge(site, poll_for_days(site), only_basic=bool(refused))
-        print(f"\n200 devices, 3 days, F15 is the {meaning}, {', '.join(refused) or 'nothing'} refused: {verdict}")
+        measured(f"200 devices, 3 days, F15 is the {meaning}, {', '.join(refused) or 'nothing'} refused: {verdict}")
         assert verdict.sessions.is_perfect
         assert verdict.totals.is_perfect
         assert verdict.runs.is_perfect
@@ -149,11 +149,11 @@ def test_every_session_that_a_poll_could_see_is_recorded_once_and_each_round_mak
     ids=lambda reading: ", ".join(f"{k}={v}" for k, v in vars(reading).items() if v != vars(Reading())[k]),
 )
 def test_the_record_is_right_under_each_reading_that_the_documentation_leaves_open(
-    reading: Reading, tmp_path: Path
+    reading: Reading, tmp_path: Path, measured: Callable[[str], None], request: pytest.FixtureRequest
 ) -> None:
     for site in polled_site(tmp_path, reading, devices=20):
         verdict = judge(site, poll_for_days(site))
-        print(f"\n20 devices, 3 days: {verdict}")
+        measured(f"20 devices, 3 days, {request.node.callspec.id}: {verdict}")
         assert verdict.sessions.is_perfect
         assert verdict.runs.is_perfect
         assert verdict.too_healthy == []
@@ -164,6 +164,5 @@ def test_no_start_is_made_up_where_the_duration_is_that_of_the_running_session(m
     reading = Reading(running_duration="running", last_session_is=meaning, last_success_is=meaning)
     for site in polled_site(tmp_path, reading, devices=20):
         verdict = judge(site, poll_for_days(site))
-        print(f"\n20 devices, 3 days: {verdict}")
         assert verdict.sessions.is_perfect  # which compares the starts too
         assert verdict.too_healthy == []
