@@ -51,9 +51,11 @@ def last_rejection(database: Database, login: str) -> Rejection | None:
     query = query.order_by(polls.c.id.desc())
     with database.transaction() as connection:
         row = connection.execute(query.limit(1)).mappings().first()
-    if row is None or not row["login_fingerprint"]:
-        return None
-    return Rejection(row["started_at"], row["error"] or "", row["login_fingerprint"])
+        if row is None or row["login_fingerprint"] == ACCEPTED:
+            return None
+        same = polls.c.login_fingerprint == row["login_fingerprint"]
+        first = connection.execute(select(polls).where(same).order_by(polls.c.id).limit(1)).mappings().one()
+    return Rejection(first["started_at"], first["error"] or "", first["login_fingerprint"])
 
 
 @contextmanager

@@ -97,7 +97,7 @@ class Poller:
         rejection = last_rejection(self._database, login)
         if rejection and is_same(rejection.fingerprint, api.url, settings, password):
             result.login_fingerprint = rejection.fingerprint
-            raise already_rejected(login, str(rejection.message), rejection.at)
+            raise already_rejected(login, rejection.message, rejection.at)
         client = CoveClient(settings, password, api)
         try:
             user = client.login()
@@ -178,9 +178,8 @@ def remember_rejections(
 
 def already_rejected(login: str, message: str, at: datetime) -> LoginRejected:
     """The error of a login that is not tried again, in the words of the first time."""
-    first = message.partition(" (not tried again")[0]
     return LoginRejected(
-        f"{first} (not tried again since {at:%Y-%m-%d %H:%M}Z, as Cove may lock a user who keeps trying;"
+        f"{message} (not tried again since {at:%Y-%m-%d %H:%M}Z, as Cove may lock a user who keeps trying;"
         f" change the configuration of login {login}, or run: cove-poller test-login --login {login})"
     )
 
