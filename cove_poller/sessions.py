@@ -224,11 +224,15 @@ class _Reader:
         return [*sessions, self.session(time, code, origin=Origin.GAP)]
 
     def _is_success(self, session: Session, time: datetime) -> bool:
+        if time in (session.session_at, session.started_at):
+            return True
+        end_is_known = session.session_at == self.fields.last_completed_at
+        if self.source == DataSource.TOTAL:  # its sessions overlap, so near or later times may be another one's
+            return not (time > session.session_at and end_is_known) and self._is_successful(session.status_code)
         if _near(time, session.session_at) or _near(time, session.started_at):
             return True
         if time > session.session_at:
             # F18 is an end for certain, so nothing of that session is later; any other time may be a start.
-            end_is_known = session.session_at == self.fields.last_completed_at
             return not end_is_known and session.status_code in (None, *SUCCESSFUL_CODES)
         return self._is_successful(session.status_code)
 
