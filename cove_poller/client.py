@@ -81,7 +81,7 @@ class _Session(requests.Session):
 
 
 class CoveClient:
-    """One login to Cove. `request_count` and `login_count` are what went over the wire so far."""
+    """One login to Cove. `request_count` is what went over the wire, `login_count` how often a login was asked for."""
 
     def __init__(
         self,

@@ -1,7 +1,8 @@
 """From a device's ended sessions to its job runs. Pure: no clock, network or database.
 
 A round is what one night (or one hour) did: sessions that follow each other closely. Rounds depend on the
-sessions alone, not on when or how they became known, so polls and backfills in any order come to the same runs.
+sessions alone, not on when or how they became known. What a run says of a round depends besides on which sources
+are active, and which of them cannot be read, when it is written.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -201,4 +201,4 @@ def fetched_ahead(items: Iterator[T]) -> Generator[T, None, None]:
             upcoming = pool.submit(next, items, end)
             yield cast(T, item)
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # a run that is told to stop does not wait for an answer
+        pool.shutdown(wait=False, cancel_futures=True)  # close() of the client ends what is still under way

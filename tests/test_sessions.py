@@ -122,6 +122,19 @@ def test_a_graver_status_is_not_taken_back_by_what_is_told_of_the_session_once_t
     assert corrected.status is Status.SUCCESS
 
 
+def test_a_failed_total_gets_no_start_from_a_success_of_another_source_seconds_before() -> None:
+    fields = SourceFields.model_validate({"F00": 3, "F15": NOON, "F09": NOON - 2})
+    (session,) = (
+        one for one in read_source("D09", fields, readable=True, overrides={}).sessions if one.session_at == utc(NOON)
+    )
+    assert (session.started_at, session.status) == (None, Status.FAILED)
+
+
+def test_a_completed_session_without_a_status_has_that_of_the_success_which_it_is() -> None:
+    reading = make_reading(F00=1, F18=NOON, F09=NOON, F16=8)
+    assert told(reading) == [(None, 0, 8, "poll")]
+
+
 @pytest.mark.parametrize("never", [{}, {"F00": 0}, {"F00": "0", "F15": "0", "F09": "", "F18": "0"}])
 def test_a_source_that_never_ran_has_no_session_and_no_trouble(never: dict[str, Any]) -> None:
     assert make_reading(**never) == SourceReading()
