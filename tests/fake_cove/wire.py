@@ -1,8 +1,11 @@
 """How Cove says it: a device's columns at a moment, under each reading that its documentation leaves open."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
+from itertools import pairwise
 
 from tests.fake_cove.fleet import FakeDevice, TrueSession, ended, running
 
@@ -51,6 +54,16 @@ def columns(device: FakeDevice, customer_name: str, now: datetime, reading: Read
     return {code: value for code, value in found.items() if value is not None}
 
 
+@cache
+def spellings(code: str, spelling: str) -> tuple[str, ...]:
+    """How to ask for a column, in one spelling or in both."""
+    if code[0] == "I":
+        return (code,)
+    unpadded = f"D{int(code[1:3])}F{int(code[4:])}"
+    padded = (code,) if spelling != "unpadded" or code == unpadded else ()
+    return padded if spelling == "padded" else (*padded, unpadded, f"D{int(code[1:3])}{code[3:]}")
+
+
 def active_sources(device: FakeDevice, reading: Reading) -> str:
     if reading.sources_as_list:
         return ",".join(f"D{int(code[1:])}" for code in device.active)
@@ -78,14 +91,12 @@ def _total_sessions(device: FakeDevice, reading: Reading) -> list[TrueSession]:
 
 
 def last_completed(done: Sequence[TrueSession], reading: Reading) -> TrueSession | None:
-    counting = [one for one in done if reading.completed_is == "ended" or one.status in (5, 8)]
-    return counting[-1] if counting else None
+    return next((one for one in reversed(done) if reading.completed_is == "ended" or one.status in (5, 8)), None)
 
 
 def last_successful(done: Sequence[TrueSession], reading: Reading) -> TrueSession | None:
     codes = (5, 8) if reading.success_has_errors else (5,)
-    counting = [one for one in done if one.status in codes]
-    return counting[-1] if counting else None
+    return next((one for one in reversed(done) if one.status in codes), None)
 
 
 def _add_source(
@@ -129,8 +140,14 @@ def _duration(
 
 def color_bar(done: Sequence[TrueSession], current: TrueSession | None, now: datetime, reading: Reading) -> str | None:
     """A digit per day, the newest on the right: the status of the day's last session."""
-    days = {session.end.date(): session.status for session in done if session.status < 10}
-    if current:
-        days[now.date()] = 1
-    back = range(reading.color_bar_days - 1, -1, -1)
-    return "".join(str(days.get((now - timedelta(days=day)).date(), 0)) for day in back) or None
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    begins = [midnight - timedelta(days=day) for day in range(reading.color_bar_days - 1, -1, -1)]
+    first = [bisect_left(done, begin, key=lambda session: session.end) for begin in begins]
+    days = [_day_status(done[begin:end]) for begin, end in pairwise([*first, len(done)])]
+    if current and days:
+        days[-1] = 1
+    return "".join(map(str, days)) or None
+
+
+def _day_status(done: Sequence[TrueSession]) -> int:
+    return next((session.status for session in reversed(done) if session.status < 10), 0)
