@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -16,7 +17,7 @@ import click
 
 from cove_poller import __version__
 from cove_poller.errors import CovePollerError, Interrupted, Terminated
-from cove_poller.logs import configure_logging
+from cove_poller.logs import ProgressLog, configure_logging
 
 
 class Context:
@@ -157,6 +158,79 @@ def test_login(context: Context, logins: tuple[str, ...], as_json: bool) -> None
 
 
 @main.command()
+@click.option("--since", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T06:00, 28d or 12h; in UTC.")
+@click.option("--until", metavar="WHEN", help="The same; now, if it is not given.")
+@login_option
+@click.option("--device", "devices", multiple=True, type=int, metavar="ID", help="Only this device, by its account id.")
+@click.option(
+    "--source",
+    "way",
+    type=click.Choice(["auto", "sessions", "snapshots", "colorbar"]),
+    default="auto",
+    help="How the past is read; auto takes the best that each device allows.",
+)
+@click.option("--reviewed", is_flag=True, help="Write the job runs that are added as reviewed.")
+@click.option("--yes", is_flag=True, help="Do not count first how many runs will have to be reviewed, and do not ask.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be written.")
+@json_option
+@click.pass_obj
+def backfill(context: Context, /, since: str, until: str | None, yes: bool, as_json: bool, **options: Any) -> None:
+    """Write the past, session by session, as far as Cove still knows it. May be interrupted and run again."""
+    with errors_shown("backfill", as_json=as_json):
+        from cove_poller import backfill as job
+        from cove_poller import output
+
+        config, credentials = context.load()
+        names = chosen_logins(config, options.pop("logins"))
+        request = past_request(since, until, **options)
+        if not (yes or request.reviewed or request.dry_run):
+            with shown_past("counting") as progress:
+                preview = job.backfill(config, credentials, names, replace(request, dry_run=True), progress=progress)
+            if not go_on(output.unreviewed(preview)):
+                click.echo("Nothing was written.", err=True)
+                return
+        with shown_past("reading") as progress:
+            result = job.backfill(config, credentials, names, request, progress=progress)
+        if as_json:
+            print_json(result.to_json())
+        else:
+            click.echo(output.backfill_summary(result, dry_run=request.dry_run))
+        for text in (*credentials.warnings(), output.trouble(result)):
+            if text:
+                click.echo(text, err=True)
+    sys.exit(result.exit_code)
+
+
+def past_request(
+    since: str, until: str | None, *, way: str, devices: tuple[int, ...], reviewed: bool, dry_run: bool
+) -> Any:
+    """What the options of `backfill` ask for."""
+    from cove_poller.past import WAYS, Request
+    from cove_poller.window import Window, parse_when
+
+    now = datetime.now(UTC).replace(microsecond=0)
+    moments = {}
+    for name, text in (("--since", since), ("--until", until)):
+        try:
+            moments[name] = parse_when(text, now) if text else now
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint=name) from None
+    window = Window(moments["--since"], min(moments["--until"], now))
+    if window.since >= window.until:
+        raise click.BadParameter("lies in the future, or not before --until", param_hint="--since")
+    reaches_now = moments["--until"] >= now
+    return Request(window, reaches_now, WAYS.get(way), frozenset(devices), reviewed=reviewed, dry_run=dry_run)
+
+
+def go_on(question: str | None) -> bool:
+    """Whether a person agrees; where nobody can be asked, the question is said and that is that."""
+    if question is None:
+        return True
+    click.echo(question, err=True)
+    return not (sys.stdin.isatty() and sys.stderr.isatty()) or click.confirm("Go on?", err=True)
+
+
+@main.command()
 @click.option("--dry-run", is_flag=True, help="Print the SQL for the DBA to run, and change nothing.")
 @click.pass_obj
 def migrate(context: Context, dry_run: bool) -> None:
@@ -215,12 +289,44 @@ def config_show(context: Context) -> None:
         click.echo(shown(context.load()[0]), nl=False)
 
 
+def is_lively() -> bool:
+    """Whether something may move and be coloured."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
+@contextmanager
+def shown_past(what: str) -> Iterator[Callable[[Any], None]]:
+    """A bar on a terminal with devices, sessions and time left; a log line every 30 seconds anywhere else."""
+    if not is_lively():
+        yield ProgressLog()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("devices, {task.fields[sessions]} new sessions, time left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, sessions=0)
+        yield lambda progress: bar.update(
+            task,
+            description=f"{what} {progress.login}",
+            completed=progress.devices,
+            total=progress.total,
+            sessions=progress.sessions,
+        )
+
+
 @contextmanager
 def shown_progress() -> Iterator[Callable[[str, int], None]]:
     """A line on a terminal that tells how far the run is; nothing anywhere else."""
     from cove_poller.sync import ignore_progress
 
-    if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
+    if not is_lively():
         yield ignore_progress
         return
     from rich.console import Console

@@ -1,5 +1,7 @@
 """Cove's wire: JSON-RPC over HTTPS. Layers, each doing one thing: call -> fresh visa -> retry -> one POST.
 
+A client may be used by several threads: they share its pace, its visa, and the one login that renews it.
+
 Facts are from N-able's pages "Authorization" and "Construct a JSON-RPC API call", and from public clients:
 errors come with HTTP 200, `error.data` is the number to branch on, every reply may carry a newer visa, and
 a visa lasts 15 minutes. What Cove does to a user who keeps trying a rejected login is not documented, so a
@@ -15,21 +17,31 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import Enum
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 import tenacity
 from pydantic import SecretStr
+from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException, SSLError
 from urllib3.exceptions import HTTPError
 
 from cove_poller import __version__
 from cove_poller.config import ApiSettings, LoginSettings
-from cove_poller.errors import ApiError, ApiUnavailable, LoginRejected, PermissionDenied, VisaRefused
-from cove_poller.models import LoginUser, Reply, ReplyError, parse_reply
+from cove_poller.errors import (
+    ApiError,
+    ApiUnavailable,
+    CovePollerError,
+    LoginRejected,
+    PermissionDenied,
+    VisaRefused,
+)
+from cove_poller.models import LoginUser, Reply, ReplyError, Result, parse_reply
 from cove_poller.secret import REDACTED, redacted
 from cove_poller.text import fitted, one_line
 
@@ -46,7 +58,7 @@ LOCKED_OUT = re.compile(r"password|credential|lock|block|denied|disabled|factor|
 """How a refusal of the person, not of the moment, may be worded: only 2100's text is known."""
 
 VISA_WORD = re.compile(r"\bvisa\b", re.IGNORECASE)
-VISA = re.compile(r"[\d-]*[0-9A-Fa-f]{32,}")
+VISA = re.compile(r"[\d-]*[0-9A-Fa-f]{32,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 """A visa's looks, and a token's."""
 
 log = logging.getLogger(__name__)
@@ -73,6 +85,27 @@ class Pacer:
             self._sleep(turn - now)
 
 
+class ShowsVisa(Enum):
+    """Where a service is shown the visa."""
+
+    IN_BODY = "body"
+    AS_BEARER = "header"
+    NOT_AT_ALL = "not at all"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One of Cove's JSON-RPC services. `hint` is what may be wrong where it answers with an HTTP error."""
+
+    url: str
+    visa: ShowsVisa = ShowsVisa.IN_BODY
+    hint: str = ""
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).netloc
+
+
 class _Session(requests.Session):
     """A session that looks at no redirect: the library would read its whole body even where it does not follow."""
 
@@ -93,17 +126,24 @@ class CoveClient:
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         self.api = api
+        self.management = Service(api.url, hint="; is api.url right?")
         self.request_count = 0
         self.login_count = 0
         self._login = login
         self._password = password
         self._visa: str | None = None
+        self._renewal = threading.Lock()
+        self._renewal_count = 0
+        self._renewal_error: CovePollerError | None = None
+        self._counting = threading.Lock()
         self._clock = clock
         self._closed = threading.Event()
         self._sleep = sleep or self._wait
         self._pacer = Pacer(api.requests_per_second, clock, self._sleep)
         self._ids = itertools.count(1)
         self._http = _Session()
+        for scheme in ("https://", "http://"):
+            self._http.mount(scheme, HTTPAdapter(pool_maxsize=api.backfill_workers + 2))
         self._http.headers.update({"Content-Type": "application/json", "User-Agent": f"cove-poller/{__version__}"})
         self._http.auth = lambda request: request  # or requests would add what a .netrc says
 
@@ -117,7 +157,7 @@ class CoveClient:
 
     @property
     def host(self) -> str:
-        return urlsplit(self.api.url).netloc
+        return self.management.host
 
     def login(self) -> LoginUser:
         """Sign in and keep the visa. Raise LoginRejected if Cove refuses, which nobody may try again by himself."""
@@ -125,37 +165,66 @@ class CoveClient:
         if self._login.partner:
             params["partner"] = self._login.partner
         self.login_count += 1
-        self._visa = None
-        reply = self._send("Login", params, LoginUser, visa=None)
+        without_visa = replace(self.management, visa=ShowsVisa.NOT_AT_ALL)
+        reply = self._send(without_visa, "Login", params, LoginUser)
         if reply.error:
             raise self._login_refusal(reply.error)
         user = reply.result.result if reply.result else None
         if not reply.visa or user is None:
             raise LoginRejected(f"Cove at {self.host} answered the login without a visa (two-factor login?)")
+        self._renewal_count += 1  # before the new visa stands, so that no reply from before takes its place
+        self._visa = reply.visa
         if user.partner_id is None and reply.result:  # one client saw it beside the user
             return user.model_copy(update={"partner_id": reply.result.partner_id})
         return user
 
-    def call(self, method: str, params: Mapping[str, Any], inner: type[T]) -> T | None:
-        """The inner result of a method. A refused visa costs one new login, once a call."""
-        try:
-            return self._call(method, params, inner)
-        except VisaRefused:
-            log.info("the visa was refused, logging in again")
-            self.login()
-            return self._call(method, params, inner)
+    def call(self, method: str, params: Mapping[str, Any], inner: type[T], service: Service | None = None) -> T | None:
+        """The inner result of a method, of the management service unless another is named."""
+        result = self.call_whole(method, params, inner, service)
+        return result.result if result else None
 
-    def _call(self, method: str, params: Mapping[str, Any], inner: type[T]) -> T | None:
-        reply = self._send(method, params, inner, visa=self._visa)
+    def call_whole(
+        self, method: str, params: Mapping[str, Any], inner: type[T], service: Service | None = None
+    ) -> Result[T] | None:
+        """The result of a method with what stands beside the inner one. A refused visa costs one login, once a call."""
+        service = service or self.management
+        renewals = self._renewal_count
+        try:
+            return self._call(service, method, params, inner)
+        except VisaRefused:
+            if service.visa is ShowsVisa.NOT_AT_ALL:
+                raise
+            self._renew(renewals)
+            return self._call(service, method, params, inner)
+
+    def _renew(self, renewals: int) -> None:
+        """Log in again, unless another thread has done so since there were `renewals`; never after a failure."""
+        with self._renewal:
+            if self._renewal_error:
+                raise self._renewal_error
+            if renewals == self._renewal_count:
+                log.info("the visa was refused, logging in again")
+                try:
+                    self.login()
+                except CovePollerError as error:
+                    self._renewal_error = error
+                    raise
+
+    def _call(self, service: Service, method: str, params: Mapping[str, Any], inner: type[T]) -> Result[T] | None:
+        reply = self._send(service, method, params, inner)
         if reply.error:
             raise self._refusal(method, reply.error)
-        return reply.result.result if reply.result else None
+        return reply.result
 
-    def _send(self, method: str, params: Mapping[str, Any], inner: type[T], visa: str | None) -> Reply[T]:
+    def _send(self, service: Service, method: str, params: Mapping[str, Any], inner: type[T]) -> Reply[T]:
         """One request with its retries, and the visa that came back kept."""
+        renewals, visa = self._renewal_count, self._visa
         message: dict[str, Any] = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
-        if visa:
+        headers = {}
+        if visa and service.visa is ShowsVisa.IN_BODY:
             message["visa"] = visa
+        if visa and service.visa is ShowsVisa.AS_BEARER:
+            headers["Authorization"] = f"Bearer {visa}"
         body = json.dumps(message).encode()
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.api.max_attempts) | tenacity.stop_after_delay(MAX_RETRY_SECONDS),
@@ -165,29 +234,36 @@ class CoveClient:
             before_sleep=_log_retry,
             reraise=True,
         )
-        reply = parse_reply(retrying(self._post, method, body), inner)
-        self._visa = reply.visa or self._visa
+        reply = parse_reply(retrying(self._post, service, method, body, headers), inner)
+        if reply.visa and service == self.management and renewals == self._renewal_count:
+            self._visa = reply.visa  # one that was asked for before a new login is not to be trusted
         return reply
 
-    def _post(self, method: str, body: bytes) -> bytes:
+    def _post(self, service: Service, method: str, body: bytes, headers: Mapping[str, str]) -> bytes:
         """One POST. Raise ApiUnavailable for what may pass by itself, ApiError for what will not."""
         self._pacer.wait()
         if self._closed.is_set():
             raise ApiError("stopped before the next request")
-        self.request_count += 1
+        with self._counting:
+            self.request_count += 1
         began = self._clock()
         try:
             with self._http.post(
-                self.api.url, data=body, timeout=self.api.timeout_seconds, allow_redirects=False, stream=True
+                service.url,
+                data=body,
+                headers=headers,
+                timeout=self.api.timeout_seconds,
+                allow_redirects=False,
+                stream=True,
             ) as response:
-                _check_status(response, self.host)
-                content = self._read(response, began)
+                _check_status(response, service)
+                content = self._read(response, service.host, began)
         except (RequestException, HTTPError, OSError, ValueError) as error:  # the last two: a bad CA bundle or header
-            raise _network_error(error, self.host) from error
+            raise _network_error(error, service.host) from error
         log.debug("%s: %d bytes in %.2f s", method, len(content), self._clock() - began)
         return content
 
-    def _read(self, response: requests.Response, began: float) -> bytes:
+    def _read(self, response: requests.Response, host: str, began: float) -> bytes:
         """The reply's body, bounded in size and in time, since the time-out is for each piece of it only."""
         pieces, size = [], 0
         # read1 returns what is there; any other way waits for a whole piece, however slowly it comes
@@ -195,9 +271,9 @@ class CoveClient:
             pieces.append(piece)
             size += len(piece)
             if size > MAX_REPLY_BYTES:
-                raise ApiError(f"Cove at {self.host} sent more than {MAX_REPLY_BYTES >> 20} MiB in one answer")
+                raise ApiError(f"Cove at {host} sent more than {MAX_REPLY_BYTES >> 20} MiB in one answer")
             if self._clock() - began > 2 * self.api.timeout_seconds:
-                raise ApiUnavailable(f"Cove at {self.host} took too long to send its answer")
+                raise ApiUnavailable(f"Cove at {host} took too long to send its answer")
         return b"".join(pieces)
 
     def _said(self, error: ReplyError) -> str:
@@ -232,17 +308,21 @@ class CoveClient:
         )
 
 
-def _check_status(response: requests.Response, host: str) -> None:
-    status = response.status_code
+def _check_status(response: requests.Response, service: Service) -> None:
+    status, host = response.status_code, service.host
     if status == requests.codes.ok:
         return
     if status == requests.codes.too_many_requests or status >= requests.codes.internal_server_error:
         pause = _retry_after(response.headers.get("Retry-After"))
         raise ApiUnavailable(f"Cove at {host} answers HTTP {status}", pause)
+    if service.visa is ShowsVisa.AS_BEARER and status == requests.codes.unauthorized:
+        raise VisaRefused(f"Cove at {host} answers HTTP {status}")
+    if service.visa is ShowsVisa.AS_BEARER and status == requests.codes.forbidden:
+        raise PermissionDenied(f"Cove at {host} answers HTTP {status}")
     if response.is_redirect:
         target = fitted(one_line(response.headers["Location"]), MAX_TEXT_LENGTH)
-        raise ApiError(f"Cove at {host} redirects to {target}, which is not followed; is api.url right?")
-    raise ApiError(f"Cove at {host} answers HTTP {status}; is api.url right?")
+        raise ApiError(f"Cove at {host} redirects to {target}, which is not followed{service.hint}")
+    raise ApiError(f"Cove at {host} answers HTTP {status}{service.hint}")
 
 
 def _network_error(error: Exception, host: str) -> ApiError:

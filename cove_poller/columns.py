@@ -55,6 +55,32 @@ M365_SOURCES = frozenset({"D05", "D19", "D20", "D23"})
 RESTORE_SOURCES = frozenset({"D16", "D17"})
 """Virtual Disaster Recovery and Bare Metal Restore: they restore, so they have no backup to watch."""
 
+PLUGINS = {
+    "filesystem": "D01",
+    "systemstate": "D02",
+    "vsssystemstate": "D02",
+    "linuxsystemstate": "D02",
+    "mssql": "D03",
+    "exchange": "D04",
+    "vssexchange": "D04",
+    "networkshares": "D06",
+    "vmware": "D08",
+    "vsssql": "D10",
+    "vssmssql": "D10",
+    "sharepoint": "D11",
+    "vsssharepoint": "D11",
+    "oracle": "D12",
+    "hyperv": "D14",
+    "vsshyperv": "D14",
+    "mysql": "D15",
+}
+"""What storage nodes call a data source; their numbers are those of its code, but that 7 and 18 are System State."""
+
+SYSTEM_STATE_NUMBERS = frozenset({2, 7, 18})
+
+M365_SERVICES = {"Exchange": "D19", "OneDrive": "D20", "SharePoint": "D05", "Teams": "D23"}
+"""What the reporting service calls a data source."""
+
 SOURCE_FIELD = re.compile(r"D0*(\d{1,2})F0*(\d{1,2})")
 DEVICE_FIELD = re.compile(r"I0*(\d{1,3})")
 
@@ -62,6 +88,23 @@ DEVICE_FIELD = re.compile(r"I0*(\d{1,3})")
 def label(data_source: str) -> str:
     """The name of a data source as people know it; the code itself where it has none here."""
     return LABELS.get(data_source, data_source)
+
+
+def plugin_source(plugin: str) -> str | None:
+    """The data source of a storage node's plug-in, by its name or number; None if it is not known."""
+    if plugin.isdigit():
+        code = "D02" if int(plugin) in SYSTEM_STATE_NUMBERS else f"D{int(plugin):02d}"
+        return code if code in LABELS and code != DataSource.TOTAL else None
+    return PLUGINS.get(_simplified(plugin))
+
+
+def m365_source(service: str) -> str | None:
+    """The data source of a service as the reporting service names it; None if it is not known."""
+    return {_simplified(name): code for name, code in M365_SERVICES.items()}.get(_simplified(service))
+
+
+def _simplified(word: str) -> str:
+    return "".join(letter for letter in word.lower() if letter.isalnum())
 
 
 def canonical_code(code: str) -> str:

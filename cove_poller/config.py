@@ -107,6 +107,7 @@ class ApiSettings(Settings):
     max_attempts: int = Field(5, ge=1, le=20)
     requests_per_second: float = Field(5, gt=0, le=1000)
     node_domains: tuple[str, ...] = ("cloudbackup.management",)
+    backfill_workers: int = Field(4, ge=1, le=32)
 
 
 class LoginSettings(Settings, SecretSource):
@@ -153,6 +154,7 @@ class BackupchecksSettings(Settings):
     round_span_minutes: int = Field(360, ge=1)
     settle_minutes: int = Field(60, ge=0)
     overall: Literal["worst", "total"] = "worst"
+    reviewed_by: int | str | None = None
     status: StatusWords = StatusWords()
     customers: dict[str, str] = {}
     columns: ColumnNames = ColumnNames()

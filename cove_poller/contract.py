@@ -12,10 +12,11 @@ JOB_RUNS = (
     "source_type",
     "external_id",
     "reviewed_at",
+    "reviewed_by",
     "created_at",
 )
 
-OPTIONAL = {"job_runs": frozenset({"reviewed_at", "created_at"})}
+OPTIONAL = {"job_runs": frozenset({"reviewed_at", "reviewed_by", "created_at"})}
 """Used where the live table has them."""
 
 ADDED = {"jobs": ("cove_account_id",), "job_runs": ("source_type", "external_id")}

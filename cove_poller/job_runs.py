@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from cove_poller.runs import DeviceHistory, PlannedRun, RunPlan, RunPolicy, plan_runs
+from cove_poller.runs import DeviceHistory, PlannedRun, Review, RunPlan, RunPolicy, plan_runs
 from cove_poller.sessions import DeviceReading
 from cove_poller.store import History, Store
 
@@ -33,9 +33,12 @@ class Subject:
     reading: DeviceReading
     changed_since: datetime | None
     changed_ids: frozenset[int]
+    orphaned_run_ids: frozenset[int] = frozenset()
 
 
-def save_runs(store: Store, subjects: Mapping[int, Subject], policy: RunPolicy, now: datetime) -> Tally:
+def save_runs(
+    store: Store, subjects: Mapping[int, Subject], policy: RunPolicy, now: datetime, review: Review | None = None
+) -> Tally:
     """Write the runs of the devices (by account id) of which a session is new, changed or not yet in a run."""
     waiting = store.first_without_run({account: one.reading.total_stands_in for account, one in subjects.items()})
     since = {
@@ -48,7 +51,7 @@ def save_runs(store: Store, subjects: Mapping[int, Subject], policy: RunPolicy, 
         account: plan_runs(_device_history(history, subjects[account]), policy, now)
         for account, history in histories.items()
     }
-    return _write(store, plans, histories, subjects, now)
+    return _write(store, plans, histories, subjects, now, review)
 
 
 def _device_history(history: History, subject: Subject) -> DeviceHistory:
@@ -62,6 +65,7 @@ def _device_history(history: History, subject: Subject) -> DeviceHistory:
         total_stands_in=reading.total_stands_in,
         running=reading.running,
         changed_ids=subject.changed_ids,
+        orphaned_run_ids=subject.orphaned_run_ids,
     )
 
 
@@ -71,13 +75,14 @@ def _write(
     histories: Mapping[int, History],
     subjects: Mapping[int, Subject],
     now: datetime,
+    review: Review | None,
 ) -> Tally:
     """Write the plans. A run that somebody reviewed, or another run wrote, in this very moment is left to the next."""
     removed_ids = store.remove_runs([run_id for plan in plans.values() for run_id in plan.removed_ids])
     changed = [run for plan in plans.values() for run in plan.changed]
     updated_ids = store.update_runs(changed)
     new = [(account, subjects[account].job_id, run) for account, plan in plans.items() for run in plan.new]
-    new_ids = store.insert_runs(new, now)
+    new_ids = store.insert_runs(new, now, review)
     unchanged = [run for plan in plans.values() for run in plan.unchanged]
     written: list[tuple[int, PlannedRun]] = [(run.run_id or 0, run) for run in unchanged]
     written += [(run.run_id, run) for run in changed if run.run_id in updated_ids]

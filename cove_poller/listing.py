@@ -1,30 +1,20 @@
 """The listing of a login's devices: page by page, believed only where it is plausible.
 
-Cove ignores columns that it does not know, refuses some to some users, and documents neither a largest page
-nor a stable order. So pages overlap by a row, which proves that none was skipped; the end is a page with
-nothing behind that row, not a short one; and a page without any source column is an error, not "never ran".
+A page without any source column is an error, not "never ran"; so are devices without names.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cove_poller.client import CoveClient
-from cove_poller.columns import SOURCE_FIELD, unpadded_spellings
+from cove_poller.column_query import ColumnQuery
+from cove_poller.columns import SOURCE_FIELD
 from cove_poller.errors import ApiError, PermissionDenied
-from cove_poller.models import (
-    ALL_COLUMNS,
-    OPTIONAL_COLUMNS,
-    REQUIRED_COLUMNS,
-    Device,
-    StatisticsRow,
-    describe_columns,
-    iter_devices,
-)
+from cove_poller.models import REQUIRED_COLUMNS, Device, StatisticsRow, iter_devices
+from cove_poller.paging import iter_pages
 
 METHOD = "EnumerateAccountStatistics"
-MAX_REWINDS = 8  # each twice as far as the one before
 
 log = logging.getLogger(__name__)
 
@@ -41,42 +31,30 @@ class Listing:
     """The devices below a partner. `refused` and `is_complete` are final when the pages are through."""
 
     def __init__(self, client: CoveClient, partner_id: int) -> None:
-        self.refused: tuple[str, ...] = ()
+        self.partner_id = partner_id
         self.is_complete = False
         self.seen_ids: set[int] = set()
-        self._client = client
-        self._partner_id = partner_id
+        self._query = ColumnQuery(client, METHOD, partner_id)
         self._page_size = client.api.page_size
-        self._unpadded = False
         self._is_proven = False
         self._has_names = False
 
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The columns that Cove refuses to this user."""
+        return self._query.refused
+
+    @property
+    def unpadded(self) -> bool:
+        """Whether it is `D9F00` that brings something, not `D09F00`."""
+        return self._query.unpadded
+
     def iter_pages(self) -> Iterator[Page]:
         """The pages in order. Raise ApiError if Cove does not come to an end or talks nonsense."""
-        start, rewinds, repeats = 0, 0, 0
-        previous: set[int] = set()
-        while True:
-            rows = self._rows(start)
-            ids = {row.account_id for row in rows}
-            fresh = [row for row in rows if row.account_id not in self.seen_ids]
-            self.seen_ids |= ids
-            if fresh:
-                yield self._page(fresh)
-            if start and previous and not ids & previous:
-                # Devices before this page have gone, so others may have slipped past: look again further up.
-                if rewinds == MAX_REWINDS:
-                    raise ApiError("the list of devices changed again and again while it was read")
-                start = max(0, start - self._page_size * 2**rewinds)
-                rewinds += 1
-                continue
-            repeats += not fresh and ids == previous and len(rows) > 1
-            if repeats > 1 and len(rows) >= self._page_size:
-                raise ApiError("Cove sends the same page of devices again and again")
-            if not fresh and (len(rows) <= 1 or repeats > 1):
-                self.is_complete = True
-                return
-            start += max(len(rows) - 1, 1)
-            previous = ids if len(rows) > 1 else set()
+        for rows in iter_pages(self._rows, lambda row: row.account_id, self._page_size, "devices"):
+            self.seen_ids |= {row.account_id for row in rows}
+            yield self._page(rows)
+        self.is_complete = True
 
     def _page(self, rows: Sequence[StatisticsRow]) -> Page:
         devices = tuple(iter_devices(rows))
@@ -92,9 +70,9 @@ class Listing:
         rows = self._permitted_rows(start)
         if self._is_proven or not rows:
             return rows
-        if not _has_source_fields(rows) and not self._unpadded:
+        if not _has_source_fields(rows) and not self._query.unpadded:
             log.info("columns like D09F00 bring nothing, trying D9F0")
-            self._unpadded = True
+            self._query.unpadded = True
             rows = self._permitted_rows(start)
         if not _has_source_fields(rows):
             raise ApiError(
@@ -105,59 +83,13 @@ class Listing:
         return rows
 
     def _permitted_rows(self, start: int) -> list[StatisticsRow]:
-        """A page's rows; the columns that are refused are found out the first time and left out from then on."""
-        columns = [code for code in ALL_COLUMNS if code not in self.refused]
         try:
-            return self._fetch(columns, start, self._page_size)
-        except PermissionDenied:
-            if self.refused:
-                raise
-            self.refused = self._find_refused()
-            return self._fetch([code for code in columns if code not in self.refused], start, self._page_size)
-
-    def _find_refused(self) -> tuple[str, ...]:
-        """The optional columns that Cove refuses. Raise PermissionDenied if it refuses required ones."""
-        log.info("Cove refuses some column, finding out which")
-        try:
-            self._fetch(REQUIRED_COLUMNS, 0, 1)
+            return self._query.rows(start, self._page_size)
         except PermissionDenied as error:
             raise PermissionDenied(
                 f"{error}. Without the list of devices and its columns {', '.join(REQUIRED_COLUMNS)} nothing can"
                 " be said of any backup; give the API user a role that may see them"
             ) from error
-        refused = tuple(self._culprits(OPTIONAL_COLUMNS))
-        log.info("refused: %s", describe_columns(refused))
-        return refused
-
-    def _culprits(self, columns: Sequence[str]) -> list[str]:
-        """The refused ones of `columns`, at least one of which is, by halving."""
-        if len(columns) == 1:
-            return list(columns)
-        half = len(columns) // 2
-        left, right = columns[:half], columns[half:]
-        found = self._culprits(left) if self._is_refused(left) else []
-        if not found or self._is_refused(right):
-            found += self._culprits(right)
-        return found
-
-    def _is_refused(self, columns: Sequence[str]) -> bool:
-        try:
-            self._fetch([*REQUIRED_COLUMNS, *columns], 0, 1)
-        except PermissionDenied:
-            return True
-        return False
-
-    def _fetch(self, columns: Sequence[str], start: int, count: int) -> list[StatisticsRow]:
-        codes = [code for column in columns for code in unpadded_spellings(column)] if self._unpadded else [*columns]
-        query: dict[str, Any] = {
-            "PartnerId": self._partner_id,
-            "SelectionMode": "Merged",
-            "StartRecordNumber": start,
-            "RecordsCount": count,
-            "OrderBy": "I0 ASC",
-            "Columns": codes,
-        }
-        return self._client.call(METHOD, {"query": query}, list[StatisticsRow]) or []
 
 
 def _has_source_fields(rows: Sequence[StatisticsRow]) -> bool:

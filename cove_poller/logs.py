@@ -3,9 +3,29 @@
 import json
 import logging
 import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
+
+
+PROGRESS_SECONDS = 30
+progress_log = logging.getLogger("cove_poller.progress")
+
+
+class ProgressLog:
+    """Logs how far a run is, every 30 seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last = clock()
+
+    def __call__(self, progress: object) -> None:
+        now = self._clock()
+        if now - self._last >= PROGRESS_SECONDS:
+            self._last = now
+            progress_log.info("%s", progress)
 
 
 class JsonFormatter(logging.Formatter):
@@ -30,3 +50,4 @@ def configure_logging(verbosity: int, log_format: str) -> None:
     handler.setFormatter(JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("cove_poller").setLevel(LEVELS[max(-1, min(verbosity, 2))])
+    progress_log.setLevel(logging.INFO if verbosity >= 0 else logging.ERROR)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from cove_poller.columns import (
     M365_SOURCES,
@@ -53,12 +53,22 @@ def _time(value: object) -> datetime | None:
         raise ValueError("not a time") from error
 
 
+def _moment(value: object) -> datetime | None:
+    """Unix time, or an ISO 8601 time, which is UTC unless it says."""
+    text = _first(value)
+    if isinstance(text, str) and not text.replace(".", "").isdigit():
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return _time(value)
+
+
 def _text(value: object) -> str | None:
     value = _first(value)
     return None if value is None else str(value).replace("\0", "")
 
 
 Time = Annotated[datetime | None, BeforeValidator(_time)]
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 Number = Annotated[Annotated[int, Field(ge=-(2**63), lt=2**63)] | None, BeforeValidator(_first)]
 Duration = Annotated[Annotated[int, Field(ge=0, lt=10**9)] | None, BeforeValidator(_first)]  # below 32 years
 StatusCode = Annotated[Annotated[int, Field(ge=-(2**31), lt=2**31)] | None, BeforeValidator(_first)]
@@ -207,11 +217,20 @@ class ReplyError(CoveModel):
             return None
 
 
+class NodeAddress(CoveModel):
+    host: Text = Field(None, alias="Host")
+
+
+class HomeNode(CoveModel):
+    address: NodeAddress | None = Field(None, alias="CommonInfo")
+
+
 class Result(CoveModel, Generic[T]):
     """Results are nested twice, since out parameters stand beside the inner one."""
 
     result: T | None = None
     partner_id: int | None = Field(None, alias="PartnerId")
+    home_node: HomeNode | None = Field(None, alias="homeNodeInfo")
 
 
 class Reply(CoveModel, Generic[T]):
@@ -229,6 +248,17 @@ class LoginUser(CoveModel):
 
 class Partner(CoveModel):
     name: Text = Field(None, alias="Name")
+
+
+class Account(CoveModel):
+    """A device as its storage node knows it. The token is permanent, so it is as secret as a password."""
+
+    name: Text = Field(None, alias="Name")
+    token: SecretStr | None = Field(None, alias="Token")
+
+
+class RemoteEndpoint(CoveModel):
+    url: Text = Field(None, alias="WebRcgUrl")
 
 
 def parse_reply(body: bytes, inner: type[T]) -> Reply[T]:

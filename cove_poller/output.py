@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from cove_poller.columns import label
 from cove_poller.errors import CovePollerError, Terminated
-from cove_poller.results import CommandResult, LoginResult, LoginTest
+from cove_poller.results import BackfillResult, CommandResult, LoginResult, LoginTest
 from cove_poller.text import counted, fitted
 
 SHOWN_WARNINGS = 20
@@ -35,11 +36,45 @@ def _login_lines(login: LoginResult, *, dry_run: bool) -> Iterator[str]:
         f" ({counted(login.request_count, 'request')})"
     )
     yield f"  sessions: {outcome.sessions.new} new, {outcome.sessions.updated} updated"
-    runs = outcome.job_runs
-    yield f"  job runs: {runs.new} new, {runs.updated} updated, {runs.protected} protected by a review"
+    yield _runs_line(login)
     if dry_run:
         yield from (f"  would create customer {name}" for name in outcome.new_customers)
         yield from (f"  would create job {name}" for name in outcome.new_jobs)
+
+
+def _runs_line(login: LoginResult) -> str:
+    runs = login.outcome.job_runs
+    return f"  job runs: {runs.new} new, {runs.updated} updated, {runs.protected} protected by a review"
+
+
+def backfill_summary(result: CommandResult, *, dry_run: bool) -> str:
+    """Everything about a backfill."""
+    lines = ["Nothing was written: this is what would be."] if dry_run else []
+    for login in result.logins:
+        if isinstance(login, BackfillResult):
+            lines += _backfill_lines(login)
+    return "\n".join(lines)
+
+
+def _backfill_lines(login: BackfillResult) -> Iterator[str]:
+    ways = ", ".join(f"{count} by {way}" for way, count in login.ways.items()) or "none read"
+    before = f", {login.resumed} done before" if login.resumed else ""
+    yield f"{login.login}: {counted(login.outcome.devices, 'device')} ({ways}){before}"
+    yield f"  sessions: {login.outcome.sessions.new} new, {login.outcome.sessions.updated} updated"
+    for source, origins in login.sources.items():
+        yield f"    {label(source)}: {', '.join(f'{count} from {origin}' for origin, count in origins.items())}"
+    yield _runs_line(login)
+
+
+def unreviewed(result: CommandResult) -> str | None:
+    """What a dry run says of the runs that somebody will have to review; None if there are none."""
+    count = sum(login.outcome.job_runs.new for login in result.logins if isinstance(login, BackfillResult))
+    if not count:
+        return None
+    return (
+        f"{counted(count, 'job run')} will be added, each of which somebody has to review in Backupchecks"
+        " (--reviewed adds them as reviewed)."
+    )
 
 
 def trouble(result: CommandResult) -> str:

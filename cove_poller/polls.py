@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from cove_poller.config import LoginSettings
 from cove_poller.database import Database
@@ -71,3 +71,19 @@ def audited(database: Database, command: str, login: str, now: Callable[[], date
     finally:
         with database.transaction() as connection:
             connection.execute(update(polls).where(polls.c.id == poll_id).values(**result, finished_at=now()))
+
+
+def unfinished_since(database: Database, command: str, login: str) -> datetime | None:
+    """When the first of the runs began that have not come to their end since one last did; None if there is none.
+
+    The newest row is that of the run which asks.
+    """
+    polls = database.tables.polls
+    mine = (polls.c.command == command, polls.c.login == login)
+    finished = select(func.max(polls.c.id)).where(*mine, polls.c.outcome.in_(("ok", "partial"))).scalar_subquery()
+    newest = select(func.max(polls.c.id)).where(*mine).scalar_subquery()
+    since = select(func.min(polls.c.started_at)).where(
+        *mine, polls.c.id > func.coalesce(finished, 0), polls.c.id < newest
+    )
+    with database.transaction() as connection:
+        return connection.execute(since).scalar()

@@ -3,23 +3,28 @@
 This is the place where Cove's words become Backupchecks'. One transaction, a fixed number of statements.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from types import MappingProxyType
 from typing import Any
 
+from cove_poller.changes import compare, merged
 from cove_poller.columns import DataSource, label
 from cove_poller.config import BackupchecksSettings
 from cove_poller.job_runs import Subject, Tally, save_runs
 from cove_poller.linker import Linker, Links
 from cove_poller.models import Device, describe_columns
-from cove_poller.runs import RunPolicy
+from cove_poller.past import NO_PAST, Past
+from cove_poller.runs import Review, RunPolicy
 from cove_poller.sessions import (
     UNREADABLE,
     DeviceReading,
     RecordedSession,
     Session,
-    compare,
+    SourceKey,
+    SourceReading,
     read_device,
     settle_doubts,
     with_silence,
@@ -30,7 +35,11 @@ from cove_poller.store import Store
 LAST_SEEN_PRECISION = timedelta(hours=1)
 """A device of which nothing else is new is not written again just to say that it was seen again."""
 
+MIDNIGHT = time(tzinfo=UTC)
+NO_PASTS: Mapping[int, Past] = MappingProxyType({})
+
 Row = Mapping[str, Any]
+SourceAndOrigin = tuple[str, str]
 
 
 @dataclass
@@ -41,6 +50,7 @@ class Outcome:
     running: int = 0
     unlinked: int = 0
     sessions: Tally = field(default_factory=Tally)
+    new_by_source: Counter[SourceAndOrigin] = field(default_factory=Counter)
     job_runs: Tally = field(default_factory=Tally)
     new_customers: list[str] = field(default_factory=list)
     new_jobs: list[str] = field(default_factory=list)
@@ -53,6 +63,7 @@ class Outcome:
         self.running += other.running
         self.unlinked += other.unlinked
         self.sessions.add(other.sessions)
+        self.new_by_source.update(other.new_by_source)
         self.job_runs.add(other.job_runs)
         for name in ("new_customers", "new_jobs", "failures", "warnings"):
             getattr(self, name).extend(getattr(other, name))
@@ -64,6 +75,7 @@ class DeviceChanges:
 
     new: list[Session] = field(default_factory=list)
     changed: list[RecordedSession] = field(default_factory=list)
+    removed: list[RecordedSession] = field(default_factory=list)
     unchanged_count: int = 0
     newest: dict[str, Session] = field(default_factory=dict)
     moments: list[datetime] = field(default_factory=list)
@@ -77,14 +89,25 @@ class Recorder:
     settings: BackupchecksSettings
     overrides: Mapping[int, Status]
     linker: Linker
+    review: Review | None = None
 
-    def save_page(self, store: Store, devices: Sequence[Device], refused: Iterable[str], now: datetime) -> Outcome:
-        """Write what `devices` show that is not recorded yet. Return what that was, true once it is committed."""
+    def save_page(
+        self,
+        store: Store,
+        devices: Sequence[Device],
+        refused: Iterable[str],
+        now: datetime,
+        pasts: Mapping[int, Past] = NO_PASTS,
+    ) -> Outcome:
+        """Write what `devices`, and the `pasts` of some of them, show that is not recorded yet.
+
+        Return what that was, true once it is committed.
+        """
         outcome = Outcome()
         previous = store.devices(device.account_id for device in devices)
         devices = [device for device in devices if _is_believable(device, previous.get(device.account_id), outcome)]
         readings = {device.account_id: read_device(device, refused, self.overrides) for device in devices}
-        changes = compare_with_record(store, readings, now)
+        changes = compare_with_record(store, readings, pasts, now)
         for device in devices:
             account, newest = device.account_id, changes[device.account_id].newest
             readings[account] = with_silence(readings[account], device.sources, newest)
@@ -94,6 +117,7 @@ class Recorder:
         rows = [
             device_row(device, readings[device.account_id], changes[device.account_id].newest, self.login, now)
             | {"job_id": links.jobs.get(device.account_id)}
+            | pasts.get(device.account_id, NO_PAST).note()
             for device in devices
         ]
         self._save_devices(store, rows, previous, now)
@@ -104,14 +128,15 @@ class Recorder:
                 reading=readings[account],
                 changed_since=min(changes[account].moments, default=None),
                 changed_ids=frozenset(changed_ids.get(account, ())),
+                orphaned_run_ids=frozenset(one.job_run_id for one in changes[account].removed if one.job_run_id),
             )
             for account, job_id in links.jobs.items()
         }
         policy = run_policy(self.settings, store.remark_limit())
-        outcome.job_runs.add(save_runs(store, subjects, policy, now))
+        outcome.job_runs.add(save_runs(store, subjects, policy, now, self.review))
         count(outcome, devices, readings, links, previous)
         outcome.warnings += [
-            f"{_named(device)}: Cove's total says what none of its data sources explains, {total}"
+            f"{device_name(device)}: Cove's total says what none of its data sources explains, {total}"
             for device in devices
             if (total := unexplained_total(readings[device.account_id], changes[device.account_id].newest, policy))
         ]
@@ -128,23 +153,23 @@ def _is_believable(device: Device, previous: Row | None, outcome: Outcome) -> bo
     if device.sources or previous is None or previous["last_session_at"] is None:
         return True
     outcome.failures.append(
-        f"{_named(device)}: Cove sends no backup column for it, though it has run before; its record was left alone"
+        f"{device_name(device)}: Cove sends no backup column for it, though it has run before; nothing was changed"
     )
     return False
 
 
 def save_sessions(store: Store, changes: Mapping[int, DeviceChanges], outcome: Outcome) -> dict[int, set[int]]:
     """Write the sessions. Return the ids of those written, by account."""
+    store.remove_sessions(session.id for one in changes.values() for session in one.removed)
     new = store.insert_sessions((account, session) for account, one in changes.items() for session in one.new)
     changed = store.update_sessions(session for one in changes.values() for session in one.changed)
-    outcome.sessions.add(
-        Tally(
-            new=sum(map(len, new.values())),
-            updated=sum(map(len, changed.values())),
-            unchanged=sum(one.unchanged_count for one in changes.values()),
-        )
-    )
-    return {account: new.get(account, set()) | changed.get(account, set()) for account in new.keys() | changed}
+    unchanged_count = sum(one.unchanged_count for one in changes.values())
+    outcome.sessions.add(Tally(new=len(new), updated=len(changed), unchanged=unchanged_count))
+    outcome.new_by_source.update((row["data_source"], row["origin"]) for row in new)
+    written: dict[int, set[int]] = defaultdict(set)
+    for row in (*new, *changed):
+        written[row["account_id"]].add(row["id"])
+    return written
 
 
 def problems(reading: DeviceReading) -> dict[str, str]:
@@ -188,10 +213,10 @@ def count(
         before = previous.get(device.account_id)
         reason = links.unlinked.get(device.account_id)
         if reason and (before is None or before["job_id"] is not None):
-            outcome.warnings.append(f"{_named(device)} belongs to no job, so nobody sees its runs: {reason}")
+            outcome.warnings.append(f"{device_name(device)} belongs to no job, so nobody sees its runs: {reason}")
         if device.malformed:
             columns = describe_columns(sorted(device.malformed))
-            outcome.warnings.append(f"{_named(device)}: Cove sends what cannot be read in {columns}")
+            outcome.warnings.append(f"{device_name(device)}: Cove sends what cannot be read in {columns}")
         _tell_blindness(outcome, device, readings[device.account_id], before)
 
 
@@ -202,7 +227,7 @@ def _tell_blindness(outcome: Outcome, device: Device, reading: DeviceReading, pr
     """
     known = recorded_problems(previous)
     for code, blindness in reading.blindness.items():
-        text = f"{_named(device)}: {label(code)}: {blindness.reason}"
+        text = f"{device_name(device)}: {label(code)}: {blindness.reason}"
         if blindness.reason != UNREADABLE:
             outcome.failures.append(text)
         elif code not in set(DataSource) and known.get(code) != UNREADABLE:
@@ -222,35 +247,53 @@ def run_policy(settings: BackupchecksSettings, remark_limit: int | None) -> RunP
     )
 
 
-def compare_with_record(store: Store, readings: Mapping[int, DeviceReading], now: datetime) -> dict[int, DeviceChanges]:
-    """What the readings (by account id) add to the recorded sessions."""
+def compare_with_record(
+    store: Store, readings: Mapping[int, DeviceReading], pasts: Mapping[int, Past], now: datetime
+) -> dict[int, DeviceChanges]:
+    """What the readings and pasts (by account id) add to the recorded sessions."""
     by_source = {
-        (account, source): of_source
+        (account, source): reading.sources.get(source, SourceReading())
         for account, reading in readings.items()
-        for source, of_source in reading.sources.items()
+        for source in {*reading.sources, *pasts.get(account, NO_PAST).sources}
     }
-    times = {
-        (account, source, time)
-        for (account, source), of_source in by_source.items()
-        for time in (now, *(time for one in of_source.sessions for time in (one.session_at, one.started_at) if time))
-    }
-    recorded: dict[tuple[int, str], list[RecordedSession]] = {}
-    for record in store.sessions_near(times):
+    recorded: dict[SourceKey, list[RecordedSession]] = {}
+    for record in store.sessions_near(_times(by_source, pasts, now)):
         recorded.setdefault((record.account_id, record.data_source), []).append(record)
     changes = {account: DeviceChanges() for account in readings}
-    for (account, source), sessions in settle_doubts(by_source, recorded, now).items():
-        records = recorded.get((account, source), [])
-        found, change = compare(sessions, records), changes[account]
+    known = {key: (*recorded.get(key, ()), *pasts.get(key[0], NO_PAST).sessions_of(key[1])) for key in by_source}
+    for (account, source), told in settle_doubts(by_source, known, now).items():
+        past = pasts.get(account, NO_PAST)
+        records, change = recorded.get((account, source), []), changes[account]
+        covered = past.covered(source)
+        seen = merged(told, past.sessions_of(source), is_complete=covered is not None)
+        found = compare(seen, records, covered)
         old = {record.id: record for record in records}
         change.new += found.new
         change.changed += found.changed
+        change.removed += found.removed
         change.unchanged_count += found.unchanged_count
-        change.moments += [one.session_at for one in (*found.new, *found.changed)]
+        change.moments += [one.session_at for one in (*found.new, *found.changed, *found.removed)]
         change.moments += [old[one.id].session_at for one in found.changed]
-        known = [*(old | {one.id: one for one in found.changed}).values(), *found.new]
-        if known:
-            change.newest[source] = max(known, key=lambda session: session.session_at)
+        gone = {one.id for one in found.removed}
+        better = (old | {one.id: one for one in found.changed}).values()
+        left = [*(one for one in better if one.id not in gone), *found.new]
+        if left:
+            change.newest[source] = max(left, key=lambda session: session.session_at)
     return changes
+
+
+def _times(
+    by_source: Mapping[SourceKey, SourceReading], pasts: Mapping[int, Past], now: datetime
+) -> Iterator[tuple[int, str, datetime]]:
+    """The moments next to which a record may be of what was seen, or be made stale by it."""
+    for (account, source), reading in by_source.items():
+        past = pasts.get(account, NO_PAST)
+        seen = (*reading.sessions, *past.sessions_of(source))
+        covered = past.covered(source)
+        times = {now, *(at for one in seen for at in (one.session_at, one.started_at) if at)}
+        days = {at.date() for at in times} | set(covered.days() if covered else ())
+        times |= {datetime.combine(day, MIDNIGHT) for day in days}
+        yield from ((account, source, moment) for moment in times)
 
 
 def device_row(
@@ -306,6 +349,8 @@ def _continued(row: Row, previous: Row) -> dict[str, Any]:
         kept["running_since"] = previous["running_since"]
     if row["last_success_at"] is None:
         kept["last_success_at"] = previous["last_success_at"]
+    if "history" not in row:
+        kept["history"] = previous["history"]
     if previous["ignored"]:
         kept["job_id"] = previous["job_id"]
     return {**row, **kept}
@@ -321,5 +366,6 @@ def _is_ignored(previous: Row | None) -> bool:
     return previous is not None and bool(previous["ignored"])
 
 
-def _named(device: Device) -> str:
+def device_name(device: Device) -> str:
+    """A device as a mail names it."""
     return f"device {device.account_id} {device.name} ({device.fields.customer_name})"

@@ -1,5 +1,6 @@
 """What a command did, as plain values: their outcome, exit code and JSON follow from them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from typing import Any
 
 from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, Terminated
 from cove_poller.recording import Outcome
+from cove_poller.window import Window
 
 
 @dataclass
@@ -50,6 +52,26 @@ class LoginResult:
 
 
 @dataclass
+class BackfillResult(LoginResult):
+    """How a backfill went. `ways` counts the devices by what was read of them, `resumed` those done before."""
+
+    ways: Counter[str] = field(default_factory=Counter)
+    resumed: int = 0
+    listed: int = 0
+
+    @property
+    def sources(self) -> dict[str, dict[str, int]]:
+        """How many sessions of each data source are new, by their origin."""
+        found: dict[str, dict[str, int]] = {}
+        for (source, origin), count in sorted(self.outcome.new_by_source.items()):
+            found.setdefault(source, {})[origin] = count
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "sources": self.sources, "ways": dict(self.ways), "resumed": self.resumed}
+
+
+@dataclass
 class LoginTest:
     """What `test-login` found out about one login."""
 
@@ -79,6 +101,7 @@ class CommandResult:
     started_at: datetime
     finished_at: datetime
     logins: Sequence[LoginResult | LoginTest]
+    window: Window | None = None
 
     @property
     def exit_code(self) -> int:
@@ -87,8 +110,10 @@ class CommandResult:
         return codes.pop() if len(codes) == 1 else PARTIAL_EXIT_CODE
 
     def to_json(self) -> dict[str, Any]:
+        window = {"since": in_json(self.window.since), "until": in_json(self.window.until)} if self.window else {}
         return {
             **envelope(self.command, self.exit_code, self.started_at, self.finished_at),
+            **window,
             "logins": [login.to_json() for login in self.logins],
         }
 
@@ -103,9 +128,14 @@ def envelope(command: str, exit_code: int, started_at: datetime, finished_at: da
         "command": command,
         "outcome": outcome_word(exit_code),
         "exit_code": exit_code,
-        "started_at": started_at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "started_at": in_json(started_at),
         "duration_seconds": round((finished_at - started_at).total_seconds(), 3),
     }
+
+
+def in_json(moment: datetime) -> str:
+    """A time as JSON has it: ISO 8601, in UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def error_to_json(error: CovePollerError | None) -> dict[str, str] | None:

@@ -5,6 +5,7 @@ sessions alone, not on when or how they became known. What a run says of a round
 are active, and which of them cannot be read, when it is written.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -60,7 +61,7 @@ class DeviceHistory:
 
     `earlier` has, of the sessions before that moment, the newest of each source and status. `runs` are those
     whose `run_at` is not before that moment, and those that the sessions are part of. `changed_ids` are the
-    sessions that are new or changed.
+    sessions that are new or changed, `orphaned_run_ids` the runs of sessions that were removed.
     """
 
     sessions: Sequence[RecordedSession]
@@ -71,15 +72,65 @@ class DeviceHistory:
     total_stands_in: bool
     running: bool
     changed_ids: frozenset[int] = frozenset()
+    orphaned_run_ids: frozenset[int] = frozenset()
 
     @cached_property
-    def known(self) -> list[RecordedSession]:
-        """All sessions, the oldest first."""
-        return sorted((*self.earlier, *self.sessions), key=by_end)
+    def _by_source(self) -> dict[str, list[RecordedSession]]:
+        """All sessions of each source, the oldest first."""
+        return _by_source(sorted((*self.earlier, *self.sessions), key=by_end))
+
+    @cached_property
+    def _successes(self) -> dict[str, list[RecordedSession]]:
+        return {
+            source: [one for one in sessions if one.status is Status.SUCCESS]
+            for source, sessions in self._by_source.items()
+        }
+
+    def newest_at(self, moment: datetime) -> dict[str, RecordedSession]:
+        """Each source's newest session at that moment."""
+        return _newest_at(self._by_source, moment)
+
+    def newest_success_at(self, moment: datetime) -> dict[str, RecordedSession]:
+        """Each source's newest success at that moment."""
+        return _newest_at(self._successes, moment)
+
+    def totals_between(self, begin: datetime, end: datetime) -> list[RecordedSession]:
+        """The total's sessions that ended in that span, the oldest first."""
+        totals = self._by_source.get(DataSource.TOTAL, [])
+        return totals[bisect_left(totals, begin, key=_end) : bisect_right(totals, end, key=_end)]
+
+    @cached_property
+    def reviewed_moments(self) -> frozenset[datetime]:
+        return frozenset(run.run_at for run in self.runs if run.reviewed)
 
     @cached_property
     def reviewed_ids(self) -> frozenset[int]:
         return frozenset(run.id for run in self.runs if run.reviewed)
+
+
+def _end(session: Session) -> datetime:
+    return session.session_at
+
+
+def _by_source(ordered: Iterable[S]) -> dict[str, list[S]]:
+    found: dict[str, list[S]] = {}
+    for session in ordered:
+        found.setdefault(session.data_source, []).append(session)
+    return found
+
+
+def _newest_at(by_source: Mapping[str, Sequence[S]], moment: datetime) -> dict[str, S]:
+    """The last session of each source that had ended at that moment."""
+    ended = {source: bisect_right(sessions, moment, key=_end) for source, sessions in by_source.items()}
+    return {source: by_source[source][count - 1] for source, count in ended.items() if count}
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a run is marked with that nobody has to look at: when, and by whom."""
+
+    at: datetime
+    by: int | str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,10 +183,8 @@ def job_run_from_round(
     where it has a session in this round, and the floor of every source that could not be read.
     """
     sources = sorted({*history.active_sources, *(member.data_source for member in members)} - {DataSource.TOTAL})
-    known = [session for session in history.known if session.session_at <= run_at]
-    newest = {session.data_source: session for session in known}
-    successes = {session.data_source: session for session in known if session.status is Status.SUCCESS}
-    total = next(iter(reversed(_totals_in_round(members, history.known, policy.gap))), None)
+    newest = history.newest_at(run_at)
+    total = next(iter(reversed(history.totals_between(*_span(members, policy.gap)))), None)
     floors = [blindness.floor for blindness in history.blindness.values()]
     of_sources = worst([*(newest[code].status for code in sources if code in newest), *floors])
     if total and policy.total_decides:
@@ -148,7 +197,7 @@ def job_run_from_round(
     text = remark(
         sources,
         newest={**newest, DataSource.TOTAL: total} if total else newest,
-        successes=successes,
+        successes=history.newest_success_at(run_at),
         blindness=history.blindness,
         members=members,
         run_at=run_at,
@@ -167,12 +216,14 @@ def plan_runs(history: DeviceHistory, policy: RunPolicy, now: datetime) -> RunPl
     if history.running and found and now - found[-1][-1].session_at < policy.settle:
         found.pop()
     claims = _claims(found, history)
+    free_ids = {session.id for session in free}
     planned: list[tuple[RecordedRun | None, PlannedRun]] = []
     placed: set[int] = set()
     for members, run in zip(found, claims, strict=True):
         run_at = _free_moment(members[-1].session_at, history)
         content = job_run_from_round(members, run_at, history, policy)
-        ids = {session.id for session in (*members, *_totals_in_round(members, free, policy.gap))} - placed
+        totals = history.totals_between(*_span(members, policy.gap))
+        ids = {session.id for session in (*members, *totals) if session.id in free_ids} - placed
         placed |= ids
         planned.append((run, PlannedRun(run.id if run else None, content, tuple(sorted(ids)))))
     return RunPlan(
@@ -189,17 +240,14 @@ def _counts(session: RecordedSession, history: DeviceHistory) -> bool:
     return session.data_source != DataSource.TOTAL or history.total_stands_in
 
 
-def _totals_in_round(members: Sequence[Session], sessions: Iterable[S], gap: timedelta) -> list[S]:
-    """The total's sessions that lie in the round, the oldest first."""
-    begin, end = min(member.begins_at for member in members), members[-1].session_at + gap
-    totals = (session for session in sessions if session.data_source == DataSource.TOTAL)
-    return sorted((total for total in totals if begin <= total.session_at <= end), key=by_end)
+def _span(members: Sequence[Session], gap: timedelta) -> tuple[datetime, datetime]:
+    """From when to when the total's sessions tell of a round."""
+    return min(member.begins_at for member in members), members[-1].session_at + gap
 
 
 def _free_moment(run_at: datetime, history: DeviceHistory) -> datetime:
     """`run_at`, or the next second that no reviewed run stands at: the moment is the run's key."""
-    taken = {run.run_at for run in history.runs if run.reviewed}
-    while run_at in taken:
+    while run_at in history.reviewed_moments:
         run_at += timedelta(seconds=1)
     return run_at
 
@@ -223,7 +271,7 @@ def _superseded(history: DeviceHistory, planned: Sequence[PlannedRun]) -> tuple[
     new_run = {session_id: plan.run_id for plan in planned for session_id in plan.session_ids}
     kept = {plan.run_id for plan in planned} | history.reviewed_ids
     left = {run.id for run in history.runs} - kept
-    with_sessions = {session.job_run_id for session in history.sessions}
+    with_sessions = {session.job_run_id for session in history.sessions} | history.orphaned_run_ids
     still_used = {session.job_run_id for session in history.sessions if session.id not in new_run}
     return tuple(sorted((left & with_sessions) - still_used))
 
@@ -236,4 +284,4 @@ def _protected_count(history: DeviceHistory, policy: RunPolicy) -> int:
         for members_of_round in rounds(members, policy.gap, policy.span)
         if any(session.id in history.changed_ids for session in members_of_round)
     )
-    return len(set().union(*touched) & history.reviewed_ids)
+    return len(history.orphaned_run_ids.union(*touched) & history.reviewed_ids)

@@ -161,6 +161,7 @@ def own_tables(metadata: MetaData) -> list[Table]:
         _moment("first_seen_at", nullable=False),
         _moment("last_seen_at", nullable=False),
         _moment("gone_at"),
+        Column("history", JSON),
     )
     polls = Table(
         "cove_polls",

@@ -121,7 +121,8 @@ class DeviceReading:
         return not self.active_sources or any(code != DataSource.TOTAL for code in self.blindness)
 
 
-def _near(one: datetime | None, other: datetime | None) -> bool:
+def is_near(one: datetime | None, other: datetime | None) -> bool:
+    """Whether two times are the same but for rounding."""
     return one is not None and other is not None and abs(one - other) <= ROUNDING
 
 
@@ -180,7 +181,7 @@ class _Reader:
         if self.source != DataSource.TOTAL:
             return True  # sessions of one source do not overlap, so none begins before the last completed one's end
         same_status = self.fields.last_status == self.fields.last_completed_status
-        return last == end or _near(last, self._start_by_duration) or same_status
+        return last == end or is_near(last, self._start_by_duration) or same_status
 
     def _completed(self) -> Session | None:
         """The last completed session; its start only where F12 is its duration for certain."""
@@ -188,7 +189,7 @@ class _Reader:
         code = self.fields.last_completed_status
         if end is None:
             return None
-        if start and _near(success, start) and self._is_successful(code):
+        if start and is_near(success, start) and self._is_successful(code):
             start = success
         elif not self._last_is_completed:
             start = None
@@ -229,7 +230,7 @@ class _Reader:
         end_is_known = session.session_at == self.fields.last_completed_at
         if self.source == DataSource.TOTAL:  # its sessions overlap, so near or later times may be another one's
             return not (time > session.session_at and end_is_known) and self._is_successful(session.status_code)
-        if _near(time, session.session_at) or _near(time, session.started_at):
+        if is_near(time, session.session_at) or is_near(time, session.started_at):
             return True
         if time > session.session_at:
             # F18 is an end for certain, so nothing of that session is later; any other time may be a start.
@@ -306,109 +307,39 @@ SourceKey = tuple[int, str]
 
 def settle_doubts(
     readings: Mapping[SourceKey, SourceReading],
-    recorded: Mapping[SourceKey, Sequence[RecordedSession]],
+    known: Mapping[SourceKey, Sequence[Session]],
     polled_at: datetime,
 ) -> dict[SourceKey, tuple[Session, ...]]:
     """The sessions of each source, with their doubtful starts where all readings together show what F12 means.
 
     Cove means the same by F12 in every row. It is the completed session's duration if it is longer than anything
-    can have run since, or if it is the duration that is on record; if it differs from that, it is not.
+    can have run since, or if it is the duration that is known; if it differs from that, it is not. The total's
+    starts stay unknown then: its sessions overlap, and what others show depends on what happens to be known.
     """
     votes = {
         vote
         for key, reading in readings.items()
         if reading.doubt and key[1] != DataSource.TOTAL
-        for vote in _votes(reading.doubt, recorded.get(key, ()), polled_at)
+        for vote in _votes(reading.doubt, known.get(key, ()), polled_at)
     }
     is_completed = votes == {True}
     return {
         key: tuple(_with_start(session, reading.doubt) for session in reading.sessions)
-        if is_completed
+        if is_completed and key[1] != DataSource.TOTAL
         else reading.sessions
         for key, reading in readings.items()
     }
 
 
-def _votes(doubt: Doubt, recorded: Iterable[RecordedSession], polled_at: datetime) -> Iterator[bool]:
+def _votes(doubt: Doubt, known: Iterable[Session], polled_at: datetime) -> Iterator[bool]:
     if doubt.session_at - doubt.started_at > polled_at - doubt.session_at:
         yield True
-    for record in recorded:
-        if record.session_at == doubt.session_at and record.started_at:
-            yield _near(record.started_at, doubt.started_at)
+    for session in known:
+        if session.session_at == doubt.session_at and session.started_at:
+            yield is_near(session.started_at, doubt.started_at)
 
 
 def _with_start(session: Session, doubt: Doubt | None) -> Session:
     if doubt is None or session.started_at or session.session_at != doubt.session_at:
         return session
     return replace(session, started_at=doubt.started_at)
-
-
-def is_same_session(one: Session, other: Session) -> bool:
-    """Whether two records of one data source are of the same session, whichever of its times each knows.
-
-    The total's sessions overlap, so that one may begin when another begins or ends: only their ends tell them apart.
-    """
-    if one.session_at == other.session_at or one.data_source == DataSource.TOTAL:
-        return one.session_at == other.session_at
-    if one.started_at and other.started_at:
-        return one.started_at == other.started_at
-    return one.started_at == other.session_at or other.started_at == one.session_at
-
-
-def combined(recorded: RecordedSession, seen: Session) -> RecordedSession:
-    """The record with the better facts of both: the more trusted origin's, and among equals the newer word."""
-    newer_wins = TRUST[seen.origin] >= TRUST[recorded.origin]
-    best, rest = (seen, recorded) if newer_wins else (recorded, seen)
-    if best.status_code is None and rest.status_code is not None:
-        best = replace(best, status=rest.status, status_code=rest.status_code)
-    is_older_word = seen.origin is recorded.origin and not seen.is_last
-    if is_older_word and SEVERITY[recorded.status] > SEVERITY[best.status]:
-        best = replace(best, status=recorded.status, status_code=recorded.status_code)
-    start = best.started_at or rest.started_at
-    if best.origin is recorded.origin and _near(start, recorded.started_at):
-        start = recorded.started_at
-    return replace(
-        recorded,
-        session_at=best.session_at if best.started_at else max(one.session_at for one in (seen, recorded)),
-        started_at=start,
-        status=best.status,
-        status_code=best.status_code,
-        errors_count=rest.errors_count if best.errors_count is None else best.errors_count,
-        origin=best.origin,
-    )
-
-
-def _record_of(session: Session, recorded: Iterable[RecordedSession]) -> RecordedSession | None:
-    """The record of a session; the one with the same end before one that shares another time."""
-    same = [record for record in recorded if is_same_session(session, record)]
-    return min(same, key=lambda record: record.session_at != session.session_at, default=None)
-
-
-@dataclass(frozen=True)
-class SessionChanges:
-    """What a poll adds to the record of one data source."""
-
-    new: tuple[Session, ...]
-    changed: tuple[RecordedSession, ...]
-    unchanged_count: int
-
-
-def compare(seen: Sequence[Session], recorded: Sequence[RecordedSession]) -> SessionChanges:
-    """What `seen` adds to `recorded`, of one data source.
-
-    `recorded` has the newest record and those next to the times seen. A success that is not the last session is
-    news only when it is newer than anything recorded: an older one was there to see before, under another time.
-    """
-    newest = max((record.session_at for record in recorded), default=None)
-    new, changed, unchanged = [], [], 0
-    for session in seen:
-        record = _record_of(session, recorded)
-        if record is None:
-            if session.origin is Origin.GAP and newest and session.session_at <= newest:
-                continue
-            new.append(session)
-        elif (better := combined(record, session)) != record:
-            changed.append(better)
-        else:
-            unchanged += 1
-    return SessionChanges(tuple(new), tuple(changed), unchanged)

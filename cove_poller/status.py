@@ -34,6 +34,14 @@ CODE_NAMES = {
     12: "Restarted",
 }
 
+WORDS = {
+    **{"".join(name.lower().split()): code for code, name in CODE_NAMES.items()},
+    "inprogress": 1,
+    "blocked": 13,
+    "unknown": 4,
+}
+"""How the session services say a status, without case and spaces."""
+
 DEFAULT_STATUSES: Mapping[int, Status] = {
     1: Status.RUNNING,
     2: Status.FAILED,
@@ -54,6 +62,12 @@ def code_name(code: int | None) -> str:
     if code is None:
         return "Status not known"
     return CODE_NAMES.get(code, f"Unknown status {code}")
+
+
+def code_of_word(word: str | None) -> int | None:
+    """The code of a status that is said as a word or as a number; None if no table has it."""
+    text = "".join(letter for letter in (word or "").lower() if letter.isalnum())
+    return int(text) if text.isdigit() else WORDS.get(text)
 
 
 def status_of(code: int | None, overrides: Mapping[int, Status]) -> Status:

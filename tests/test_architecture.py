@@ -12,23 +12,42 @@ PACKAGE = Path(cove_poller.__file__).parent
 LAYERS = {
     # the rim: prints, exits
     "__main__": {"cli"},
-    "cli": {"config", "credentials", "database", "errors", "login_check", "logs", "output", "results", "sync"},
-    "output": {"errors", "results", "text"},
+    "cli": {
+        "backfill", "config", "credentials", "database", "errors", "login_check", "logs", "output", "past", "results",
+        "sync", "window",
+    },
+    "output": {"columns", "errors", "results", "text"},
     # the stories, readable in one screen
     "sync": {
-        "client", "config", "credentials", "database", "errors", "linker", "listing", "models", "polls", "recording",
-        "results", "store", "text",
+        "client", "config", "credentials", "database", "errors", "linker", "listing", "login_run", "models",
+        "recording", "results", "store", "text", "threads",
     },
-    "login_check": {
-        "client", "config", "credentials", "database", "errors", "listing", "models", "polls", "results",
+    "backfill": {
+        "client", "config", "credentials", "database", "errors", "linker", "listing", "login_run", "models", "past",
+        "past_reader", "polls", "recording", "results", "runs", "store", "sync", "text",
     },
-    "results": {"errors", "recording"},
+    "login_check": {"client", "config", "credentials", "database", "errors", "listing", "models", "polls", "results"},
+    "login_run": {"client", "config", "credentials", "database", "errors", "polls", "results"},
+    "results": {"errors", "recording", "window"},
+    # the past of a device, by the best way that it allows
+    "past_reader": {
+        "changes", "client", "colorbar", "columns", "errors", "listing", "models", "past", "session_history",
+        "session_rows", "sessions", "snapshots", "status", "threads",
+    },
+    "session_history": {"client", "columns", "errors", "models", "nodes", "paging", "session_rows", "status", "window"},
+    "snapshots": {
+        "client", "column_query", "columns", "listing", "models", "paging", "replay", "sessions", "status", "threads",
+        "window",
+    },
     # Cove's wire
-    "listing": {"client", "columns", "errors", "models"},
+    "listing": {"client", "column_query", "columns", "errors", "models", "paging"},
+    "column_query": {"client", "columns", "errors", "models"},
     "client": {"config", "errors", "models", "secret", "text"},
+    "paging": {"errors"},
+    "threads": set(),
     # the database
     "recording": {
-        "columns", "config", "job_runs", "linker", "models", "runs", "sessions", "status", "store",
+        "changes", "columns", "config", "job_runs", "linker", "models", "past", "runs", "sessions", "status", "store",
     },
     "job_runs": {"runs", "sessions", "store"},
     "linker": {"config", "linking", "models", "store"},
@@ -39,10 +58,17 @@ LAYERS = {
     "schema": {"config", "contract"},
     "rows": {"text"},
     # pure: no clock, network, database, environment or logger
+    "colorbar": {"columns", "models", "sessions", "status", "window"},
+    "replay": {"changes", "sessions", "window"},
+    "past": {"sessions", "window"},
+    "session_rows": {"models", "sessions", "status", "window"},
+    "changes": {"columns", "sessions", "status", "window"},
     "runs": {"columns", "remark", "sessions", "status", "text"},
     "remark": {"columns", "sessions", "status", "text"},
     "sessions": {"columns", "models", "status"},
+    "window": set(),
     "linking": set(),
+    "nodes": {"config", "errors"},
     "models": {"columns", "errors"},
     "status": set(),
     "columns": set(),
@@ -57,7 +83,10 @@ LAYERS = {
     "__init__": set(),
 }  # fmt: skip
 
-PURE = ("runs", "remark", "sessions", "linking", "models", "status", "columns", "text")
+PURE = (
+    "colorbar", "replay", "past", "session_rows", "changes", "runs", "remark", "sessions", "window",
+    "linking", "nodes", "models", "status", "columns", "text",
+)  # fmt: skip
 
 HOMES = {
     "click": {"cli"},

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cove_poller.changes import compare
 from cove_poller.columns import DataSource, label
 from cove_poller.models import SourceFields, StatisticsRow, device_from_row
 from cove_poller.remark import remark
@@ -14,7 +15,6 @@ from cove_poller.sessions import (
     RecordedSession,
     Session,
     SourceReading,
-    compare,
     read_device,
     read_source,
     settle_doubts,

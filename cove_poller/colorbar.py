@@ -1,0 +1,85 @@
+"""The colour bar as sessions: a digit a day, no times. Pure. The last resort, where nothing better can be read.
+
+Digits are session status codes, the newest day on the right, as public clients have seen it. When a day begins is
+not documented; here it is a day of UTC. How a code of 10 and more is shown is not known either, so a bar with
+anything but digits, or more than 28 of them, is not read at all.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from cove_poller.columns import label
+from cove_poller.models import Device
+from cove_poller.sessions import DeviceReading, Origin, Session
+from cove_poller.status import Status, status_of
+from cove_poller.window import Window
+
+MOST_DAYS = 28
+NO_BACKUP = 0
+NOON = timedelta(hours=12)
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class BarReading:
+    """What the colour bars of a device say: its sessions, and the sources whose bars could be read."""
+
+    sessions: tuple[Session, ...]
+    sources: frozenset[str]
+    failures: tuple[str, ...]
+
+
+def read_bars(
+    device: Device,
+    reading: DeviceReading,
+    sources: Collection[str],
+    window: Window,
+    now: datetime,
+    overrides: Mapping[int, Status],
+) -> BarReading:
+    """The sessions in the window that the bars of `sources` show, each at the time of day at which the device runs.
+
+    Today is left to the poll, which knows more; so is whatever was still running when its day ended.
+    """
+    usual = usual_time(session.session_at for one in reading.sources.values() for session in one.sessions)
+    sessions: list[Session] = []
+    read, failures = set(), []
+    for source in sorted(sources):
+        fields = device.sources.get(source)
+        bar = (fields.color_bar or "") if fields else ""
+        if not bar:
+            continue
+        if not bar.isascii() or not bar.isdigit() or len(bar) > MOST_DAYS:
+            failures.append(f"{label(source)}: its colour bar {bar!r} cannot be read")
+            continue
+        read.add(source)
+        for day, code in _days(bar, now.astimezone(UTC).date()):
+            status = status_of(code, overrides)
+            moment = datetime.combine(day, time(tzinfo=UTC)) + usual
+            if code != NO_BACKUP and status not in (Status.RUNNING, Status.NONE) and moment in window:
+                sessions.append(Session(source, moment, None, status, code, None, Origin.COLORBAR))
+    return BarReading(tuple(sessions), frozenset(read), tuple(failures))
+
+
+def _days(bar: str, today: date) -> Iterator[tuple[date, int]]:
+    """Each day before today with its code."""
+    for back, digit in enumerate(reversed(bar)):
+        if back:
+            yield today - timedelta(days=back), int(digit)
+
+
+def usual_time(moments: Iterable[datetime]) -> timedelta:
+    """The time of day at which most happens: of the moments', the one next to all others; noon if there is none."""
+    times = sorted({moment.astimezone(UTC) - _midnight(moment) for moment in moments})
+    return min(times, key=lambda one: sum((_apart(one, other) for other in times), timedelta()), default=NOON)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return datetime.combine(moment.astimezone(UTC).date(), time(tzinfo=UTC))
+
+
+def _apart(one: timedelta, other: timedelta) -> timedelta:
+    """How far two times of day are apart, over midnight if that is nearer."""
+    apart = abs(one - other)
+    return min(apart, DAY - apart)

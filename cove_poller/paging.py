@@ -1,0 +1,48 @@
+"""Lists that come page by page from somebody who documents neither a largest page nor a stable order.
+
+So pages overlap by a row, which proves that none was skipped, and the end is a page with nothing behind that row,
+not a short one.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeVar
+
+from cove_poller.errors import ApiError
+
+MAX_REWINDS = 8  # each twice as far as the one before
+
+T = TypeVar("T")
+
+
+def iter_pages(
+    fetch: Callable[[int], Sequence[T]], key: Callable[[T], Hashable], page_size: int, what: str, *, full: int = 0
+) -> Iterator[list[T]]:
+    """The rows that each page adds; `fetch` gives those from a number on, `what` names them in errors.
+
+    A page of at least `full` rows (a whole page, if not given) that comes again and again is not believed to be
+    all. Raise ApiError for that, and where the list changes again and again while it is read.
+    """
+    start, rewinds, repeats = 0, 0, 0
+    seen: set[Hashable] = set()
+    previous: set[Hashable] = set()
+    while True:
+        rows = fetch(start)
+        keys = {key(row) for row in rows}
+        fresh = list({key(row): row for row in rows if key(row) not in seen}.values())
+        seen |= keys
+        if fresh:
+            yield fresh
+        if start and previous and not keys & previous:
+            # Rows before this page have gone, so others may have slipped past: look again further up.
+            if rewinds == MAX_REWINDS:
+                raise ApiError(f"the list of {what} changed again and again while it was read")
+            start = max(0, start - page_size * 2**rewinds)
+            rewinds += 1
+            continue
+        repeats += not fresh and keys == previous and len(rows) > 1
+        if repeats > 1 and len(rows) >= (full or page_size):
+            raise ApiError(f"Cove sends the same page of {what} again and again")
+        if not fresh and (len(rows) <= 1 or repeats > 1):
+            return
+        start += max(len(rows) - 1, 1)
+        previous = keys if len(rows) > 1 else set()

@@ -1,0 +1,144 @@
+"""Devices' pasts from Cove, each by the best way that it allows: sessions, else snapshots, else the colour bar.
+
+What could not be read is said so, and never looks like "had no sessions".
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import datetime
+
+from cove_poller.changes import unexplained
+from cove_poller.client import CoveClient
+from cove_poller.colorbar import read_bars
+from cove_poller.columns import LABELS, M365_SOURCES, DataSource, label
+from cove_poller.errors import ApiError, PermissionDenied
+from cove_poller.listing import Listing
+from cove_poller.models import Device
+from cove_poller.past import Past, Request
+from cove_poller.session_history import SessionHistory
+from cove_poller.session_rows import ReadRows
+from cove_poller.sessions import Origin, Session, read_device
+from cove_poller.snapshots import DEVICES_AT_ONCE, STEP, Replay, Snapshots
+from cove_poller.status import Status
+from cove_poller.threads import as_completed
+
+Refusal = ApiError | PermissionDenied
+
+
+class PastReader:
+    """Reads pasts, several at once, of devices from a `listing` whose first page has been read."""
+
+    def __init__(
+        self,
+        client: CoveClient,
+        listing: Listing,
+        request: Request,
+        overrides: Mapping[int, Status],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._workers = client.api.backfill_workers
+        self._request = request
+        self._overrides = overrides
+        self._now = now
+        self._refused = listing.refused
+        self._history = SessionHistory(client, request.window, overrides)
+        self._snapshots = Snapshots(client, listing, request.window, overrides)
+
+    def read(self, devices: Sequence[Device], tick: Callable[[], None]) -> Iterator[tuple[Device, Past]]:
+        """Each device with its past, as soon as it is known; `tick` is called where that takes a while."""
+        left: list[tuple[Device, Refusal | None]] = []
+        if self._request.allows(Origin.SESSIONS):
+            with closing(as_completed(self._by_sessions, devices, self._workers)) as found:
+                for device, past in found:
+                    if isinstance(past, Past):
+                        yield device, past
+                    else:
+                        left.append((device, past))
+        else:
+            left = [(device, None) for device in devices]
+        for first in range(0, len(left), DEVICES_AT_ONCE):
+            yield from self._otherwise(left[first : first + DEVICES_AT_ONCE], tick)
+
+    def _by_sessions(self, device: Device) -> Past | Refusal:
+        try:
+            rows = self._history.read(device)
+        except (ApiError, PermissionDenied) as error:
+            return error
+        is_tenant = device.device_type == "Microsoft 365"
+        sources = M365_SOURCES if is_tenant else LABELS.keys() - M365_SOURCES
+        return Past(
+            self._request.window,
+            self._now(),
+            rows.sessions,
+            complete_sources=frozenset(sources | {DataSource.TOTAL}),
+            ways=(Origin.SESSIONS,),
+            failures=(*rows.failures, *self._lacks(device, rows)),
+            warnings=rows.warnings,
+        )
+
+    def _lacks(self, device: Device, rows: ReadRows) -> Iterator[str]:
+        """The sessions that the listing shows and the history should have: without them it is not to be trusted."""
+        for source, of_source in read_device(device, self._refused, self._overrides).sources.items():
+            if source == DataSource.TOTAL:
+                continue
+            told = [session for session in of_source.sessions if self._is_in_window(session)]
+            read = [session for session in rows.sessions if session.data_source == source]
+            for session in unexplained(told, read):
+                yield f"its history lacks the session of {label(source)} at {session.session_at:%Y-%m-%d %H:%M}Z"
+
+    def _is_in_window(self, session: Session) -> bool:
+        """Whether the session ended in the window for certain; its only known time may be its start."""
+        window = self._request.window
+        return session.session_at in window and (self._request.reaches_now or session.started_at is not None)
+
+    def _otherwise(
+        self, devices: Sequence[tuple[Device, Refusal | None]], tick: Callable[[], None]
+    ) -> Iterator[tuple[Device, Past]]:
+        """The pasts of devices whose sessions are not to be had."""
+        replays: Mapping[int, Replay] = {}
+        refusal: Refusal | None = None
+        if self._request.allows(Origin.SNAPSHOT):
+            try:
+                replays = self._snapshots.read([device for device, _ in devices], tick)
+            except (ApiError, PermissionDenied) as error:
+                refusal = error
+        for device, reason in devices:
+            replay = replays.get(device.account_id, Replay())
+            yield device, self._pieced_together(device, replay, [one for one in (reason, refusal) if one])
+
+    def _pieced_together(self, device: Device, replay: Replay, refusals: Sequence[Refusal]) -> Past:
+        """A past from snapshots, and from the colour bar for the sources that they do not tell of."""
+        window = self._request.window
+        sources = {*device.active_sources, DataSource.TOTAL.value}
+        by_snapshot = sources - self._snapshots.unread_sources if replay.begins_at else set()
+        reading = read_device(device, self._refused, self._overrides)
+        asked = sources - by_snapshot if self._request.allows(Origin.COLORBAR) else set()
+        bars = read_bars(device, reading, asked, window, self._now(), self._overrides)
+        ways = {Origin.SNAPSHOT: by_snapshot, Origin.COLORBAR: bars.sources}
+        failures = [str(one) for one in refusals if isinstance(one, ApiError)]
+        warnings = [str(one) for one in refusals if isinstance(one, PermissionDenied)]
+        if unread := sources - by_snapshot - bars.sources - {DataSource.TOTAL}:
+            failures.append(f"could not be read: {', '.join(label(one) for one in sorted(unread))}")
+        elif device.sources and not by_snapshot and not bars.sources:
+            failures.append("its history could not be read")
+        if by_snapshot and asked - {DataSource.TOTAL}:
+            named = ", ".join(label(one) for one in sorted(asked))
+            warnings.append(f"snapshots do not tell of {named}; the colour bar was taken")
+        if replay.begins_at and (gap := self._gap(device, replay.begins_at)):
+            failures.append(gap)
+        return Past(
+            window,
+            self._now(),
+            (*replay.sessions, *bars.sessions),
+            ways=tuple(way for way, read in ways.items() if read),
+            failures=(*failures, *bars.failures),
+            warnings=tuple(warnings),
+        )
+
+    def _gap(self, device: Device, begins_at: datetime) -> str | None:
+        """In words, that there are no snapshots from the first part of the window, in which there was the device."""
+        first = next(self._request.window.moments(STEP))
+        created_at = device.fields.created_at or first
+        if begins_at <= max(first, created_at) + STEP:
+            return None
+        return f"its snapshots begin on {begins_at:%Y-%m-%d %H:%M}Z; what was before could not be read"

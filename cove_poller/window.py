@@ -1,0 +1,50 @@
+"""A span of time that somebody asks about. Pure: the present is a parameter."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+SPAN = re.compile(r"(\d{1,5})([dh])")
+
+
+@dataclass(frozen=True)
+class Window:
+    """From `since` on, up to `until`; both belong to it."""
+
+    since: datetime
+    until: datetime
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.since <= moment <= self.until
+
+    def moments(self, step: timedelta) -> Iterator[datetime]:
+        """The multiples of `step` since midnight UTC that lie in the window, then its end."""
+        midnight = self.since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        moment = midnight
+        while moment < self.until:
+            if moment > self.since:
+                yield moment
+            moment += step
+        yield self.until
+
+    def days(self) -> Iterator[date]:
+        """The days (UTC) that lie in the window as a whole or in part."""
+        day = self.since.astimezone(UTC).date()
+        while day <= self.until.astimezone(UTC).date():
+            yield day
+            day += timedelta(days=1)
+
+
+def parse_when(text: str, now: datetime) -> datetime:
+    """`2026-01-31` (its first moment), an ISO date-time, or `28d` and `12h` before `now`; in UTC unless it says.
+
+    Raise ValueError, whose text is for people, if it is none of them.
+    """
+    try:
+        if span := SPAN.fullmatch(text.strip()):
+            return now - timedelta(days=int(span[1])) if span[2] == "d" else now - timedelta(hours=int(span[1]))
+        moment = datetime.fromisoformat(text.strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is no time; say 2026-01-31, 2026-01-31T06:00, 28d or 12h") from None
