@@ -47,6 +47,11 @@ class SessionRow(CoveModel):
         return "restore" not in self.kind.lower()
 
     @property
+    def is_running(self) -> bool:
+        """Whether it has no end yet: what has completed has one, whatever it is called."""
+        return self.ended_at is None and self.code in (COMPLETED, COMPLETED_WITH_ERRORS)
+
+    @property
     def code(self) -> int | None:
         """The status code; `Completed` with errors is CompletedWithErrors."""
         code = code_of_word(self.status)
@@ -74,7 +79,7 @@ def read_rows(
     unknown: set[str] = set()
     for row in rows:
         status = status_of(row.code, overrides)
-        if not row.is_backup or status in (Status.RUNNING, Status.NONE):
+        if not row.is_backup or row.is_running or status in (Status.RUNNING, Status.NONE):
             continue
         source = source_of(row.source or "")
         at = row.ended_at or row.started_at
