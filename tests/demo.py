@@ -49,6 +49,8 @@ def main() -> None:
         cove.now = now
         run(directory, "sync")
         run(directory, "sync")
+        say(console, "What happened in the days before? Read it session by session; nobody has to review it any more.")
+        run(directory, "backfill", "--since", "7d", "--reviewed")
         show_runs(console, Path(directory) / "cove.db")
 
 
