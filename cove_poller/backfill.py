@@ -1,9 +1,11 @@
 """`backfill`: ask Cove what happened in the past, session by session, and write what is missing into the database."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from cove_poller.client import CoveClient
@@ -17,7 +19,7 @@ from cove_poller.login_run import LoginRun, remember_rejections, utc_now
 from cove_poller.models import Device
 from cove_poller.past import Past, Request
 from cove_poller.past_reader import PastReader
-from cove_poller.polls import unfinished_since
+from cove_poller.polls import note_request, unfinished_request
 from cove_poller.recording import Recorder, device_name
 from cove_poller.results import BackfillResult, CommandResult
 from cove_poller.runs import Review
@@ -26,6 +28,8 @@ from cove_poller.sync import known_partner, nameless_failures, refusal_warning
 from cove_poller.text import counted, listed
 
 COMMAND = "backfill"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,14 +63,15 @@ def backfill(
     Raise CovePollerError if nothing could be begun, for instance since the database is not prepared.
     """
     started_at = now()
-    results = [BackfillResult(login) for login in logins]
-    with open_database(config, credentials.database_password(), dry_run=request.dry_run) as database:
+    unlisted = set(request.devices)
+    results = [BackfillResult(login, window=request.window) for login in logins]
+    with open_database(config, credentials.database_password(), dry_run=request.dry_run, undo_each=True) as database:
         if request.reviewed:
             check_for_review(database)
         runner = LoginRun(COMMAND, config, credentials, database, now)
         for result in results:
             run = Backfill(config, database, request, now, progress, result)
-            runner.run(result, run.record)
+            runner.run(result, partial(run.record, unlisted=unlisted, is_last=result is results[-1]))
     if request.dry_run:
         remember_rejections(COMMAND, config, credentials, results, now)
     return CommandResult(COMMAND, started_at, now(), results, window=request.window)
@@ -93,28 +98,30 @@ class Backfill:
         progress: Callable[[Progress], None],
         result: BackfillResult,
     ) -> None:
-        settings = config.backupchecks
-        review = Review(now(), settings.reviewed_by) if request.reviewed else None
         self._config = config
         self._database = database
         self._request = request
         self._now = now
         self._progress = progress
         self._result = result
-        self._recorder = Recorder(result.login, settings, config.status_overrides(), Linker(settings), review)
+        self._linker = Linker(config.backupchecks)
+        self._known_count = 0
         self._told: dict[tuple[bool, str], list[str]] = defaultdict(list)
 
-    def record(self, client: CoveClient) -> None:
-        """Every page of devices; of each device what is to be had of its past, into the database."""
+    def record(self, client: CoveClient, unlisted: set[int], *, is_last: bool) -> None:
+        """Every page of devices; of each device what is to be had of its past, into the database.
+
+        `unlisted` are the devices asked for that no login has listed so far; the last one reports those that are left.
+        """
         listing = Listing(client, known_partner(self._result))
-        resumed_since = unfinished_since(self._database, COMMAND, self._result.login)
+        begun_at = self._go_on()
         reader: PastReader | None = None
         try:
             for page in listing.iter_pages():
                 reader = reader or PastReader(
                     client, listing, self._request, self._config.status_overrides(), self._now
                 )
-                devices = list(self._left_to_do(page.devices, resumed_since))
+                devices = self._left_to_do(page.devices, begun_at, listing.refused)
                 self._result.listed += len(devices)
                 self._result.outcome.failures += nameless_failures(page.nameless_ids)
                 for device, past in reader.read(devices, self._tick):
@@ -124,41 +131,69 @@ class Backfill:
             self._tell(listing.refused)
         if not listing.seen_ids:
             raise ApiError(f"Cove lists no device for partner {listing.partner_id}, so there is no past to read")
-        self._result.outcome.failures += [
-            f"device {account}: Cove does not list it" for account in sorted(self._request.devices - listing.seen_ids)
-        ]
+        unlisted -= listing.seen_ids
+        if is_last:
+            self._result.outcome.failures += [f"device {one}: Cove does not list it" for one in sorted(unlisted)]
+
+    def _go_on(self) -> datetime | None:
+        """Take up what a run that was interrupted had left. Return when that was begun; None if there was none."""
+        poll_id, login = self._result.poll_id, self._result.login
+        note = unfinished_request(self._database, COMMAND, login, before=poll_id)
+        resumed = self._request.resumed_from(note, self._now())
+        if resumed:
+            self._request, begun_at = resumed
+            self._result.window = self._request.window
+            log.info("login %s: goes on with the backfill of %s", login, begun_at)
+        note_request(self._database, poll_id, self._request.note(resumed[1] if resumed else self._now()))
+        with self._database.transaction() as connection:
+            self._known_count = self._store(connection).count_devices(login)
+        return resumed[1] if resumed else None
 
     def _store(self, connection: Any) -> Store:
         return Store(connection, self._database.tables, self._config.backupchecks)
 
-    def _left_to_do(self, devices: Iterable[Device], resumed_since: datetime | None) -> Iterator[Device]:
-        """The devices that are wanted and that the run which is gone on with had not done."""
+    def _left_to_do(self, devices: Iterable[Device], begun_at: datetime | None, refused: Sequence[str]) -> list[Device]:
+        """The devices that are wanted and that the run which is gone on with had not done.
+
+        Of those that it had, the newest facts are recorded, as by a poll.
+        """
         asked = self._request.devices
         wanted = [one for one in devices if not asked or one.account_id in asked]
+        if begun_at is None:
+            return wanted
         with self._database.transaction() as connection:
             recorded = self._store(connection).devices(one.account_id for one in wanted)
-        for device in wanted:
-            note = recorded.get(device.account_id, {}).get("history")
-            if resumed_since and note and self._is_done(note, resumed_since):
-                self._result.resumed += 1
-            else:
-                yield device
+        notes = {account: row["history"] for account, row in recorded.items()}
+        done = [one for one in wanted if self._is_done(notes.get(one.account_id), begun_at)]
+        self._result.resumed += len(done)
+        if done:
+            self._record(done, refused, {})
+        done_ids = {one.account_id for one in done}
+        return [one for one in wanted if one.account_id not in done_ids]
 
-    def _is_done(self, note: Mapping[str, Any], resumed_since: datetime) -> bool:
-        window, way = self._request.window, self._request.way
+    def _is_done(self, note: Mapping[str, Any] | None, begun_at: datetime) -> bool:
+        window = self._request.window
         return bool(
-            note["is_complete"]
-            and note["read_at"] >= int(resumed_since.timestamp())
-            and note["since"] <= window.since.timestamp()
-            and (self._request.reaches_now or note["until"] >= int(window.until.timestamp()))
-            and (way is None or note["ways"] == [way.value])
+            note
+            and note["is_complete"]
+            and note["read_at"] >= int(begun_at.timestamp())
+            and (note["since"], note["until"]) == (int(window.since.timestamp()), int(window.until.timestamp()))
         )
 
-    def _save(self, device: Device, past: Past, refused: Sequence[str]) -> None:
+    def _recorder(self) -> Recorder:
+        settings, request = self._config.backupchecks, self._request
+        review = Review(request.window, self._now(), settings.reviewed_by) if request.reviewed else None
+        linker = Linker(settings) if request.dry_run else self._linker  # nothing that it made is there any more
+        return Recorder(self._result.login, settings, self._config.status_overrides(), linker, review)
+
+    def _record(self, devices: Sequence[Device], refused: Sequence[str], pasts: Mapping[int, Past]) -> None:
         with self._database.transaction() as connection:
-            store, pasts = self._store(connection), {device.account_id: past}
-            outcome = self._recorder.save_page(store, [device], refused, self._now(), pasts)
+            store = self._store(connection)
+            outcome = self._recorder().save_page(store, devices, refused, self._now(), pasts)
         self._result.outcome.add(outcome)  # not before it is committed
+
+    def _save(self, device: Device, past: Past, refused: Sequence[str]) -> None:
+        self._record([device], refused, {device.account_id: past})
         self._result.ways.update(way.value for way in past.ways)
         for is_failure, texts in ((True, past.failures), (False, past.warnings)):
             for text in texts:
@@ -175,5 +210,5 @@ class Backfill:
 
     def _tick(self) -> None:
         result = self._result
-        total = len(self._request.devices) or result.listed
+        total = len(self._request.devices) or max(self._known_count, result.listed + result.resumed)
         self._progress(Progress(result.login, result.outcome.devices, total, result.outcome.sessions.new))

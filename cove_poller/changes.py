@@ -123,7 +123,8 @@ def compare(
 ) -> SessionChanges:
     """What `seen` adds to `recorded`, of one data source.
 
-    `recorded` has the newest record and those next to the times seen. In the window `covered`, `seen` is all there
+    `recorded` has the newest record, those next to the times seen, and all of each day that a colour bar's mark is
+    about. In the window `covered`, `seen` is all there
     was. A success that is not the last session is news only when it is newer than anything recorded: an older one
     was there to see before, under another time.
     """
@@ -175,7 +176,7 @@ def _duplicates(
     """The records of sessions that have a better record."""
     taken = {record.id for record in found.values()}
     free = [record for record in recorded if record.id not in taken]
-    return list(partners([sessions[place] for place in found], free).values())
+    return list(partners([sessions[place] for place in found], free, nudges=(timedelta(), *NUDGES)).values())
 
 
 def _judged(
@@ -183,8 +184,13 @@ def _judged(
 ) -> tuple[list[RecordedSession], list[RecordedSession]]:
     """The colour bar's records that still tell something, and those that a better record has made stale."""
     days = _gravest_by_day(known)
-    stale = [mark for mark in marks if (covered and mark.session_at in covered) or is_told(mark, days)]
+    stale = [mark for mark in marks if _is_covered(mark, covered) or is_told(mark, days)]
     return [mark for mark in marks if mark not in stale], stale
+
+
+def _is_covered(mark: Session, covered: Window | None) -> bool:
+    """Whether all that happened on the mark's day is known; the mark stands at no time that means anything."""
+    return covered is not None and covered.has_day(mark.session_at.date())
 
 
 def _gravest_by_day(sessions: Iterable[Session]) -> dict[date, int]:
@@ -210,11 +216,11 @@ def _new_marks(
     new, changed = [], []
     for mark in seen:
         record = by_day.get(mark.session_at.date())
-        if is_told(mark, days) or (covered and mark.session_at in covered):
+        if is_told(mark, days) or _is_covered(mark, covered):
             continue
         if record is None:
             new.append(replace(mark, session_at=_free(mark.session_at, taken)))
-        elif record.status_code != mark.status_code:
+        elif SEVERITY[mark.status] > SEVERITY[record.status]:  # nobody knows when Cove's days begin
             changed.append(replace(record, status=mark.status, status_code=mark.status_code))
     return new, changed
 

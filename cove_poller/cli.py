@@ -187,6 +187,8 @@ def backfill(context: Context, /, since: str, until: str | None, yes: bool, as_j
             with shown_past("counting") as progress:
                 preview = job.backfill(config, credentials, names, replace(request, dry_run=True), progress=progress)
             if not go_on(output.unreviewed(preview)):
+                if as_json:
+                    print_json(preview.to_json())
                 click.echo("Nothing was written.", err=True)
                 return
         with shown_past("reading") as progress:

@@ -106,6 +106,14 @@ class Service:
         return urlsplit(self.url).netloc
 
 
+@dataclass(frozen=True)
+class Held:
+    """The visa in use, and how many logins there have been when it came; one value, so that threads see both."""
+
+    login_count: int
+    visa: str | None
+
+
 class _Session(requests.Session):
     """A session that looks at no redirect: the library would read its whole body even where it does not follow."""
 
@@ -131,9 +139,8 @@ class CoveClient:
         self.login_count = 0
         self._login = login
         self._password = password
-        self._visa: str | None = None
+        self._held = Held(0, None)
         self._renewal = threading.Lock()
-        self._renewal_count = 0
         self._renewal_error: CovePollerError | None = None
         self._counting = threading.Lock()
         self._clock = clock
@@ -172,8 +179,7 @@ class CoveClient:
         user = reply.result.result if reply.result else None
         if not reply.visa or user is None:
             raise LoginRejected(f"Cove at {self.host} answered the login without a visa (two-factor login?)")
-        self._renewal_count += 1  # before the new visa stands, so that no reply from before takes its place
-        self._visa = reply.visa
+        self._held = Held(self._held.login_count + 1, reply.visa)
         if user.partner_id is None and reply.result:  # one client saw it beside the user
             return user.model_copy(update={"partner_id": reply.result.partner_id})
         return user
@@ -188,21 +194,21 @@ class CoveClient:
     ) -> Result[T] | None:
         """The result of a method with what stands beside the inner one. A refused visa costs one login, once a call."""
         service = service or self.management
-        renewals = self._renewal_count
+        held = self._held
         try:
             return self._call(service, method, params, inner)
         except VisaRefused:
             if service.visa is ShowsVisa.NOT_AT_ALL:
                 raise
-            self._renew(renewals)
+            self._renew(held.login_count)
             return self._call(service, method, params, inner)
 
-    def _renew(self, renewals: int) -> None:
-        """Log in again, unless another thread has done so since there were `renewals`; never after a failure."""
+    def _renew(self, login_count: int) -> None:
+        """Log in again, unless another thread has done so since there were so many logins; never after a failure."""
         with self._renewal:
             if self._renewal_error:
                 raise self._renewal_error
-            if renewals == self._renewal_count:
+            if login_count == self._held.login_count:
                 log.info("the visa was refused, logging in again")
                 try:
                     self.login()
@@ -218,7 +224,8 @@ class CoveClient:
 
     def _send(self, service: Service, method: str, params: Mapping[str, Any], inner: type[T]) -> Reply[T]:
         """One request with its retries, and the visa that came back kept."""
-        renewals, visa = self._renewal_count, self._visa
+        held = self._held
+        visa = held.visa
         message: dict[str, Any] = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
         headers = {}
         if visa and service.visa is ShowsVisa.IN_BODY:
@@ -235,8 +242,8 @@ class CoveClient:
             reraise=True,
         )
         reply = parse_reply(retrying(self._post, service, method, body, headers), inner)
-        if reply.visa and service == self.management and renewals == self._renewal_count:
-            self._visa = reply.visa  # one that was asked for before a new login is not to be trusted
+        if reply.visa and service == self.management and held.login_count == self._held.login_count:
+            self._held = Held(held.login_count, reply.visa)  # none that was asked for before a new login
         return reply
 
     def _post(self, service: Service, method: str, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -281,7 +288,7 @@ class CoveClient:
         password = self._password.get_secret_value()
         text = one_line(html.unescape(error.message or "no message"))
         text = VISA.sub(
-            REDACTED, redacted(text, [password, one_line(password), html.unescape(password), self._visa or ""])
+            REDACTED, redacted(text, [password, one_line(password), html.unescape(password), self._held.visa or ""])
         )
         number = error.cove_code or (error.code if isinstance(error.code, int) else "without a number")
         return f'error {number}, "{fitted(text, MAX_TEXT_LENGTH)}"'
@@ -320,7 +327,7 @@ def _check_status(response: requests.Response, service: Service) -> None:
     if service.visa is ShowsVisa.AS_BEARER and status == requests.codes.forbidden:
         raise PermissionDenied(f"Cove at {host} answers HTTP {status}")
     if response.is_redirect:
-        target = fitted(one_line(response.headers["Location"]), MAX_TEXT_LENGTH)
+        target = _safe(response.headers["Location"])
         raise ApiError(f"Cove at {host} redirects to {target}, which is not followed{service.hint}")
     raise ApiError(f"Cove at {host} answers HTTP {status}{service.hint}")
 
@@ -330,9 +337,12 @@ def _network_error(error: Exception, host: str) -> ApiError:
         return ApiError(f"the TLS certificate of {host} cannot be verified; nothing was sent")
     if isinstance(error, (RequestException, HTTPError)) and not isinstance(error, ValueError):
         return ApiUnavailable(f"Cove at {host} cannot be reached ({type(error).__name__})")
-    return ApiError(
-        f"the request to {host} failed ({type(error).__name__}: {fitted(one_line(str(error)), MAX_TEXT_LENGTH)})"
-    )
+    return ApiError(f"the request to {host} failed ({type(error).__name__}: {_safe(str(error))})")
+
+
+def _safe(text: str) -> str:
+    """Somebody's text made fit for a mail: one line, not long, nothing that looks like a visa or a token."""
+    return fitted(VISA.sub(REDACTED, one_line(text)), MAX_TEXT_LENGTH)
 
 
 def _retry_after(value: str | None) -> float | None:

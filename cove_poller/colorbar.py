@@ -17,6 +17,7 @@ from cove_poller.window import Window
 
 MOST_DAYS = 28
 NO_BACKUP = 0
+ENDED = frozenset({2, 3, 5, 6, 7, 8})
 NOON = timedelta(hours=12)
 DAY = timedelta(days=1)
 
@@ -50,16 +51,38 @@ def read_bars(
         bar = (fields.color_bar or "") if fields else ""
         if not bar:
             continue
-        if not bar.isascii() or not bar.isdigit() or len(bar) > MOST_DAYS:
+        if not _is_readable(bar):
             failures.append(f"{label(source)}: its colour bar {bar!r} cannot be read")
             continue
         read.add(source)
+        if missing := _before_bar(bar, device, window, now):
+            failures.append(f"{label(source)}: its colour bar begins on {missing}; what was before could not be read")
         for day, code in _days(bar, now.astimezone(UTC).date()):
             status = status_of(code, overrides)
             moment = datetime.combine(day, time(tzinfo=UTC)) + usual
             if code != NO_BACKUP and status not in (Status.RUNNING, Status.NONE) and moment in window:
                 sessions.append(Session(source, moment, None, status, code, None, Origin.COLORBAR))
     return BarReading(tuple(sessions), frozenset(read), tuple(failures))
+
+
+def _is_readable(bar: str) -> bool:
+    return bar.isascii() and bar.isdigit() and len(bar) <= MOST_DAYS
+
+
+def _before_bar(bar: str, device: Device, window: Window, now: datetime) -> date | None:
+    """The bar's first day, if the window begins before it and there was the device by then."""
+    first = now.astimezone(UTC).date() - timedelta(days=len(bar) - 1)
+    wanted = max(window.since, device.fields.created_at or window.since).astimezone(UTC).date()
+    return first if wanted < first - DAY else None
+
+
+def silent_days(bar: str | None, sessions: Iterable[Session], window: Window, now: datetime) -> list[date]:
+    """The days of the window on which the bar shows a backup that ended, and next to which there is no session."""
+    if not bar or not _is_readable(bar):
+        return []
+    known = {session.session_at.date() + days * DAY for session in sessions for days in (-1, 0, 1)}
+    shown = (day for day, code in _days(bar, now.astimezone(UTC).date()) if code in ENDED)
+    return sorted(day for day in shown if window.has_day(day) and day not in known)
 
 
 def _days(bar: str, today: date) -> Iterator[tuple[date, int]]:

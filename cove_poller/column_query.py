@@ -10,14 +10,17 @@ from typing import Any
 
 from cove_poller.client import CoveClient
 from cove_poller.columns import unpadded_spellings
-from cove_poller.errors import PermissionDenied
+from cove_poller.errors import ApiError, PermissionDenied
 from cove_poller.models import ALL_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, StatisticsRow, describe_columns
 
 log = logging.getLogger(__name__)
 
 
 class ColumnQuery:
-    """A method that answers with rows of columns. `refused` are the columns that it refuses, once one was asked."""
+    """A method that answers with rows of columns. `refused` are the columns that it refuses, once one was asked.
+
+    With `any_error_refuses` it is not known with which number it refuses them.
+    """
 
     def __init__(
         self,
@@ -27,10 +30,12 @@ class ColumnQuery:
         refused: Sequence[str] = (),
         *,
         unpadded: bool = False,
+        any_error_refuses: bool = False,
     ) -> None:
         self.refused = tuple(refused)
         self.unpadded = unpadded
         self._is_negotiated = False
+        self._any_error_refuses = any_error_refuses
         self._client = client
         self._method = method
         self._partner_id = partner_id
@@ -45,8 +50,8 @@ class ColumnQuery:
         more: dict[str, Any] = {"filter": filter, "extra": extra}
         try:
             return self._fetch(self._permitted(), start, count, **more)
-        except PermissionDenied:
-            if self._is_negotiated:
+        except (PermissionDenied, ApiError) as error:
+            if self._is_negotiated or not self._is_refusal(error):
                 raise
             self.refused = self._find_refused(more)
             self._is_negotiated = True
@@ -77,9 +82,15 @@ class ColumnQuery:
     def _is_refused(self, columns: Sequence[str], more: Mapping[str, Any]) -> bool:
         try:
             self._fetch([*REQUIRED_COLUMNS, *columns], 0, 1, **more)
-        except PermissionDenied:
-            return True
+        except (PermissionDenied, ApiError) as error:
+            if self._is_refusal(error):
+                return True
+            raise
         return False
+
+    def _is_refusal(self, error: Exception) -> bool:
+        """Whether this may be about a column, not about the moment."""
+        return isinstance(error, PermissionDenied) or (self._any_error_refuses and type(error) is ApiError)
 
     def _fetch(
         self, columns: Sequence[str], start: int, count: int, filter: str, extra: Mapping[str, Any] | None

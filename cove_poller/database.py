@@ -75,12 +75,17 @@ def _begin_for_writing(connection: Connection) -> None:
 
 
 class Database:
-    """A prepared database. With `dry_run` everything happens in one transaction that is rolled back at the end."""
+    """A prepared database.
 
-    def __init__(self, engine: Engine, tables: Tables, dry: Connection | None = None) -> None:
+    With a `dry` connection everything happens in its one transaction, which is rolled back at the end; if it `undoes`,
+    every transaction is rolled back by itself, so that nobody has to wait for a long dry run.
+    """
+
+    def __init__(self, engine: Engine, tables: Tables, dry: Connection | None = None, *, undoes: bool = False) -> None:
         self.tables = tables
         self._engine = engine
         self._dry = dry
+        self._undoes = undoes
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -89,6 +94,10 @@ class Database:
             if self._dry is not None:
                 with self._dry.begin_nested():
                     yield self._dry
+            elif self._undoes:
+                with self._engine.connect() as connection, connection.begin() as transaction:
+                    yield connection
+                    transaction.rollback()
             else:
                 with self._engine.begin() as connection:
                     yield connection
@@ -140,11 +149,17 @@ def _advisory_lock(engine: Engine, login: str) -> Iterator[None]:
 
 @contextmanager
 def open_database(
-    config: Config, password: SecretStr | None, *, dry_run: bool = False, prepare: bool = True
+    config: Config,
+    password: SecretStr | None,
+    *,
+    dry_run: bool = False,
+    undo_each: bool = False,
+    prepare: bool = True,
 ) -> Iterator[Database]:
     """The database, found ready for use. Raise DatabaseError with what is missing.
 
-    SQLite is made ready, file and all, unless `prepare` is false.
+    SQLite is made ready, file and all, unless `prepare` is false. A dry run is one transaction, which is undone, or
+    with `undo_each` every transaction is, where the tables are there already.
     """
     engine = make_engine(config.database, password)
     file = engine.url.database if engine.dialect.name == "sqlite" else None
@@ -152,12 +167,13 @@ def open_database(
         raise DatabaseError(f"there is no database {file} yet")
     try:
         with database_errors(), engine.connect() as connection, connection.begin() as transaction:
-            tables = _ready_tables(connection, config, prepare=prepare)
-            if dry_run:
+            tables, was_ready = _ready_tables(connection, config, prepare=prepare)
+            in_one = dry_run and not (undo_each and was_ready)
+            if in_one:
                 yield Database(engine, tables, connection)
                 transaction.rollback()
-        if not dry_run:
-            yield Database(engine, tables)
+        if not in_one:
+            yield Database(engine, tables, undoes=dry_run)
     finally:
         engine.dispose()
 
@@ -175,15 +191,17 @@ def migrate_database(config: Config, password: SecretStr | None, *, dry_run: boo
         engine.dispose()
 
 
-def _ready_tables(connection: Connection, config: Config, *, prepare: bool) -> Tables:
+def _ready_tables(connection: Connection, config: Config, *, prepare: bool) -> tuple[Tables, bool]:
+    """The tables, and whether they were ready before."""
     found = inspect(connection, config)
+    was_ready = not found.needs_migration
     if prepare and found.needs_migration and not found.obstacles and connection.dialect.name == "sqlite":
         migrate.run(connection, found)
         found = inspect(connection, config)
     if found.obstacles or found.needs_migration:
         missing = [*found.obstacles, *_described(found)]
         raise DatabaseError("\n  ".join(["the database is not prepared; run: cove-poller migrate", *missing]))
-    return found.tables()
+    return found.tables(), was_ready
 
 
 def inspect(connection: Connection, config: Config) -> Inspection:

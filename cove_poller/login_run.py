@@ -44,6 +44,7 @@ class LoginRun:
         try:
             lock = self._database.lock(result.login)
             with lock, audited(self._database, self._command, result.login, self._now) as audit:
+                result.poll_id = audit.poll_id
                 try:
                     self._log_in_and(work, result)
                 except CovePollerError as error:

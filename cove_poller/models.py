@@ -58,7 +58,7 @@ def _moment(value: object) -> datetime | None:
     text = _first(value)
     if isinstance(text, str) and not text.replace(".", "").isdigit():
         moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
     return _time(value)
 
 

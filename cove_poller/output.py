@@ -58,7 +58,7 @@ def backfill_summary(result: CommandResult, *, dry_run: bool) -> str:
 
 def _backfill_lines(login: BackfillResult) -> Iterator[str]:
     ways = ", ".join(f"{count} by {way}" for way, count in login.ways.items()) or "none read"
-    before = f", {login.resumed} done before" if login.resumed else ""
+    before = f", {login.resumed} done before by a run that was interrupted" if login.resumed else ""
     yield f"{login.login}: {counted(login.outcome.devices, 'device')} ({ways}){before}"
     yield f"  sessions: {login.outcome.sessions.new} new, {login.outcome.sessions.updated} updated"
     for source, origins in login.sources.items():

@@ -1,8 +1,8 @@
 """What Cove knows of a device's past, however it was read. Pure: no clock, network or database."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,10 @@ from cove_poller.window import Window
 
 WAYS = {"sessions": Origin.SESSIONS, "snapshots": Origin.SNAPSHOT, "colorbar": Origin.COLORBAR}
 """How the past may be read, the best way first."""
+
+
+RESUMABLE = timedelta(hours=24)
+"""How long a run that was interrupted may be gone on with; then it is begun anew."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,36 @@ class Request:
 
     def allows(self, way: Origin) -> bool:
         return self.way in (None, way)
+
+    def note(self, begun_at: datetime) -> dict[str, Any]:
+        """What is kept of it, so that a run may go on with it; ready for JSON, times in ISO 8601."""
+        return {
+            **self._terms(),
+            "since": self.window.since.isoformat(),
+            "until": self.window.until.isoformat(),
+            "begun_at": begun_at.isoformat(),
+        }
+
+    def _terms(self) -> dict[str, Any]:
+        return {
+            "way": self.way.value if self.way else None,
+            "devices": sorted(self.devices),
+            "reviewed": self.reviewed,
+            "reaches_now": self.reaches_now,
+        }
+
+    def resumed_from(self, note: Mapping[str, Any] | None, now: datetime) -> tuple["Request", datetime] | None:
+        """This request with the window of the one that was noted, and when that was begun; None if it is another one.
+
+        It is the same if it asks for as much, but for the little that time has gone on.
+        """
+        if note is None or any(note[name] != value for name, value in self._terms().items()):
+            return None
+        since, until, begun_at = (datetime.fromisoformat(note[name]) for name in ("since", "until", "begun_at"))
+        is_fresh = now - begun_at <= RESUMABLE and since <= self.window.since <= since + RESUMABLE
+        if not is_fresh or not (self.reaches_now or until == self.window.until):
+            return None
+        return replace(self, window=Window(since, until)), begun_at
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,22 @@ What could not be read is said so, and never looks like "had no sessions".
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
+from itertools import pairwise
 
 from cove_poller.changes import unexplained
 from cove_poller.client import CoveClient
-from cove_poller.colorbar import read_bars
+from cove_poller.colorbar import read_bars, silent_days
 from cove_poller.columns import LABELS, M365_SOURCES, DataSource, label
-from cove_poller.errors import ApiError, PermissionDenied
+from cove_poller.errors import ApiError, ApiUnavailable, PermissionDenied, VisaRefused
 from cove_poller.listing import Listing
-from cove_poller.models import Device
+from cove_poller.models import DECISIVE_FIELDS, Device, column_code
 from cove_poller.past import Past, Request
 from cove_poller.session_history import SessionHistory
 from cove_poller.session_rows import ReadRows
 from cove_poller.sessions import Origin, Session, read_device
 from cove_poller.snapshots import DEVICES_AT_ONCE, STEP, Replay, Snapshots
 from cove_poller.status import Status
+from cove_poller.text import counted
 from cove_poller.threads import as_completed
 
 Refusal = ApiError | PermissionDenied
@@ -62,29 +64,41 @@ class PastReader:
     def _by_sessions(self, device: Device) -> Past | Refusal:
         try:
             rows = self._history.read(device)
+        except (ApiUnavailable, VisaRefused):
+            raise  # Cove itself is down, or out of order: no other way would do better
         except (ApiError, PermissionDenied) as error:
             return error
         is_tenant = device.device_type == "Microsoft 365"
-        sources = M365_SOURCES if is_tenant else LABELS.keys() - M365_SOURCES
+        of_kind = M365_SOURCES if is_tenant else LABELS.keys() - M365_SOURCES
+        doubts = {source: [*found] for source in device.sources if (found := self._doubts(device, source, rows))}
+        complete = of_kind - doubts.keys() if not rows.failures else set()
         return Past(
             self._request.window,
             self._now(),
             rows.sessions,
-            complete_sources=frozenset(sources | {DataSource.TOTAL}),
+            complete_sources=frozenset(complete | {DataSource.TOTAL} if complete == of_kind else complete),
             ways=(Origin.SESSIONS,),
-            failures=(*rows.failures, *self._lacks(device, rows)),
+            failures=(*rows.failures, *(text for texts in doubts.values() for text in texts)),
             warnings=rows.warnings,
         )
 
-    def _lacks(self, device: Device, rows: ReadRows) -> Iterator[str]:
-        """The sessions that the listing shows and the history should have: without them it is not to be trusted."""
-        for source, of_source in read_device(device, self._refused, self._overrides).sources.items():
-            if source == DataSource.TOTAL:
-                continue
-            told = [session for session in of_source.sessions if self._is_in_window(session)]
-            read = [session for session in rows.sessions if session.data_source == source]
-            for session in unexplained(told, read):
-                yield f"its history lacks the session of {label(source)} at {session.session_at:%Y-%m-%d %H:%M}Z"
+    def _doubts(self, device: Device, source: str, rows: ReadRows) -> list[str]:
+        """Why a source's history is not to be trusted: it lacks what the listing shows, or what the colour bar does."""
+        if source == DataSource.TOTAL:
+            return []
+        reading = read_device(device, self._refused, self._overrides).sources[source]
+        told = [session for session in reading.sessions if self._is_in_window(session)]
+        read = [session for session in rows.sessions if session.data_source == source]
+        lacking = [
+            f"its history lacks the session of {label(source)} at {session.session_at:%Y-%m-%d %H:%M}Z"
+            for session in unexplained(told, read)
+        ]
+        if days := silent_days(device.sources[source].color_bar, read, self._request.window, self._now()):
+            lacking.append(
+                f"its history has nothing of {label(source)} on {counted(len(days), 'day')} from {days[0]} on,"
+                " on which the colour bar shows a backup"
+            )
+        return lacking
 
     def _is_in_window(self, session: Session) -> bool:
         """Whether the session ended in the window for certain; its only known time may be its start."""
@@ -100,6 +114,8 @@ class PastReader:
         if self._request.allows(Origin.SNAPSHOT):
             try:
                 replays = self._snapshots.read([device for device, _ in devices], tick)
+            except (ApiUnavailable, VisaRefused):
+                raise
             except (ApiError, PermissionDenied) as error:
                 refusal = error
         for device, reason in devices:
@@ -108,12 +124,12 @@ class PastReader:
 
     def _pieced_together(self, device: Device, replay: Replay, refusals: Sequence[Refusal]) -> Past:
         """A past from snapshots, and from the colour bar for the sources that they do not tell of."""
-        window = self._request.window
-        sources = {*device.active_sources, DataSource.TOTAL.value}
-        by_snapshot = sources - self._snapshots.unread_sources if replay.begins_at else set()
-        reading = read_device(device, self._refused, self._overrides)
+        window, now = self._request.window, self._now()
+        sources = {*device.active_sources, *device.sources, DataSource.TOTAL.value}
+        by_snapshot = self._told_by_snapshots(device, replay, sources)
         asked = sources - by_snapshot if self._request.allows(Origin.COLORBAR) else set()
-        bars = read_bars(device, reading, asked, window, self._now(), self._overrides)
+        reading = read_device(device, self._refused, self._overrides)
+        bars = read_bars(device, reading, asked, window, now, self._overrides)
         ways = {Origin.SNAPSHOT: by_snapshot, Origin.COLORBAR: bars.sources}
         failures = [str(one) for one in refusals if isinstance(one, ApiError)]
         warnings = [str(one) for one in refusals if isinstance(one, PermissionDenied)]
@@ -121,24 +137,38 @@ class PastReader:
             failures.append(f"could not be read: {', '.join(label(one) for one in sorted(unread))}")
         elif device.sources and not by_snapshot and not bars.sources:
             failures.append("its history could not be read")
-        if by_snapshot and asked - {DataSource.TOTAL}:
-            named = ", ".join(label(one) for one in sorted(asked))
-            warnings.append(f"snapshots do not tell of {named}; the colour bar was taken")
-        if replay.begins_at and (gap := self._gap(device, replay.begins_at)):
-            failures.append(gap)
+        if by_snapshot and (named := sorted(bars.sources - {DataSource.TOTAL})):
+            names = ", ".join(label(one) for one in named)
+            warnings.append(f"snapshots do not tell of {names}; the colour bar was taken")
+        if by_snapshot:
+            failures += self._gaps(device, replay.moments)
         return Past(
             window,
-            self._now(),
+            now,
             (*replay.sessions, *bars.sessions),
             ways=tuple(way for way, read in ways.items() if read),
             failures=(*failures, *bars.failures),
             warnings=tuple(warnings),
         )
 
-    def _gap(self, device: Device, begins_at: datetime) -> str | None:
-        """In words, that there are no snapshots from the first part of the window, in which there was the device."""
+    def _told_by_snapshots(self, device: Device, replay: Replay, sources: set[str]) -> set[str]:
+        """The sources that the snapshots tell of: Cove may reject some, and ignore others without a word."""
+        if not replay.moments:
+            return set()
+        refused = self._snapshots.refused
+        codes = {source: {column_code(source, field) for field in DECISIVE_FIELDS} for source in DataSource}
+        return {
+            source
+            for source in sources
+            if source in set(DataSource)
+            and not codes[DataSource(source)] & refused
+            and (source in replay.sources or source not in device.sources)
+        }
+
+    def _gaps(self, device: Device, moments: Sequence[datetime]) -> Iterator[str]:
+        """In words, that there are no snapshots from some part of the window in which there was the device."""
         first = next(self._request.window.moments(STEP))
-        created_at = device.fields.created_at or first
-        if begins_at <= max(first, created_at) + STEP:
-            return None
-        return f"its snapshots begin on {begins_at:%Y-%m-%d %H:%M}Z; what was before could not be read"
+        begin = max(first, device.fields.created_at or first) - STEP
+        for before, after in pairwise([begin, *moments]):
+            if after - before > 2 * STEP:
+                yield f"there are no snapshots from {before:%Y-%m-%d %H:%M}Z to {after:%Y-%m-%d %H:%M}Z"

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +18,7 @@ ACCEPTED = ""
 """In the place of a fingerprint: the login was accepted."""
 
 SALT_BYTES = 8
+MOST_UNFINISHED = 100
 DIGEST_BYTES = 8  # short on purpose: enough to tell a change, too little to find a password by trying
 
 
@@ -58,14 +59,21 @@ def last_rejection(database: Database, login: str) -> Rejection | None:
     return Rejection(first["started_at"], first["error"] or "", first["login_fingerprint"])
 
 
+class AuditRow(dict[str, Any]):
+    """What is to be written into the row of a run, and the row's id."""
+
+    poll_id: int
+
+
 @contextmanager
-def audited(database: Database, command: str, login: str, now: Callable[[], datetime]) -> Iterator[dict[str, Any]]:
+def audited(database: Database, command: str, login: str, now: Callable[[], datetime]) -> Iterator[AuditRow]:
     """A row for this run, there from its start. What is put into the yielded dict is written at its end."""
     polls = database.tables.polls
     begin = insert(polls).values(command=command, login=login, started_at=now(), outcome="running")
     with database.transaction() as connection:
         poll_id = connection.execute(begin.returning(polls.c.id)).scalar_one()
-    result: dict[str, Any] = {"outcome": "error", "exit_code": 1}
+    result = AuditRow({"outcome": "error", "exit_code": 1})
+    result.poll_id = poll_id
     try:
         yield result
     finally:
@@ -73,17 +81,22 @@ def audited(database: Database, command: str, login: str, now: Callable[[], date
             connection.execute(update(polls).where(polls.c.id == poll_id).values(**result, finished_at=now()))
 
 
-def unfinished_since(database: Database, command: str, login: str) -> datetime | None:
-    """When the first of the runs began that have not come to their end since one last did; None if there is none.
+def unfinished_request(database: Database, command: str, login: str, before: int) -> dict[str, Any] | None:
+    """What the newest run `before` a row had been asked for, if none has come to its end since; None if one has.
 
-    The newest row is that of the run which asks.
+    A run that an error ended has not come to its end, though some of it may be saved.
     """
     polls = database.tables.polls
-    mine = (polls.c.command == command, polls.c.login == login)
-    finished = select(func.max(polls.c.id)).where(*mine, polls.c.outcome.in_(("ok", "partial"))).scalar_subquery()
-    newest = select(func.max(polls.c.id)).where(*mine).scalar_subquery()
-    since = select(func.min(polls.c.started_at)).where(
-        *mine, polls.c.id > func.coalesce(finished, 0), polls.c.id < newest
-    )
+    mine = (polls.c.command == command, polls.c.login == login, polls.c.id < before)
+    done = select(func.max(polls.c.id)).where(*mine, polls.c.outcome.in_(("ok", "partial")), polls.c.error.is_(None))
+    unfinished = select(polls.c.id, polls.c.request).where(*mine, polls.c.id > func.coalesce(done.scalar_subquery(), 0))
     with database.transaction() as connection:
-        return connection.execute(since).scalar()
+        rows = connection.execute(unfinished.order_by(polls.c.id.desc()).limit(MOST_UNFINISHED)).mappings()
+        return next((dict(row["request"]) for row in rows if row["request"]), None)
+
+
+def note_request(database: Database, poll_id: int, request: Mapping[str, Any]) -> None:
+    """Keep with a run what it was asked for."""
+    polls = database.tables.polls
+    with database.transaction() as connection:
+        connection.execute(update(polls).where(polls.c.id == poll_id).values(request=request))

@@ -30,12 +30,13 @@ from cove_poller.sessions import (
     with_silence,
 )
 from cove_poller.status import SEVERITY, Status, code_name, worst
-from cove_poller.store import Store
+from cove_poller.store import Span, Store
 
 LAST_SEEN_PRECISION = timedelta(hours=1)
 """A device of which nothing else is new is not written again just to say that it was seen again."""
 
 MIDNIGHT = time(tzinfo=UTC)
+DAY = timedelta(days=1)
 NO_PASTS: Mapping[int, Past] = MappingProxyType({})
 
 Row = Mapping[str, Any]
@@ -256,8 +257,9 @@ def compare_with_record(
         for account, reading in readings.items()
         for source in {*reading.sources, *pasts.get(account, NO_PAST).sources}
     }
+    found_records = (*store.sessions_near(_times(by_source, now)), *store.sessions_in(_spans(by_source, pasts)))
     recorded: dict[SourceKey, list[RecordedSession]] = {}
-    for record in store.sessions_near(_times(by_source, pasts, now)):
+    for record in {record.id: record for record in found_records}.values():
         recorded.setdefault((record.account_id, record.data_source), []).append(record)
     changes = {account: DeviceChanges() for account in readings}
     known = {key: (*recorded.get(key, ()), *pasts.get(key[0], NO_PAST).sessions_of(key[1])) for key in by_source}
@@ -282,18 +284,30 @@ def compare_with_record(
     return changes
 
 
-def _times(
-    by_source: Mapping[SourceKey, SourceReading], pasts: Mapping[int, Past], now: datetime
-) -> Iterator[tuple[int, str, datetime]]:
-    """The moments next to which a record may be of what was seen, or be made stale by it."""
+def _times(by_source: Mapping[SourceKey, SourceReading], now: datetime) -> Iterator[tuple[int, str, datetime]]:
+    """The moments next to which a record may be of what the readings show."""
+    for (account, source), reading in by_source.items():
+        times = {now, *(at for one in reading.sessions for at in (one.session_at, one.started_at) if at)}
+        yield from ((account, source, moment) for moment in times)
+
+
+def _spans(by_source: Mapping[SourceKey, SourceReading], pasts: Mapping[int, Past]) -> Iterator[Span]:
+    """The days of which a session, or a mark of the colour bar, tells, and all that a past does."""
     for (account, source), reading in by_source.items():
         past = pasts.get(account, NO_PAST)
-        seen = (*reading.sessions, *past.sessions_of(source))
-        covered = past.covered(source)
-        times = {now, *(at for one in seen for at in (one.session_at, one.started_at) if at)}
-        days = {at.date() for at in times} | set(covered.days() if covered else ())
-        times |= {datetime.combine(day, MIDNIGHT) for day in days}
-        yield from ((account, source, moment) for moment in times)
+        days = {at.date() for one in reading.sessions for at in (one.session_at, one.started_at) if at}
+        for day in days:
+            begin = datetime.combine(day, MIDNIGHT)
+            yield Span(account, source, begin, begin + DAY, only_if_marked=True)
+        if sessions := past.sessions_of(source):
+            times = [at for one in sessions for at in (one.session_at, one.begins_at)]
+            yield Span(account, source, _midnight(min(times)), _midnight(max(times)) + DAY)
+        if covered := past.covered(source):
+            yield Span(account, source, covered.since, covered.until)
+
+
+def _midnight(moment: datetime) -> datetime:
+    return datetime.combine(moment.date(), MIDNIGHT)
 
 
 def device_row(

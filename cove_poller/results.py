@@ -22,6 +22,7 @@ class LoginResult:
     login_count: int = 0
     error: CovePollerError | None = None
     login_fingerprint: str | None = None
+    poll_id: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -53,8 +54,12 @@ class LoginResult:
 
 @dataclass
 class BackfillResult(LoginResult):
-    """How a backfill went. `ways` counts the devices by what was read of them, `resumed` those done before."""
+    """How a backfill went in the `window` that it came to.
 
+    `ways` counts the devices by what was read of them, `resumed` those that an interrupted run had done before.
+    """
+
+    window: Window | None = None
     ways: Counter[str] = field(default_factory=Counter)
     resumed: int = 0
     listed: int = 0
@@ -68,7 +73,13 @@ class BackfillResult(LoginResult):
         return found
 
     def to_json(self) -> dict[str, Any]:
-        return {**super().to_json(), "sources": self.sources, "ways": dict(self.ways), "resumed": self.resumed}
+        return {
+            **super().to_json(),
+            **window_in_json(self.window),
+            "sources": self.sources,
+            "ways": dict(self.ways),
+            "resumed": self.resumed,
+        }
 
 
 @dataclass
@@ -110,10 +121,9 @@ class CommandResult:
         return codes.pop() if len(codes) == 1 else PARTIAL_EXIT_CODE
 
     def to_json(self) -> dict[str, Any]:
-        window = {"since": in_json(self.window.since), "until": in_json(self.window.until)} if self.window else {}
         return {
             **envelope(self.command, self.exit_code, self.started_at, self.finished_at),
-            **window,
+            **window_in_json(self.window),
             "logins": [login.to_json() for login in self.logins],
         }
 
@@ -131,6 +141,10 @@ def envelope(command: str, exit_code: int, started_at: datetime, finished_at: da
         "started_at": in_json(started_at),
         "duration_seconds": round((finished_at - started_at).total_seconds(), 3),
     }
+
+
+def window_in_json(window: Window | None) -> dict[str, str]:
+    return {"since": in_json(window.since), "until": in_json(window.until)} if window else {}
 
 
 def in_json(moment: datetime) -> str:

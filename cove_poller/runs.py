@@ -18,6 +18,7 @@ from cove_poller.remark import remark
 from cove_poller.sessions import Blindness, RecordedSession, Session
 from cove_poller.status import SEVERITY, Status, worst
 from cove_poller.text import fitted
+from cove_poller.window import Window
 
 S = TypeVar("S", bound=Session)
 
@@ -127,8 +128,9 @@ def _newest_at(by_source: Mapping[str, Sequence[S]], moment: datetime) -> dict[s
 
 @dataclass(frozen=True)
 class Review:
-    """What a run is marked with that nobody has to look at: when, and by whom."""
+    """What runs in a window are marked with, that nobody has to look at: when, and by whom."""
 
+    window: Window
     at: datetime
     by: int | str | None = None
 

@@ -180,6 +180,7 @@ def own_tables(metadata: MetaData) -> list[Table]:
         Column("requests", Integer),
         Column("error", Text),
         Column("login_fingerprint", String(64)),
+        Column("request", JSON),
     )
     Index("ix_cove_polls_login", polls.c.login, polls.c.id)
     return [devices, sessions, polls]

@@ -8,26 +8,31 @@ every one of them is read in each spelling that was seen.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import AliasChoices, Field
 
-from cove_poller.models import CoveModel, Moment, Number, Text
+from cove_poller.models import CoveModel, Duration, Moment, Number, Text
 from cove_poller.sessions import Origin, Session
 from cove_poller.status import SEVERITY, Status, code_of_word, status_of
 from cove_poller.window import Window
 
 COMPLETED, COMPLETED_WITH_ERRORS = 5, 8
+ENDED_WITHOUT_TIME = frozenset({2, 3, 6, 7, 10, 11, 13})
+"""Status codes that tell of an end even where its time is missing: nothing that runs, or went well, has them."""
+
 BACKUP_BIT = 1
 
 
 class SessionRow(CoveModel):
-    """A session in either service's list. `ended_at` is empty while it runs."""
+    """A session in either service's list."""
 
     id: Text = Field(None, alias="Id")
     source: Text = Field(None, validation_alias=AliasChoices("PluginId", "Plugin", "DataSourceType"))
-    started_at: Moment = Field(None, validation_alias=AliasChoices("BackupStartTime", "StartTime"))
-    ended_at: Moment = Field(None, validation_alias=AliasChoices("BackupEndTime", "EndTime"))
+    backup_start: Moment = Field(None, alias="BackupStartTime")
+    start: Moment = Field(None, alias="StartTime")
+    end: Moment = Field(None, alias="EndTime")
+    seconds: Duration = Field(None, alias="Duration")
     status: Text = Field(None, alias="Status")
     kind: Text = Field(None, alias="Type")
     errors_count: Number = Field(None, alias="ErrorsCount")
@@ -35,7 +40,18 @@ class SessionRow(CoveModel):
     @property
     def key(self) -> object:
         """What tells a row from all others, also where it has no id."""
-        return self.id or (self.source, self.started_at, self.ended_at)
+        return self.id, self.source, self.started_at
+
+    @property
+    def started_at(self) -> datetime | None:
+        return self.backup_start or self.start
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """Its end; where that is not told its start and duration, which the reporting service tells too."""
+        if self.end is None and self.started_at and self.seconds and self.code in (COMPLETED, COMPLETED_WITH_ERRORS):
+            return self.started_at + timedelta(seconds=self.seconds)
+        return self.end
 
     @property
     def is_backup(self) -> bool:
@@ -47,9 +63,9 @@ class SessionRow(CoveModel):
         return "restore" not in self.kind.lower()
 
     @property
-    def is_running(self) -> bool:
-        """Whether it has no end yet: what has completed has one, whatever it is called."""
-        return self.ended_at is None and self.code in (COMPLETED, COMPLETED_WITH_ERRORS)
+    def has_ended(self) -> bool:
+        """Whether it has an end, or a status that it can only have got by one."""
+        return self.ended_at is not None or self.code in ENDED_WITHOUT_TIME
 
     @property
     def code(self) -> int | None:
@@ -79,8 +95,14 @@ def read_rows(
     unknown: set[str] = set()
     for row in rows:
         status = status_of(row.code, overrides)
-        if not row.is_backup or row.is_running or status in (Status.RUNNING, Status.NONE):
+        if not row.is_backup or status is Status.NONE:
             continue
+        if not row.has_ended:
+            if row.code is None and row.status:
+                failures[f"the unknown status {row.status!r} and no end"] += 1
+            continue
+        if status is Status.RUNNING:
+            status = Status.WARNING  # it has ended, and nobody says how
         source = source_of(row.source or "")
         at = row.ended_at or row.started_at
         if source is None or at is None:

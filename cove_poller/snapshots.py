@@ -12,9 +12,8 @@ from datetime import datetime, timedelta
 
 from cove_poller.client import CoveClient
 from cove_poller.column_query import ColumnQuery
-from cove_poller.columns import DataSource
 from cove_poller.listing import Listing
-from cove_poller.models import DECISIVE_FIELDS, Device, StatisticsRow, column_code, device_from_row
+from cove_poller.models import Device, StatisticsRow, device_from_row
 from cove_poller.paging import iter_pages
 from cove_poller.replay import sessions_from_snapshots
 from cove_poller.sessions import DeviceReading, Session, read_device
@@ -28,11 +27,21 @@ DEVICES_AT_ONCE = 100
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """A device at a moment, and of which data sources the row told."""
+
+    at: datetime
+    reading: DeviceReading
+    sources: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Replay:
-    """What the snapshots of a device show: its sessions, and when they begin; None if there are none."""
+    """What the snapshots of a device show: its sessions, when they were taken, and which sources they tell of."""
 
     sessions: tuple[Session, ...] = ()
-    begins_at: datetime | None = None
+    moments: tuple[datetime, ...] = ()
+    sources: frozenset[str] = frozenset()
 
 
 class Snapshots:
@@ -43,14 +52,14 @@ class Snapshots:
         self._workers = client.api.backfill_workers
         self._window = window
         self._overrides = overrides
-        self._query = ColumnQuery(client, METHOD, listing.partner_id, listing.refused, unpadded=listing.unpadded)
+        self._query = ColumnQuery(
+            client, METHOD, listing.partner_id, listing.refused, unpadded=listing.unpadded, any_error_refuses=True
+        )
 
     @property
-    def unread_sources(self) -> frozenset[str]:
-        """The data sources that it rejects, once something was read."""
-        refused = set(self._query.refused)
-        codes = {source: {column_code(source, field) for field in DECISIVE_FIELDS} for source in DataSource}
-        return frozenset(source.value for source in DataSource if codes[source] & refused)
+    def refused(self) -> frozenset[str]:
+        """The columns that it rejects, once something was read."""
+        return frozenset(self._query.refused)
 
     def read(self, devices: Sequence[Device], tick: Callable[[], None]) -> dict[int, Replay]:
         """What became of each of the devices, by account id; `tick` is called for each snapshot.
@@ -59,7 +68,7 @@ class Snapshots:
         """
         wanted = {device.account_id for device in devices}
         filter = " or ".join(f"AU == {account}" for account in sorted(wanted))
-        found: dict[int, list[tuple[datetime, DeviceReading]]] = defaultdict(list)
+        found: dict[int, list[Snapshot]] = defaultdict(list)
         last, *moments = reversed([*self._window.moments(STEP)])
         rows = self._at(last, filter)  # by itself: it finds out what is refused
         self._keep(found, wanted, last, rows)
@@ -84,7 +93,7 @@ class Snapshots:
 
     def _keep(
         self,
-        found: dict[int, list[tuple[datetime, DeviceReading]]],
+        found: dict[int, list[Snapshot]],
         wanted: set[int],
         moment: datetime,
         rows: Sequence[StatisticsRow],
@@ -92,8 +101,13 @@ class Snapshots:
         for device in map(device_from_row, rows):
             if device.account_id in wanted:
                 reading = read_device(device, self._query.refused, self._overrides)
-                found[device.account_id].append((moment, reading))
+                found[device.account_id].append(Snapshot(moment, reading, frozenset(device.sources)))
 
-    def _replayed(self, account: int, snapshots: list[tuple[datetime, DeviceReading]]) -> Replay:
-        snapshots.sort(key=lambda one: one[0])
-        return Replay(sessions_from_snapshots(account, snapshots, self._window), snapshots[0][0])
+    def _replayed(self, account: int, snapshots: list[Snapshot]) -> Replay:
+        snapshots.sort(key=lambda one: one.at)
+        readings = [(one.at, one.reading) for one in snapshots]
+        return Replay(
+            sessions_from_snapshots(account, readings, self._window),
+            tuple(one.at for one in snapshots),
+            frozenset().union(*(one.sources for one in snapshots)),
+        )

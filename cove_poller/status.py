@@ -4,6 +4,7 @@ Codes 1 to 12 are N-able's (page "Column codes"); 0, 4 and 13 were seen by publi
 table on purpose: what is not known for certain is a warning.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
@@ -33,6 +34,8 @@ CODE_NAMES = {
     11: "No selection",
     12: "Restarted",
 }
+
+NUMBER = re.compile(r"([0-9]{1,9})(\.0+)?")
 
 WORDS = {
     **{"".join(name.lower().split()): code for code, name in CODE_NAMES.items()},
@@ -66,8 +69,9 @@ def code_name(code: int | None) -> str:
 
 def code_of_word(word: str | None) -> int | None:
     """The code of a status that is said as a word or as a number; None if no table has it."""
-    text = "".join(letter for letter in (word or "").lower() if letter.isalnum())
-    return int(text) if text.isdigit() else WORDS.get(text)
+    if number := NUMBER.fullmatch(word or ""):
+        return int(number[1])
+    return WORDS.get("".join(letter for letter in (word or "").lower() if letter.isalpha()))
 
 
 def status_of(code: int | None, overrides: Mapping[int, Status]) -> Status:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     and_,
     delete,
+    exists,
     func,
     literal,
     or_,
@@ -46,7 +47,20 @@ SOURCE = Column("data_source", String)
 STATUS = Column("status", String)
 MOMENT: Column[datetime] = Column("moment", UtcDateTime(timezone=True))
 WRITTEN = ("id", "account_id", "data_source", "origin")
+LAST: Column[datetime] = Column("last", UtcDateTime(timezone=True))
+ALWAYS = Column("always", BigInteger)
 RECORDED_STATUSES = (Status.SUCCESS, Status.WARNING, Status.FAILED)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A time of a device's data source, its ends included, of which all sessions are to be known."""
+
+    account_id: int
+    source: str
+    begin: datetime
+    end: datetime
+    only_if_marked: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,6 +191,29 @@ class Store:
         keys = (facts.c.account_id, facts.c.data_source)
         wanted = union(select(*keys, newest.label("moment")), select(*keys, first.label("moment"))).subquery("wanted")
         return self._sessions(wanted, sessions.c.session_at == wanted.c.moment)
+
+    def sessions_in(self, spans: Iterable[Span]) -> list[RecordedSession]:
+        """The sessions in each span; in those that are only about the colour bar, if a mark of it is among them."""
+        sessions, mark = self._tables.sessions, self._tables.sessions.alias("mark")
+        rows = [
+            {
+                "account_id": span.account_id,
+                "data_source": span.source,
+                "moment": span.begin,
+                "last": span.end,
+                "always": int(not span.only_if_marked),
+            }
+            for span in spans
+        ]
+        wanted = self._rows("spans", [ACCOUNT, SOURCE, MOMENT, LAST, ALWAYS], rows)
+        marked = exists().where(
+            mark.c.account_id == wanted.c.account_id,
+            mark.c.data_source == wanted.c.data_source,
+            mark.c.session_at.between(wanted.c.moment, wanted.c.last),
+            mark.c.origin == Origin.COLORBAR,
+        )
+        inside = sessions.c.session_at.between(wanted.c.moment, wanted.c.last)
+        return self._sessions(wanted, inside, or_(wanted.c.always == 1, marked))
 
     def _sessions(self, wanted: FromClause, *conditions: Any) -> list[RecordedSession]:
         sessions = self._tables.sessions
@@ -311,10 +348,9 @@ class Store:
         """Write new runs as (account, job, run). Return their ids by account and run_at: of those really written."""
         table = self._tables.job_runs
         common: dict[str, Any] = {"source_type": self._settings.source_type, "mail_message_id": None, "created_at": now}
-        if review:
-            common |= {"reviewed_at": review.at, "reviewed_by": review.by}
         rows = [
-            {**common, "job_id": job_id, "external_id": str(account), **_run_row(run)} for account, job_id, run in runs
+            {**common, "job_id": job_id, "external_id": str(account), **_run_row(run), **_review_row(run, review)}
+            for account, job_id, run in runs
         ]
         columns = [name for name in JOB_RUNS if name != "id" and (review or name not in ("reviewed_at", "reviewed_by"))]
         made = self._insert_live("job_runs", table, columns, rows, ("id", "external_id", "run_at"), key=RUN_KEY)
@@ -413,6 +449,12 @@ def _recorded_session(row: RowMapping) -> RecordedSession:
     return RecordedSession(
         **{name: row[name] for name in names}, status=Status(row["status"]), origin=Origin(row["origin"])
     )
+
+
+def _review_row(run: PlannedRun, review: Review | None) -> dict[str, Any]:
+    if review is None or run.content.run_at not in review.window:
+        return {}
+    return {"reviewed_at": review.at, "reviewed_by": review.by}
 
 
 def _run_row(run: PlannedRun) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 SPAN = re.compile(r"(\d{1,5})([dh])")
 
@@ -17,6 +17,11 @@ class Window:
 
     def __contains__(self, moment: datetime) -> bool:
         return self.since <= moment <= self.until
+
+    def has_day(self, day: date) -> bool:
+        """Whether a day of UTC lies in it from beginning to end."""
+        begin = datetime.combine(day, time(tzinfo=UTC))
+        return self.since <= begin and begin + timedelta(days=1) <= self.until
 
     def moments(self, step: timedelta) -> Iterator[datetime]:
         """The multiples of `step` since midnight UTC that lie in the window, then its end."""

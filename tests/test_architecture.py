@@ -32,12 +32,13 @@ LAYERS = {
     # the past of a device, by the best way that it allows
     "past_reader": {
         "changes", "client", "colorbar", "columns", "errors", "listing", "models", "past", "session_history",
-        "session_rows", "sessions", "snapshots", "status", "threads",
+        "session_rows", "sessions", "snapshots", "status", "text", "threads",
     },
-    "session_history": {"client", "columns", "errors", "models", "nodes", "paging", "session_rows", "status", "window"},
+    "session_history": {
+        "client", "columns", "errors", "models", "nodes", "paging", "patience", "session_rows", "status", "window",
+    },
     "snapshots": {
-        "client", "column_query", "columns", "listing", "models", "paging", "replay", "sessions", "status", "threads",
-        "window",
+        "client", "column_query", "listing", "models", "paging", "replay", "sessions", "status", "threads", "window",
     },
     # Cove's wire
     "listing": {"client", "column_query", "columns", "errors", "models", "paging"},
@@ -45,6 +46,7 @@ LAYERS = {
     "client": {"config", "errors", "models", "secret", "text"},
     "paging": {"errors"},
     "threads": set(),
+    "patience": {"errors"},
     # the database
     "recording": {
         "changes", "columns", "config", "job_runs", "linker", "models", "past", "runs", "sessions", "status", "store",
@@ -63,7 +65,7 @@ LAYERS = {
     "past": {"sessions", "window"},
     "session_rows": {"models", "sessions", "status", "window"},
     "changes": {"columns", "sessions", "status", "window"},
-    "runs": {"columns", "remark", "sessions", "status", "text"},
+    "runs": {"columns", "remark", "sessions", "status", "text", "window"},
     "remark": {"columns", "sessions", "status", "text"},
     "sessions": {"columns", "models", "status"},
     "window": set(),

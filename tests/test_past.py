@@ -123,6 +123,18 @@ def test_no_mark_is_made_where_a_record_is_at_least_as_grave() -> None:
     assert compare([mark(0, Status.FAILED)], record).new == (mark(0, Status.FAILED),)
 
 
+def test_a_mark_never_becomes_healthier_since_nobody_knows_when_the_days_of_the_bar_begin() -> None:
+    marks = [on_record(1, mark(0, Status.FAILED))]
+    assert compare([mark(0), mark(1, Status.FAILED)], marks).changed == ()
+
+
+def test_a_history_of_a_part_of_a_day_does_not_remove_the_mark_of_that_day() -> None:
+    marks = [on_record(1, mark(0, Status.FAILED, minute=1200))]
+    afternoon = Window(at(660), at(4000))
+    left = applied(marks, compare([seen(1100, 1090)], marks, afternoon))
+    assert mark(0, Status.FAILED, minute=1200) in left
+
+
 def test_where_the_history_is_complete_no_mark_stands_whatever_it_says() -> None:
     marks = [on_record(1, mark(0, Status.FAILED)), on_record(2, mark(3))]
     assert applied(marks, compare([seen(60, 0)], marks, WINDOW)) == [seen(60, 0)]
@@ -302,7 +314,13 @@ def test_every_row_comes_once_whatever_the_largest_page_is_and_though_rows_are_a
         ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": None}, (None, 600)),
         ({"StartTime": 1772409600000, "EndTime": 1772410200000, "Status": "aborted"}, (3, 600)),
         ({"StartTime": 1772409600, "EndTime": 0, "Status": "InProcess"}, None),
-        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": "Restarted"}, None),
+        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": "Restarted"}, (12, 600)),
+        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": "-1"}, (None, 600)),
+        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": "5.0"}, (5, 600)),
+        ({"BackupStartTime": 0, "StartTime": 1772409600, "EndTime": 1772410200, "Status": 5}, (5, 600)),
+        ({"StartTime": 1772409600, "Duration": 600, "Status": "Completed"}, (5, 600)),
+        ({"StartTime": "2026-03-02T01:00:00.417+01:00", "EndTime": 1772410200, "Status": 5}, (5, 600)),
+        ({"StartTime": 1772409600, "EndTime": 0, "Status": "Running"}, None),
         ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": 5, "Type": "Restore"}, None),
         ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": 5, "Type": 2}, None),
         ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": 5, "Type": 3}, (5, 600)),
