@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlalchemy import Connection, FromClause, delete, select
 
 from cove_poller.rows import as_rows, insert_rows
-from cove_poller.runs import RunObject
+from cove_poller.run_objects import RunObject
 from cove_poller.schema import OBJECTS, Tables
 
 

@@ -14,15 +14,13 @@ from itertools import pairwise
 from typing import TypeVar
 
 from cove_poller.columns import DataSource
-from cove_poller.remark import SourceReport, remark, source_reports
+from cove_poller.remark import remark, source_reports
+from cove_poller.run_objects import RunObject, run_objects
 from cove_poller.sessions import Blindness, RecordedSession, Session
 from cove_poller.status import SEVERITY, Status, worst
 from cove_poller.text import fitted
 
 S = TypeVar("S", bound=Session)
-
-OBJECT_TYPE = "Cove data source"
-"""The device's backup type would mislead beside the name: it is the job's, and "SQL Server" is no server here."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +37,6 @@ class RunPolicy:
     words: Mapping[Status, str]
     remark_limit: int | None = None
     object_limits: Mapping[str, int | None] | None = None
-
-
-@dataclass(frozen=True, order=True)
-class RunObject:
-    """A data source of a run as Backupchecks lists it; a field that is not kept there is empty."""
-
-    name: str = ""
-    type: str = ""
-    status: str = ""
-    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -228,31 +216,8 @@ def job_run_from_round(
         run_at,
         policy.words[of_total.status if decides else worst(report.status for report in reports)],
         fitted(remark(reports), policy.remark_limit),
-        objects=_objects(reports, policy),
+        objects=run_objects(reports, policy.words, policy.object_limits),
     )
-
-
-def _objects(reports: Iterable[SourceReport], policy: RunPolicy) -> tuple[RunObject, ...]:
-    """The sources that had a session, or of which it is not known, as far as Backupchecks keeps them."""
-    limits = policy.object_limits
-    if limits is None:
-        return ()
-    return tuple(
-        RunObject(
-            **{name: fitted(text, limits[name]) for name, text in _told(report, policy).items() if name in limits}
-        )
-        for report in reports
-        if report.status is not Status.NONE
-    )
-
-
-def _told(report: SourceReport, policy: RunPolicy) -> dict[str, str]:
-    return {
-        "name": report.name,
-        "type": OBJECT_TYPE,
-        "status": policy.words[report.status],
-        "message": report.text,
-    }
 
 
 def plan_runs(history: DeviceHistory, policy: RunPolicy, now: datetime) -> RunPlan:

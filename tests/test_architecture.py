@@ -53,7 +53,7 @@ LAYERS = {
     "linker": {"config", "linking", "models", "store"},
     "polls": {"config", "database"},
     "store": {"columns", "config", "contract", "linking", "objects", "rows", "runs", "schema", "sessions", "status"},
-    "objects": {"rows", "runs", "schema"},
+    "objects": {"rows", "run_objects", "schema"},
     "database": {"config", "errors", "migrate", "schema", "text"},
     "migrate": {"errors", "schema"},
     "schema": {"config", "contract"},
@@ -64,7 +64,8 @@ LAYERS = {
     "past": {"sessions", "window"},
     "session_rows": {"models", "sessions", "status", "window"},
     "changes": {"columns", "sessions", "status", "window"},
-    "runs": {"columns", "remark", "sessions", "status", "text"},
+    "runs": {"columns", "remark", "run_objects", "sessions", "status", "text"},
+    "run_objects": {"remark", "status", "text"},
     "remark": {"columns", "sessions", "status", "text"},
     "sessions": {"columns", "models", "status"},
     "window": set(),
@@ -85,7 +86,7 @@ LAYERS = {
 }  # fmt: skip
 
 PURE = (
-    "colorbar", "replay", "past", "session_rows", "changes", "runs", "remark", "sessions", "window",
+    "colorbar", "replay", "past", "session_rows", "changes", "runs", "run_objects", "remark", "sessions", "window",
     "linking", "nodes", "models", "status", "columns", "text",
 )  # fmt: skip
 
