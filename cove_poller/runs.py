@@ -190,14 +190,12 @@ def job_run_from_round(
     """The content of the run that `members` make, never healthier than anything known at `run_at`.
 
     Its status is the worst among the newest sessions of the active sources and of the round's own, the total
-    where it has a session in this round, and the floor of every source that could not be read: the worst of its
-    objects, but where the total alone decides.
+    where it has a session in this round, and the floor of every source that could not be read.
     """
     sources = sorted({*history.active_sources, *(member.data_source for member in members)} - {DataSource.TOTAL})
     newest = {code: one for code, one in history.newest_at(run_at).items() if code != DataSource.TOTAL}
     total = next(iter(reversed(history.totals_between(*_span(members, policy.gap)))), None)
-    if total:
-        newest[DataSource.TOTAL] = total
+    newest |= {DataSource.TOTAL: total} if total else {}
     reports = source_reports(
         [*sources, DataSource.TOTAL],
         newest=newest,
@@ -209,8 +207,8 @@ def job_run_from_round(
     of_total = next(report for report in reports if report.data_source == DataSource.TOTAL)
     gravest = worst(report.status for report in reports if report is not of_total)
     decides = bool(total and policy.total_decides)
-    tells_more = SEVERITY[of_total.status] > SEVERITY[gravest]
-    if not (decides or tells_more or (total and history.total_stands_in) or DataSource.TOTAL in history.blindness):
+    is_needed = decides or (total and history.total_stands_in) or DataSource.TOTAL in history.blindness
+    if not is_needed and SEVERITY[of_total.status] <= SEVERITY[gravest]:
         reports.remove(of_total)
     return JobRun(
         run_at,
