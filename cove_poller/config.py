@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cove_poller import contract
 from cove_poller.errors import ConfigError
@@ -143,6 +143,41 @@ class ColumnConstants(Settings):
     job_runs: dict[str, Constant] = {}
 
 
+def _object_table(table: str | None) -> str | None:
+    if table and (table in ("customers", "jobs", "job_runs") or table.startswith("cove_")):
+        raise ValueError("must be a table for nothing but the objects of runs: their rows are deleted and written anew")
+    return table
+
+
+class ObjectColumns(Settings):
+    """Our name -> the live table's name. An empty `type` or `message` is not written."""
+
+    run_id: str = Field("run_id", min_length=1)
+    name: str = Field("object_name", min_length=1)
+    type: str = "object_type"
+    status: str = Field("status", min_length=1)
+    message: str = "error_message"
+
+    def used(self) -> dict[str, str]:
+        """Those that are written."""
+        return {ours: live for ours, live in self.model_dump().items() if live}
+
+    @model_validator(mode="after")
+    def _name_each_column_once(self) -> "ObjectColumns":
+        names = list(self.used().values())
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} is named more than once")
+        return self
+
+
+class ObjectSettings(Settings):
+    """Where Backupchecks lists the objects of a run, here the data sources; nowhere without a `table`."""
+
+    table: Annotated[str | None, AfterValidator(_object_table)] = None
+    columns: ObjectColumns = ObjectColumns()
+    defaults: dict[str, Constant] = {}
+
+
 class BackupchecksSettings(Settings):
     """How the results are written."""
 
@@ -159,6 +194,7 @@ class BackupchecksSettings(Settings):
     customers: dict[str, str] = {}
     columns: ColumnNames = ColumnNames()
     defaults: ColumnConstants = ColumnConstants()
+    objects: ObjectSettings = ObjectSettings()
 
 
 SessionStatus = Literal["success", "warning", "failed", "running", "none"]

@@ -91,6 +91,8 @@ def _write(
         for account, _, run in new
         if (account, run.content.run_at) in new_ids
     ]
+    kept = {run.run_id for run in unchanged}
+    store.objects.replace({run_id: run.content.objects for run_id, run in written if run.run_id not in kept})
     store.place_sessions(_moves(written, histories.values()))
     store.move_sessions(_heirs(written, removed_ids, histories.values()))
     return Tally(

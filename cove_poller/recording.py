@@ -133,7 +133,7 @@ class Recorder:
             )
             for account, job_id in links.jobs.items()
         }
-        policy = run_policy(self.settings, store.remark_limit())
+        policy = run_policy(self.settings, store.remark_limit(), store.objects.limits())
         outcome.job_runs.add(save_runs(store, subjects, policy, now, self.review))
         count(outcome, devices, readings, links, previous)
         outcome.warnings += [
@@ -235,7 +235,9 @@ def _tell_blindness(outcome: Outcome, device: Device, reading: DeviceReading, pr
             outcome.warnings.append(text)
 
 
-def run_policy(settings: BackupchecksSettings, remark_limit: int | None) -> RunPolicy:
+def run_policy(
+    settings: BackupchecksSettings, remark_limit: int | None, object_limits: Mapping[str, int | None] | None
+) -> RunPolicy:
     """What the configuration says of runs."""
     words = settings.status
     return RunPolicy(
@@ -245,6 +247,7 @@ def run_policy(settings: BackupchecksSettings, remark_limit: int | None) -> RunP
         total_decides=settings.overall == "total",
         words={Status.SUCCESS: words.success, Status.WARNING: words.warning, Status.FAILED: words.failed},
         remark_limit=remark_limit,
+        object_limits=object_limits,
     )
 
 

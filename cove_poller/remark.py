@@ -1,17 +1,31 @@
-"""What a job run's remark says, in a sentence or two. Pure."""
+"""What a job run says of each data source, and all of them in a sentence or two: its remark. Pure."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cove_poller.columns import label
 from cove_poller.sessions import Blindness, Origin, Session
-from cove_poller.status import SEVERITY, Status, code_name
+from cove_poller.status import SEVERITY, Status, code_name, worst
 from cove_poller.text import age, counted
 
 OLD_AFTER = timedelta(days=1)
 
 
-def remark(
+@dataclass(frozen=True)
+class SourceReport:
+    """How a data source stood at a run, and that in words. The status is NONE if it had no session yet."""
+
+    data_source: str
+    status: Status
+    text: str
+
+    @property
+    def name(self) -> str:
+        return label(self.data_source)
+
+
+def source_reports(
     sources: Sequence[str],
     *,
     newest: Mapping[str, Session],
@@ -19,27 +33,32 @@ def remark(
     blindness: Mapping[str, Blindness],
     members: Sequence[Session],
     run_at: datetime,
-) -> str:
+) -> list[SourceReport]:
+    """How each source stood at `run_at`, the worst first. A blind one is never better than its floor."""
+    reports = []
+    for code in sources:
+        session, blind = newest.get(code), blindness.get(code)
+        text, status = "no session yet", Status.NONE
+        if session:
+            is_old = session not in members and run_at - session.session_at > OLD_AFTER
+            text, status = _told(session, successes.get(code), is_old=is_old, run_at=run_at), session.status
+        if blind:
+            is_worse = SEVERITY[status] > SEVERITY[blind.floor]
+            text = f"{blind.reason}; before that {text}" if is_worse else blind.reason
+            status = worst([blind.floor, status])
+        reports.append(SourceReport(code, status, text))
+    return sorted(reports, key=lambda report: -SEVERITY[report.status])
+
+
+def remark(reports: Sequence[SourceReport]) -> str:
     """What a person needs to know of a run: the worst first, sources of which the same is to be said together.
 
     For example `SQL Server: Failed (last success 3 days ago). Files and Folders, System State: Completed.`
     """
-    told: list[tuple[int, str, str]] = []
-    for code in sources:
-        session = newest.get(code)
-        if code in blindness:
-            told.append((SEVERITY[blindness[code].floor], blindness[code].reason, code))
-        elif session is None:
-            told.append((0, "no session yet", code))
-        else:
-            is_old = session not in members and run_at - session.session_at > OLD_AFTER
-            text = _told(session, successes.get(code), is_old=is_old, run_at=run_at)
-            told.append((SEVERITY[session.status], text, code))
-    groups: dict[tuple[int, str], list[str]] = {}
-    for severity, text, code in told:
-        groups.setdefault((severity, text), []).append(label(code))
-    ordered = sorted(groups.items(), key=lambda group: -group[0][0])
-    return " ".join(f"{', '.join(names)}: {text}." for (_, text), names in ordered)
+    groups: dict[tuple[Status, str], list[str]] = {}
+    for report in reports:
+        groups.setdefault((report.status, report.text), []).append(report.name)
+    return " ".join(f"{', '.join(names)}: {text}." for (_, text), names in groups.items())
 
 
 def _told(session: Session, success: Session | None, *, is_old: bool, run_at: datetime) -> str:

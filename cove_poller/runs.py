@@ -7,14 +7,15 @@ are active, and which of them cannot be read, when it is written.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import TypeVar
 
 from cove_poller.columns import DataSource
-from cove_poller.remark import remark
+from cove_poller.remark import remark, source_reports
+from cove_poller.run_objects import RunObject, run_objects
 from cove_poller.sessions import Blindness, RecordedSession, Session
 from cove_poller.status import SEVERITY, Status, worst
 from cove_poller.text import fitted
@@ -25,7 +26,10 @@ S = TypeVar("S", bound=Session)
 
 @dataclass(frozen=True)
 class RunPolicy:
-    """What makes a run, and how its status is said in Backupchecks. `remark_limit` is in characters."""
+    """What makes a run, and how its status is said in Backupchecks. The limits are in characters.
+
+    `object_limits` has the fields that Backupchecks keeps of a run's objects; None if it keeps no objects.
+    """
 
     gap: timedelta
     span: timedelta
@@ -33,15 +37,17 @@ class RunPolicy:
     total_decides: bool
     words: Mapping[Status, str]
     remark_limit: int | None = None
+    object_limits: Mapping[str, int | None] | None = None
 
 
 @dataclass(frozen=True)
 class JobRun:
-    """A job run's content, in Backupchecks' words."""
+    """A job run's content, in Backupchecks' words. Its objects are only told where they are kept."""
 
     run_at: datetime
     status: str
     remark: str
+    objects: tuple[RunObject, ...] = field(default=(), kw_only=True, compare=False)
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,11 @@ class RecordedRun(JobRun):
 
     @property
     def content(self) -> JobRun:
-        return JobRun(self.run_at, self.status, self.remark)
+        return JobRun(self.run_at, self.status, self.remark, objects=self.objects)
+
+    def differs_from(self, content: JobRun) -> bool:
+        """Whether it is to be written. That it has no objects is no reason: it was written when none were kept."""
+        return self.content != content or bool(self.objects and sorted(self.objects) != sorted(content.objects))
 
 
 @dataclass(frozen=True)
@@ -185,26 +195,29 @@ def job_run_from_round(
     where it has a session in this round, and the floor of every source that could not be read.
     """
     sources = sorted({*history.active_sources, *(member.data_source for member in members)} - {DataSource.TOTAL})
-    newest = history.newest_at(run_at)
+    newest = {code: one for code, one in history.newest_at(run_at).items() if code != DataSource.TOTAL}
     total = next(iter(reversed(history.totals_between(*_span(members, policy.gap)))), None)
-    floors = [blindness.floor for blindness in history.blindness.values()]
-    of_sources = worst([*(newest[code].status for code in sources if code in newest), *floors])
-    if total and policy.total_decides:
-        status = total.status
-    else:
-        status = worst([of_sources, total.status]) if total else of_sources
-    total_tells_more = total and (policy.total_decides or SEVERITY[total.status] > SEVERITY[of_sources])
-    if total_tells_more or (total and history.total_stands_in) or DataSource.TOTAL in history.blindness:
-        sources.append(DataSource.TOTAL)
-    text = remark(
-        sources,
-        newest={**newest, DataSource.TOTAL: total} if total else newest,
+    newest |= {DataSource.TOTAL: total} if total else {}
+    reports = source_reports(
+        [*sources, DataSource.TOTAL],
+        newest=newest,
         successes=history.newest_success_at(run_at),
         blindness=history.blindness,
         members=members,
         run_at=run_at,
     )
-    return JobRun(run_at, policy.words[status], fitted(text, policy.remark_limit))
+    of_total = next(report for report in reports if report.data_source == DataSource.TOTAL)
+    gravest = worst(report.status for report in reports if report is not of_total)
+    decides = bool(total and policy.total_decides)
+    is_needed = decides or (total and history.total_stands_in) or DataSource.TOTAL in history.blindness
+    if not is_needed and SEVERITY[of_total.status] <= SEVERITY[gravest]:
+        reports.remove(of_total)
+    return JobRun(
+        run_at,
+        policy.words[of_total.status if decides else worst(report.status for report in reports)],
+        fitted(remark(reports), policy.remark_limit),
+        objects=run_objects(reports, policy.words, policy.object_limits),
+    )
 
 
 def plan_runs(history: DeviceHistory, policy: RunPolicy, now: datetime) -> RunPlan:
@@ -230,8 +243,8 @@ def plan_runs(history: DeviceHistory, policy: RunPolicy, now: datetime) -> RunPl
         planned.append((run, PlannedRun(run.id if run else None, content, tuple(sorted(ids)))))
     return RunPlan(
         new=tuple(plan for run, plan in planned if run is None),
-        changed=tuple(plan for run, plan in planned if run and run.content != plan.content),
-        unchanged=tuple(plan for run, plan in planned if run and run.content == plan.content),
+        changed=tuple(plan for run, plan in planned if run and run.differs_from(plan.content)),
+        unchanged=tuple(plan for run, plan in planned if run and not run.differs_from(plan.content)),
         removed_ids=_superseded(history, [plan for _, plan in planned]),
         protected_count=_protected_count(history, policy),
     )

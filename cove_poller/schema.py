@@ -35,13 +35,15 @@ from sqlalchemy.exc import SAWarning
 from sqlalchemy.types import TypeDecorator
 
 from cove_poller import contract
-from cove_poller.config import BackupchecksSettings
+from cove_poller.config import BackupchecksSettings, ObjectSettings
 
 RUN_KEY = ("source_type", "external_id", "run_at")
 RUN_KEY_INDEX = "ux_job_runs_cove_key"
 LIVE_COLUMNS = {"customers": contract.CUSTOMERS, "jobs": contract.JOBS, "job_runs": contract.JOB_RUNS}
 MOMENTS = {"run_at", "reviewed_at", "created_at"}
-NUMBERS = {"id", "customer_id", "job_id", "cove_account_id", "mail_message_id"}
+NUMBERS = {"id", "customer_id", "job_id", "cove_account_id", "mail_message_id", "run_id"}
+OBJECTS = "objects"
+"""What the table with the objects of runs is called here; its live name is configured."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -204,6 +206,7 @@ class Tables:
     devices: Table
     sessions: Table
     polls: Table
+    objects: Table | None = None
     constants: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -235,7 +238,14 @@ class Inspection:
         devices, sessions, polls = own_tables(MetaData(schema=self.schema))
         live = self.live
         return Tables(
-            live["customers"], live["jobs"], live["job_runs"], devices, sessions, polls, constants=self.constants
+            live["customers"],
+            live["jobs"],
+            live["job_runs"],
+            devices,
+            sessions,
+            polls,
+            objects=live.get(OBJECTS),
+            constants=self.constants,
         )
 
 
@@ -256,9 +266,15 @@ def _inspect(inspector: Inspector, in_schema: str | None, settings: Backupchecks
     found.is_empty = not names & LIVE_COLUMNS.keys()
     for table in LIVE_COLUMNS if not found.is_empty else ():
         if table in names:
-            _inspect_live(inspector, table, settings, found)
+            _inspect_live(inspector, _mapped(table, settings), found)
         else:
             found.obstacles.append(f"table {table} is missing, though others are there; is [database] schema right?")
+    if objects := settings.objects.table:
+        if objects in names:
+            _inspect_live(inspector, _mapped_objects(objects, settings.objects), found)
+        else:
+            mend = 'name the right one with [backupchecks.objects] table = "...", or none; it is not made by migrate'
+            found.obstacles.append(f"table {objects} is missing; {mend}")
     _inspect_own(inspector, names, found)
     return found
 
@@ -272,24 +288,49 @@ def _inspect_own(inspector: Inspector, names: set[str], found: Inspection) -> No
         found.missing_columns += [(table.name, column) for column in table.c if column.name not in there]
 
 
-def _inspect_live(inspector: Inspector, name: str, settings: BackupchecksSettings, found: Inspection) -> None:
-    mapping: dict[str, str] = getattr(settings.columns, name)
-    constants: dict[str, Any] = getattr(settings.defaults, name)
-    columns = {column["name"]: column for column in inspector.get_columns(name, found.schema)}
-    ours = {key: mapping.get(key, key) for key in LIVE_COLUMNS[name]}
+@dataclass(frozen=True)
+class Mapped:
+    """A table of Backupchecks' as it is configured: `ours` has the live names of our columns.
+
+    `section` is where in the configuration it is to be mended, with {} for `columns` or `defaults`.
+    """
+
+    key: str
+    name: str
+    ours: dict[str, str]
+    constants: dict[str, Any]
+    section: str
+
+    def renaming(self, key: str) -> str:
+        return f'name the right column with {self.section.format("columns")} {key} = "..."'
+
+
+def _mapped(table: str, settings: BackupchecksSettings) -> Mapped:
+    mapping: dict[str, str] = getattr(settings.columns, table)
+    ours = {key: mapping.get(key, key) for key in LIVE_COLUMNS[table]}
+    return Mapped(table, table, ours, getattr(settings.defaults, table), f"[backupchecks.{{}}.{table}]")
+
+
+def _mapped_objects(table: str, settings: ObjectSettings) -> Mapped:
+    return Mapped(OBJECTS, table, settings.columns.used(), settings.defaults, "[backupchecks.objects.{}]")
+
+
+def _inspect_live(inspector: Inspector, table: Mapped, found: Inspection) -> None:
+    ours, constants = table.ours, table.constants
+    columns = {column["name"]: column for column in inspector.get_columns(table.name, found.schema)}
     bound = [_bound(key, columns[live]) for key, live in ours.items() if live in columns]
     only_theirs = [live for live in constants if live in columns and live not in ours.values()]
     bound += [
         Column(live, columns[live]["type"], key=constant_key(live), info={"is_constant": True}) for live in only_theirs
     ]
-    found.live[name] = Table(name, MetaData(schema=found.schema), *bound)
-    found.constants[name] = {constant_key(live): constants[live] for live in only_theirs}
-    _find_missing(name, ours, columns, found)
-    _find_wrong(name, ours, columns, found)
-    _find_unknown(name, set(ours.values()), constants, columns, found)
-    if name == "job_runs":
+    found.live[table.key] = Table(table.name, MetaData(schema=found.schema), *bound)
+    found.constants[table.key] = {constant_key(live): constants[live] for live in only_theirs}
+    _find_missing(table, columns, found)
+    _find_wrong(table, columns, found)
+    _find_unknown(table, columns, _counted_up(inspector, table.name, columns, found.schema), found)
+    if table.key == "job_runs":
         key = {ours[column] for column in RUN_KEY}
-        found.needs_run_key = key not in _unique_sets(inspector, name, found.schema)
+        found.needs_run_key = key not in _unique_sets(inspector, table.name, found.schema)
 
 
 def constant_key(live: str) -> str:
@@ -304,51 +345,55 @@ def _bound(key: str, live: Any) -> Column[Any]:
     return Column(live["name"], kind, key=key, primary_key=key == "id")
 
 
-def _find_missing(name: str, ours: dict[str, str], columns: dict[str, Any], found: Inspection) -> None:
-    defaults = {table.name: table for table in default_tables(MetaData(schema=found.schema))}
-    for key, live in ours.items():
-        if live in columns or key in contract.OPTIONAL.get(name, ()):
+def _find_missing(table: Mapped, columns: dict[str, Any], found: Inspection) -> None:
+    name = table.name
+    defaults = {one.name: one for one in default_tables(MetaData(schema=found.schema))}
+    for key, live in table.ours.items():
+        if live in columns or key in contract.OPTIONAL.get(table.key, ()):
             continue
-        if key in contract.ADDED.get(name, ()):
+        if key in contract.ADDED.get(table.key, ()):
             kind = defaults[name].c[key].type
             found.missing_columns.append((name, Column(live, kind, key=key)))
-            found.live[name].append_column(Column(live, kind, key=key))
+            found.live[table.key].append_column(Column(live, kind, key=key))
         else:
             there = ", ".join(columns)
-            found.obstacles.append(f"{name}.{live} is missing (there are: {there}); {_renaming(name, key)}")
+            found.obstacles.append(f"{name}.{live} is missing (there are: {there}); {table.renaming(key)}")
 
 
-def _renaming(table: str, key: str) -> str:
-    return f'name the right column with [backupchecks.columns.{table}] {key} = "..."'
-
-
-def _find_wrong(name: str, ours: dict[str, str], columns: dict[str, Any], found: Inspection) -> None:
-    for key, live in ours.items():
+def _find_wrong(table: Mapped, columns: dict[str, Any], found: Inspection) -> None:
+    name = table.name
+    for key, live in table.ours.items():
         kind = columns[live]["type"] if live in columns else None
         if (key in MOMENTS and not isinstance(kind, DateTime | None)) or (
             key in NUMBERS and not isinstance(kind, Integer | None)
         ):
             wanted = "a timestamp" if key in MOMENTS else "an integer"
-            found.obstacles.append(f"{name}.{live} is {kind}, but {key} must be {wanted}; {_renaming(name, key)}")
+            found.obstacles.append(f"{name}.{live} is {kind}, but {key} must be {wanted}; {table.renaming(key)}")
         if key == "reviewed_at" and kind is not None and not columns[live]["nullable"]:
             problem = f"{name}.{live} is NOT NULL, but a new run has been reviewed by nobody"
-            found.obstacles.append(f"{problem}; {_renaming(name, key)}")
+            found.obstacles.append(f"{problem}; {table.renaming(key)}")
         if key == "mail_message_id" and kind is not None and not columns[live]["nullable"]:
             found.not_nullable.append((name, live))
 
 
-def _find_unknown(
-    name: str, ours: set[str], constants: dict[str, Any], columns: dict[str, Any], found: Inspection
-) -> None:
+def _find_unknown(table: Mapped, columns: dict[str, Any], counted_up: set[str], found: Inspection) -> None:
     """Columns that a new row needs and nobody supplies; constants for columns that are not there."""
-    key = f"[backupchecks.defaults.{name}]"
+    name, constants, key = table.name, table.constants, table.section.format("defaults")
     for live, column in columns.items():
         supplied = column.get("default") is not None or column.get("identity") or column.get("computed")
-        if live not in {*ours, *constants} and not column["nullable"] and not supplied:
+        known = {*table.ours.values(), *constants, *counted_up}
+        if live not in known and not column["nullable"] and not supplied:
             found.obstacles.append(
                 f"{name}.{live} is NOT NULL without a default; say what to write there with {key} {live} = ..."
             )
     found.obstacles += [f"{name}.{live} is missing, but {key} names it" for live in constants if live not in columns]
+
+
+def _counted_up(inspector: Inspector, name: str, columns: dict[str, Any], schema: str | None) -> set[str]:
+    """The column that SQLite fills by itself, though it has no default: an INTEGER that is the primary key."""
+    key = inspector.get_pk_constraint(name, schema)["constrained_columns"]
+    is_counted = inspector.dialect.name == "sqlite" and len(key) == 1 and str(columns[key[0]]["type"]) == "INTEGER"
+    return set(key) if is_counted else set()
 
 
 def _unique_sets(inspector: Inspector, name: str, schema: str | None) -> list[set[str | None]]:

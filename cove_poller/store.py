@@ -34,6 +34,7 @@ from cove_poller.columns import LABELS, DataSource
 from cove_poller.config import BackupchecksSettings
 from cove_poller.contract import JOB_RUNS, JOBS
 from cove_poller.linking import Job
+from cove_poller.objects import ObjectStore
 from cove_poller.rows import Row, as_rows, insert_rows
 from cove_poller.runs import PlannedRun, RecordedRun, Review
 from cove_poller.schema import RUN_KEY, Tables, UtcDateTime
@@ -80,6 +81,7 @@ class Store:
         self._tables = tables
         self._settings = settings
         self._dialect = connection.dialect
+        self.objects = ObjectStore(connection, tables, settings.source_type)
 
     def _rows(self, name: str, columns: Sequence[Column[Any]], rows: Iterable[Row]) -> FromClause:
         return as_rows(name, columns, rows, self._dialect)
@@ -308,9 +310,17 @@ class Store:
         later = and_(runs.c.external_id == wanted.c.external_id, runs.c.run_at >= wanted.c.moment)
         by_time, by_id = query.join(wanted, later), query.join(known, known.c.id == runs.c.id)
         found = {row["id"]: row for row in (*self._mappings(by_time), *self._mappings(by_id))}
+        objects = self.objects.of_runs(found)
         by_account: dict[int, list[RecordedRun]] = {}
         for row in found.values():
-            run = RecordedRun(row["run_at"], row["status"], row["remark"] or "", row["id"], bool(row["reviewed"]))
+            run = RecordedRun(
+                row["run_at"],
+                row["status"],
+                row["remark"] or "",
+                row["id"],
+                bool(row["reviewed"]),
+                objects=objects.get(row["id"], ()),
+            )
             by_account.setdefault(int(row["external_id"]), []).append(run)
         return by_account
 
@@ -329,11 +339,12 @@ class Store:
             log.warning("%d superseded job runs stay, since other rows refer to them", len(set(run_ids) - removed))
             return removed
 
-    def _remove_runs(self, run_ids: Iterable[int]) -> set[int]:
+    def _remove_runs(self, run_ids: Collection[int]) -> set[int]:
         runs = self._tables.job_runs
         gone = self._rows("gone", [runs.c.id], [{"id": one} for one in run_ids])
         statement = delete(runs).where(runs.c.id.in_(select(gone.c.id)), *self._unreviewed())
         with self._connection.begin_nested():
+            self.objects.remove(run_ids)
             return {row["id"] for row in self._mappings(statement.returning(*_named(runs, ("id",))))}
 
     def update_runs(self, runs: Iterable[PlannedRun]) -> set[int]:

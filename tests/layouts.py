@@ -254,6 +254,7 @@ GRANT UPDATE (cove_account_id) ON {schema}.jobs TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}.job_runs TO {role};
 GRANT ALL ON {schema}.cove_devices, {schema}.cove_sessions, {schema}.cove_polls TO {role};
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role};
+-- GRANT SELECT, INSERT, DELETE ON {schema}.run_object_links TO {role};  -- the table of [backupchecks.objects], if set
 """
 """The rights that `sync` needs on PostgreSQL, once the tables' owner has run `migrate`."""
 

@@ -54,18 +54,19 @@ LAYERS = {
     "job_runs": {"runs", "sessions", "store"},
     "linker": {"config", "linking", "models", "store"},
     "polls": {"config", "database"},
-    "store": {"columns", "config", "contract", "linking", "rows", "runs", "schema", "sessions", "status"},
+    "store": {"columns", "config", "contract", "linking", "objects", "rows", "runs", "schema", "sessions", "status"},
     "database": {"config", "errors", "migrate", "schema", "text"},
     "migrate": {"errors", "schema"},
     "schema": {"config", "contract"},
     "rows": {"text"},
+    "objects": {"rows", "run_objects", "schema"},
     # pure: no clock, network, database, environment or logger
     "colorbar": {"columns", "models", "sessions", "status", "window"},
     "replay": {"changes", "sessions", "window"},
     "past": {"sessions", "window"},
     "session_rows": {"models", "sessions", "status", "window"},
     "changes": {"columns", "sessions", "status", "window"},
-    "runs": {"columns", "remark", "sessions", "status", "text", "window"},
+    "runs": {"columns", "remark", "run_objects", "sessions", "status", "text", "window"},
     "remark": {"columns", "sessions", "status", "text"},
     "sessions": {"columns", "models", "status"},
     "window": set(),
@@ -75,6 +76,7 @@ LAYERS = {
     "status": set(),
     "columns": set(),
     "text": set(),
+    "run_objects": {"remark", "status", "text"},
     # what everybody may know
     "credentials": {"config", "errors", "secret"},
     "config": {"contract", "errors", "secret", "status"},
@@ -86,7 +88,7 @@ LAYERS = {
 }  # fmt: skip
 
 PURE = (
-    "colorbar", "replay", "past", "session_rows", "changes", "runs", "remark", "sessions", "window",
+    "colorbar", "replay", "past", "session_rows", "changes", "runs", "run_objects", "remark", "sessions", "window",
     "linking", "nodes", "models", "status", "columns", "text",
 )  # fmt: skip
 
@@ -94,7 +96,7 @@ HOMES = {
     "click": {"cli"},
     "requests": {"client"},
     "tenacity": {"client"},
-    "sqlalchemy": {"database", "job_runs", "migrate", "polls", "rows", "schema", "store"},
+    "sqlalchemy": {"database", "job_runs", "migrate", "objects", "polls", "rows", "schema", "store"},
     "filelock": {"database"},
     "tomllib": {"config"},
     "tomli_w": {"config"},

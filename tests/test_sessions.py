@@ -9,7 +9,7 @@ import pytest
 from cove_poller.changes import compare
 from cove_poller.columns import DataSource, label
 from cove_poller.models import SourceFields, StatisticsRow, device_from_row
-from cove_poller.remark import remark
+from cove_poller.remark import remark, source_reports
 from cove_poller.sessions import (
     Origin,
     RecordedSession,
@@ -166,9 +166,10 @@ def test_every_status_code_of_every_source_gets_its_word_and_nothing_unknown_is_
     else:
         (session,) = reading.sessions
         assert session.status == expected
-        text = remark(
+        reports = source_reports(
             [source], newest={source: session}, successes={}, blindness={}, members=[session], run_at=utc(NOON)
         )
+        text = remark(reports)
         assert text.startswith(f"{label(source)}: ")
         assert str(code) in text or code not in (0, 4, 13, 99)
 
