@@ -8,12 +8,13 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
 
 from cove_poller import contract
 from cove_poller.errors import ConfigError
@@ -79,6 +80,23 @@ def _known_columns(columns: dict[str, str], known: tuple[str, ...]) -> dict[str,
     return columns
 
 
+INTERVAL = re.compile(r"([1-9]\d{0,4})([mhd])")
+INTERVAL_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+
+def _interval(text: object) -> timedelta:
+    found = INTERVAL.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise ValueError('must be a time like "30m", "4h" or "1d"')
+    return int(found[1]) * INTERVAL_UNITS[found[2]]
+
+
+def _interval_text(interval: timedelta) -> str:
+    letter = next(letter for letter in "dhm" if not interval % INTERVAL_UNITS[letter])
+    return f"{interval // INTERVAL_UNITS[letter]}{letter}"
+
+
+Interval = Annotated[timedelta, PlainValidator(_interval), PlainSerializer(_interval_text)]
 Constant = str | int | float | bool
 
 
@@ -161,6 +179,18 @@ class BackupchecksSettings(Settings):
     defaults: ColumnConstants = ColumnConstants()
 
 
+class IntervalSettings(Settings):
+    """How often customers are polled, who are called as Cove calls them; None is with every sync."""
+
+    default: Interval | None = None
+    customers: dict[str, Interval] = {}
+
+    @property
+    def are_set(self) -> bool:
+        """Whether anybody has an interval."""
+        return bool(self.default or self.customers)
+
+
 SessionStatus = Literal["success", "warning", "failed", "running", "none"]
 
 
@@ -172,6 +202,7 @@ class Config(Settings):
     logins: dict[str, LoginSettings] = Field(min_length=1)
     backupchecks: BackupchecksSettings = BackupchecksSettings()
     status: dict[int, SessionStatus] = {}
+    intervals: IntervalSettings = IntervalSettings()
 
     def api_of(self, login: str) -> ApiSettings:
         """The API settings of a login: its own where it has some, else the common ones."""

@@ -13,7 +13,10 @@ from cove_poller.window import Window
 
 @dataclass
 class LoginResult:
-    """How one login went. `error` is what ended it early; what was saved before stays saved."""
+    """How one login went. `error` is what ended it early; what was saved before stays saved.
+
+    `not_due` counts the devices whose customers' intervals left them out; None where nobody has an interval.
+    """
 
     login: str
     partner_id: int | None = None
@@ -22,6 +25,7 @@ class LoginResult:
     login_count: int = 0
     error: CovePollerError | None = None
     login_fingerprint: str | None = None
+    not_due: int | None = None
 
     @property
     def exit_code(self) -> int:
@@ -40,6 +44,7 @@ class LoginResult:
             "login": self.login,
             "partner_id": self.partner_id,
             "devices": self.outcome.devices,
+            **({} if self.not_due is None else {"not_due": self.not_due}),
             "requests": self.request_count,
             "login_requests": self.login_count,
             "sessions": sessions,

@@ -19,8 +19,8 @@ LAYERS = {
     "output": {"columns", "errors", "results", "text"},
     # the stories, readable in one screen
     "sync": {
-        "client", "config", "credentials", "database", "errors", "linker", "listing", "login_run", "models",
-        "recording", "results", "store", "text", "threads",
+        "client", "config", "credentials", "database", "errors", "intervals", "linker", "listing", "login_run",
+        "models", "polls", "recording", "results", "store", "text", "threads",
     },
     "backfill": {
         "client", "config", "credentials", "database", "errors", "linker", "listing", "login_run", "models", "past",
@@ -67,6 +67,7 @@ LAYERS = {
     "remark": {"columns", "sessions", "status", "text"},
     "sessions": {"columns", "models", "status"},
     "window": set(),
+    "intervals": {"config", "linking"},
     "linking": set(),
     "nodes": {"config", "errors"},
     "models": {"columns", "errors"},
@@ -85,7 +86,7 @@ LAYERS = {
 
 PURE = (
     "colorbar", "replay", "past", "session_rows", "changes", "runs", "remark", "sessions", "window",
-    "linking", "nodes", "models", "status", "columns", "text",
+    "intervals", "linking", "nodes", "models", "status", "columns", "text",
 )  # fmt: skip
 
 HOMES = {
