@@ -121,18 +121,22 @@ def sync(context: Context, logins: tuple[str, ...], dry_run: bool, as_json: bool
     with errors_shown("sync", as_json=as_json):
         from cove_poller import output
         from cove_poller import sync as job
+        from cove_poller.healthchecks import watched
 
         config, credentials = context.load()
         names = chosen_logins(config, logins)
-        with shown_progress() as progress:
-            result = job.sync(config, credentials, names, dry_run=dry_run, progress=progress)
-        trouble = "\n".join([*credentials.warnings(), *filter(None, [output.trouble(result)])])
-        if as_json:
-            print_json(result.to_json())
-        elif dry_run or sys.stdout.isatty():
-            click.echo(output.sync_summary(result, dry_run=dry_run))
-        if trouble:
-            click.echo(trouble, err=True)
+        told = None if dry_run else config.healthchecks.url
+        with watched("sync", told, credentials.given) as ends:
+            with shown_progress() as progress:
+                result = job.sync(config, credentials, names, dry_run=dry_run, progress=progress)
+            trouble = "\n".join([*credentials.warnings(), *filter(None, [output.trouble(result)])])
+            if as_json:
+                print_json(result.to_json())
+            elif dry_run or sys.stdout.isatty():
+                click.echo(output.sync_summary(result, dry_run=dry_run))
+            if trouble:
+                click.echo(trouble, err=True)
+            ends(result.exit_code, trouble)
     sys.exit(result.exit_code)
 
 
@@ -179,25 +183,30 @@ def backfill(context: Context, /, since: str, until: str | None, yes: bool, as_j
     with errors_shown("backfill", as_json=as_json):
         from cove_poller import backfill as job
         from cove_poller import output
+        from cove_poller.healthchecks import watched
 
         config, credentials = context.load()
         names = chosen_logins(config, options.pop("logins"))
         request = past_request(since, until, **options)
-        if not (yes or request.reviewed or request.dry_run):
-            with shown_past("counting") as progress:
-                preview = job.backfill(config, credentials, names, replace(request, dry_run=True), progress=progress)
-            if not go_on(output.unreviewed(preview)):
-                click.echo("Nothing was written.", err=True)
-                return
-        with shown_past("reading") as progress:
-            result = job.backfill(config, credentials, names, request, progress=progress)
-        if as_json:
-            print_json(result.to_json())
-        else:
-            click.echo(output.backfill_summary(result, dry_run=request.dry_run))
-        for text in (*credentials.warnings(), output.trouble(result)):
-            if text:
-                click.echo(text, err=True)
+        told = None if request.dry_run else config.healthchecks.url
+        with watched("backfill", told, credentials.given) as ends:
+            if not (yes or request.reviewed or request.dry_run):
+                with shown_past("counting") as progress:
+                    count = replace(request, dry_run=True)
+                    preview = job.backfill(config, credentials, names, count, progress=progress)
+                if not go_on(output.unreviewed(preview)):
+                    click.echo("Nothing was written.", err=True)
+                    return
+            with shown_past("reading") as progress:
+                result = job.backfill(config, credentials, names, request, progress=progress)
+            trouble = "\n".join([*credentials.warnings(), *filter(None, [output.trouble(result)])])
+            if as_json:
+                print_json(result.to_json())
+            else:
+                click.echo(output.backfill_summary(result, dry_run=request.dry_run))
+            if trouble:
+                click.echo(trouble, err=True)
+            ends(result.exit_code, trouble)
     sys.exit(result.exit_code)
 
 

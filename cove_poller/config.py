@@ -8,15 +8,15 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from cove_poller import contract
+from cove_poller.durations import Interval
 from cove_poller.errors import ConfigError
 from cove_poller.secret import ONE_SOURCE, SecretSource, password_variables
 from cove_poller.status import Status
@@ -57,6 +57,12 @@ def _safe_url(url: str) -> str:
     return url
 
 
+def _safe_secret_url(url: SecretStr) -> SecretStr:
+    if not urlsplit(_safe_url(url.get_secret_value())).hostname:
+        raise ValueError("names no host")
+    return url
+
+
 def _database_url(url: str) -> str:
     """The URL with the driver that is installed: a bare postgresql:// would mean another one."""
     scheme, mark, rest = url.partition("://")
@@ -74,29 +80,18 @@ def hidden_url(url: str) -> str:
     return url
 
 
+def passwords_in_url(url: str) -> list[str]:
+    """Every password in the URL, as it stands there and as it is meant."""
+    found = [match[2] for pattern in URL_PASSWORDS for match in pattern.finditer(url)]
+    return [*found, *map(unquote, found)]
+
+
 def _known_columns(columns: dict[str, str], known: tuple[str, ...]) -> dict[str, str]:
     if unknown := sorted(columns.keys() - set(known)):
         raise ValueError(f"unknown column {', '.join(unknown)}; known are {', '.join(known)}")
     return columns
 
 
-INTERVAL = re.compile(r"([1-9]\d{0,4})([mhd])")
-INTERVAL_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-
-
-def _interval(text: object) -> timedelta:
-    found = INTERVAL.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
-        raise ValueError('must be a time like "30m", "4h" or "1d"')
-    return int(found[1]) * INTERVAL_UNITS[found[2]]
-
-
-def _interval_text(interval: timedelta) -> str:
-    letter = next(letter for letter in "dhm" if not interval % INTERVAL_UNITS[letter])
-    return f"{interval // INTERVAL_UNITS[letter]}{letter}"
-
-
-Interval = Annotated[timedelta, PlainValidator(_interval), PlainSerializer(_interval_text)]
 Constant = str | int | float | bool
 
 
@@ -191,6 +186,12 @@ class IntervalSettings(Settings):
         return bool(self.default or self.customers)
 
 
+class HealthchecksSettings(Settings):
+    """The monitoring that is told when a run begins and how it ends. Whoever knows its URL can deceive it."""
+
+    url: Annotated[SecretStr, AfterValidator(_safe_secret_url)] | None = None
+
+
 SessionStatus = Literal["success", "warning", "failed", "running", "none"]
 
 
@@ -203,6 +204,7 @@ class Config(Settings):
     backupchecks: BackupchecksSettings = BackupchecksSettings()
     status: dict[int, SessionStatus] = {}
     intervals: IntervalSettings = IntervalSettings()
+    healthchecks: HealthchecksSettings = HealthchecksSettings()
 
     def api_of(self, login: str) -> ApiSettings:
         """The API settings of a login: its own where it has some, else the common ones."""
@@ -311,6 +313,9 @@ def shown(config: Config) -> str:
     """The configuration in effect as TOML, with every secret hidden."""
     content = config.model_dump(mode="json", by_alias=True, exclude_none=True)
     content["database"]["url"] = hidden_url(config.database.url)
+    if url := config.healthchecks.url:
+        parts = urlsplit(url.get_secret_value())
+        content["healthchecks"]["url"] = f"{parts.scheme}://{parts.netloc}/{HIDDEN}"
     for login in config.logins:
         content["logins"][login]["api"] = config.api_of(login).model_dump(mode="json")
     return tomli_w.dumps(_hidden(content))

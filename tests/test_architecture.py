@@ -13,9 +13,10 @@ LAYERS = {
     # the rim: prints, exits
     "__main__": {"cli"},
     "cli": {
-        "backfill", "config", "credentials", "database", "errors", "login_check", "logs", "output", "past", "results",
-        "sync", "window",
+        "backfill", "config", "credentials", "database", "errors", "healthchecks", "login_check", "logs", "output",
+        "past", "results", "sync", "window",
     },
+    "healthchecks": {"client", "errors", "logs", "output", "secret"},
     "output": {"columns", "errors", "results", "text"},
     # the stories, readable in one screen
     "sync": {
@@ -76,7 +77,8 @@ LAYERS = {
     "text": set(),
     # what everybody may know
     "credentials": {"config", "errors", "secret"},
-    "config": {"contract", "errors", "secret", "status"},
+    "config": {"contract", "durations", "errors", "secret", "status"},
+    "durations": set(),
     "secret": {"errors"},
     "logs": set(),
     "contract": set(),
@@ -85,13 +87,13 @@ LAYERS = {
 }  # fmt: skip
 
 PURE = (
-    "colorbar", "replay", "past", "session_rows", "changes", "runs", "remark", "sessions", "window",
+    "colorbar", "replay", "past", "session_rows", "changes", "runs", "remark", "sessions", "window", "durations",
     "intervals", "linking", "nodes", "models", "status", "columns", "text",
 )  # fmt: skip
 
 HOMES = {
     "click": {"cli"},
-    "requests": {"client"},
+    "requests": {"client", "healthchecks"},
     "tenacity": {"client"},
     "sqlalchemy": {"database", "job_runs", "migrate", "polls", "rows", "schema", "store"},
     "filelock": {"database"},
