@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
@@ -84,8 +84,25 @@ def chosen_logins(config: Any, names: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(names)) or list(config.logins)
 
 
+def login_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """For the shell: the configured logins that begin so; none, and no word, where anything is wrong."""
+    del parameter
+    with suppress(Exception):
+        from cove_poller.config import find_config, load_config
+
+        named: Path | None = context.find_root().params["config_file"]
+        config = load_config(find_config(named and named.expanduser(), os.environ), os.environ)
+        return [name for name in config.logins if name.startswith(incomplete)]
+    return []
+
+
 login_option = click.option(
-    "--login", "logins", multiple=True, metavar="NAME", help="Only this login; may be given several times."
+    "--login",
+    "logins",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=login_names,
+    help="Only this login; may be given several times.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
