@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
@@ -84,8 +84,25 @@ def chosen_logins(config: Any, names: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(names)) or list(config.logins)
 
 
+def login_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """For the shell: the configured logins that begin so; none, and no word, where anything is wrong."""
+    del parameter
+    with suppress(Exception):
+        from cove_poller.config import find_config, load_config
+
+        named: Path | None = context.find_root().params["config_file"]
+        config = load_config(find_config(named and named.expanduser(), os.environ), os.environ)
+        return [name for name in config.logins if name.startswith(incomplete)]
+    return []
+
+
 login_option = click.option(
-    "--login", "logins", multiple=True, metavar="NAME", help="Only this login; may be given several times."
+    "--login",
+    "logins",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=login_names,
+    help="Only this login; may be given several times.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -121,18 +138,22 @@ def sync(context: Context, logins: tuple[str, ...], dry_run: bool, as_json: bool
     with errors_shown("sync", as_json=as_json):
         from cove_poller import output
         from cove_poller import sync as job
+        from cove_poller.healthchecks import watched
 
         config, credentials = context.load()
         names = chosen_logins(config, logins)
-        with shown_progress() as progress:
-            result = job.sync(config, credentials, names, dry_run=dry_run, progress=progress)
-        trouble = "\n".join([*credentials.warnings(), *filter(None, [output.trouble(result)])])
-        if as_json:
-            print_json(result.to_json())
-        elif dry_run or sys.stdout.isatty():
-            click.echo(output.sync_summary(result, dry_run=dry_run))
-        if trouble:
-            click.echo(trouble, err=True)
+        told = None if dry_run else config.healthchecks.url
+        with watched("sync", told, credentials.given) as ends:
+            with shown_progress() as progress:
+                result = job.sync(config, credentials, names, dry_run=dry_run, progress=progress)
+            trouble = "\n".join([*credentials.warnings(), *filter(None, [output.trouble(result)])])
+            if as_json:
+                print_json(result.to_json())
+            elif dry_run or sys.stdout.isatty():
+                click.echo(output.sync_summary(result, dry_run=dry_run))
+            if trouble:
+                click.echo(trouble, err=True)
+            ends(result.exit_code, trouble)
     sys.exit(result.exit_code)
 
 
@@ -179,27 +200,32 @@ def backfill(context: Context, /, since: str, until: str | None, yes: bool, as_j
     with errors_shown("backfill", as_json=as_json):
         from cove_poller import backfill as job
         from cove_poller import output
+        from cove_poller.healthchecks import watched
 
         config, credentials = context.load()
         names = chosen_logins(config, options.pop("logins"))
         request = past_request(since, until, **options)
-        if not (yes or request.reviewed or request.dry_run):
-            with shown_past("counting") as progress:
-                preview = job.backfill(config, credentials, names, replace(request, dry_run=True), progress=progress)
-            if not go_on(output.unreviewed(preview)):
-                if as_json:
-                    print_json(preview.to_json())
-                click.echo("Nothing was written.", err=True)
-                return
-        with shown_past("reading") as progress:
-            result = job.backfill(config, credentials, names, request, progress=progress)
-        if as_json:
-            print_json(result.to_json())
-        else:
-            click.echo(output.backfill_summary(result, dry_run=request.dry_run))
-        for text in (*credentials.warnings(), output.trouble(result)):
-            if text:
-                click.echo(text, err=True)
+        told = None if request.dry_run else config.healthchecks.url
+        with watched("backfill", told, credentials.given) as ends:
+            if not (yes or request.reviewed or request.dry_run):
+                with shown_past("counting") as progress:
+                    count = replace(request, dry_run=True)
+                    preview = job.backfill(config, credentials, names, count, progress=progress)
+                if not go_on(output.unreviewed(preview)):
+                    if as_json:
+                        print_json(preview.to_json())
+                    click.echo("Nothing was written.", err=True)
+                    return
+            with shown_past("reading") as progress:
+                result = job.backfill(config, credentials, names, request, progress=progress)
+            trouble = "\n".join([*credentials.warnings(), *filter(None, [output.trouble(result)])])
+            if as_json:
+                print_json(result.to_json())
+            else:
+                click.echo(output.backfill_summary(result, dry_run=request.dry_run))
+            if trouble:
+                click.echo(trouble, err=True)
+            ends(result.exit_code, trouble)
     sys.exit(result.exit_code)
 
 

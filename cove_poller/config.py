@@ -10,12 +10,13 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from cove_poller import contract
+from cove_poller.durations import Interval
 from cove_poller.errors import ConfigError
 from cove_poller.secret import ONE_SOURCE, SecretSource, password_variables
 from cove_poller.status import Status
@@ -56,6 +57,12 @@ def _safe_url(url: str) -> str:
     return url
 
 
+def _safe_secret_url(url: SecretStr) -> SecretStr:
+    if not urlsplit(_safe_url(url.get_secret_value())).hostname:
+        raise ValueError("names no host")
+    return url
+
+
 def _database_url(url: str) -> str:
     """The URL with the driver that is installed: a bare postgresql:// would mean another one."""
     scheme, mark, rest = url.partition("://")
@@ -71,6 +78,12 @@ def hidden_url(url: str) -> str:
     for pattern in URL_PASSWORDS:
         url = pattern.sub(rf"\g<1>{HIDDEN}", url)
     return url
+
+
+def passwords_in_url(url: str) -> list[str]:
+    """Every password in the URL, as it stands there and as it is meant."""
+    found = [match[2] for pattern in URL_PASSWORDS for match in pattern.finditer(url)]
+    return [*found, *map(unquote, found)]
 
 
 def _known_columns(columns: dict[str, str], known: tuple[str, ...]) -> dict[str, str]:
@@ -197,6 +210,24 @@ class BackupchecksSettings(Settings):
     objects: ObjectSettings = ObjectSettings()
 
 
+class IntervalSettings(Settings):
+    """How often customers are polled, who are called as Cove calls them; None is with every sync."""
+
+    default: Interval | None = None
+    customers: dict[str, Interval] = {}
+
+    @property
+    def are_set(self) -> bool:
+        """Whether anybody has an interval."""
+        return bool(self.default or self.customers)
+
+
+class HealthchecksSettings(Settings):
+    """The monitoring that is told when a run begins and how it ends. Whoever knows its URL can deceive it."""
+
+    url: Annotated[SecretStr, AfterValidator(_safe_secret_url)] | None = None
+
+
 SessionStatus = Literal["success", "warning", "failed", "running", "none"]
 
 
@@ -208,6 +239,8 @@ class Config(Settings):
     logins: dict[str, LoginSettings] = Field(min_length=1)
     backupchecks: BackupchecksSettings = BackupchecksSettings()
     status: dict[int, SessionStatus] = {}
+    intervals: IntervalSettings = IntervalSettings()
+    healthchecks: HealthchecksSettings = HealthchecksSettings()
 
     def api_of(self, login: str) -> ApiSettings:
         """The API settings of a login: its own where it has some, else the common ones."""
@@ -316,6 +349,9 @@ def shown(config: Config) -> str:
     """The configuration in effect as TOML, with every secret hidden."""
     content = config.model_dump(mode="json", by_alias=True, exclude_none=True)
     content["database"]["url"] = hidden_url(config.database.url)
+    if url := config.healthchecks.url:
+        parts = urlsplit(url.get_secret_value())
+        content["healthchecks"]["url"] = f"{parts.scheme}://{parts.netloc}/{HIDDEN}"
     for login in config.logins:
         content["logins"][login]["api"] = config.api_of(login).model_dump(mode="json")
     return tomli_w.dumps(_hidden(content))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from cove_poller.config import Config
+from cove_poller.config import Config, passwords_in_url
 from cove_poller.errors import ConfigError
 from cove_poller.secret import database_password, exposed_files, login_password, resolved
 
@@ -18,14 +18,24 @@ class Credentials:
         self._config = config
         self._file = file
         self._environ = environ
+        self._given: list[str] = []
 
     def login_password(self, login: str) -> SecretStr:
         """Raise ConfigError if there is none, or if it cannot be had."""
-        return login_password(login, self._config.logins[login], self._environ, self._file.parent)
+        password = login_password(login, self._config.logins[login], self._environ, self._file.parent)
+        self._given.append(password.get_secret_value())
+        return password
 
     def database_password(self) -> SecretStr | None:
         """None if there is none apart from the database URL."""
-        return database_password(self._config.database, self._environ, self._file.parent)
+        password = database_password(self._config.database, self._environ, self._file.parent)
+        if password:
+            self._given.append(password.get_secret_value())
+        return password
+
+    def given(self) -> list[str]:
+        """Every password that was fetched so far, and that in the database URL: what no text may show."""
+        return [*self._given, *passwords_in_url(self._config.database.url)]
 
     def check(self) -> None:
         """Fetch every password once. Raise ConfigError that names all that cannot be had."""
@@ -40,10 +50,15 @@ class Credentials:
             raise ConfigError("\n  ".join(["not every secret can be had:", *problems]))
 
     def warnings(self) -> list[str]:
-        """A warning for each file with a secret that others can read."""
+        """A warning for each file with a secret that others can read.
+
+        Who may read those in $CREDENTIALS_DIRECTORY, systemd or Kubernetes has seen to, by other means than modes.
+        """
         sources = list(self._config.secret_sources())
         files = [source.password_file for _, source in sources if source.password_file]
         paths = [resolved(file, self._environ, self._file.parent) for file in files]
-        if any(source.password for _, source in sources) or self._config.database.has_password:
+        in_file = [self._config.database.has_password, self._config.healthchecks.url]
+        if any(source.password for _, source in sources) or any(in_file):
             paths.append(self._file)
-        return exposed_files(paths)
+        given = self._environ.get("CREDENTIALS_DIRECTORY")
+        return exposed_files(path for path in paths if not (given and path.is_relative_to(given)))

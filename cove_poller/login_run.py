@@ -19,6 +19,11 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def always() -> bool:
+    """For work that is never left out."""
+    return True
+
+
 class LoginRun:
     """Runs a command for one login after the other, on one database."""
 
@@ -36,17 +41,20 @@ class LoginRun:
         self._database = database
         self._now = now
 
-    def run(self, result: LoginResult, work: Callable[[CoveClient], None]) -> None:
+    def run(
+        self, result: LoginResult, work: Callable[[CoveClient], None], is_needed: Callable[[], bool] = always
+    ) -> None:
         """Log in, do the `work`, which adds to the `result`, and keep both in the audit trail.
 
-        What ends it early is the result's error. Raise Terminated if the process is to end.
+        Work that is not needed is left out, and the login with it. What ends it early is the result's error. Raise
+        Terminated if the process is to end.
         """
         try:
             lock = self._database.lock(result.login)
             with lock, audited(self._database, self._command, result.login, self._now) as audit:
                 result.poll_id = audit.poll_id
                 try:
-                    self._log_in_and(work, result)
+                    self._log_in_and(work, result, is_needed)
                 except CovePollerError as error:
                     log.debug("login %s ended early", result.login, exc_info=error)
                     result.error = error
@@ -56,13 +64,17 @@ class LoginRun:
         if isinstance(result.error, Terminated):
             raise result.error
 
-    def _log_in_and(self, work: Callable[[CoveClient], None], result: LoginResult) -> None:
+    def _log_in_and(
+        self, work: Callable[[CoveClient], None], result: LoginResult, is_needed: Callable[[], bool]
+    ) -> None:
         settings, api = self._config.logins[result.login], self._config.api_of(result.login)
         password = self._credentials.login_password(result.login)
         rejection = last_rejection(self._database, result.login)
         if rejection and is_same(rejection.fingerprint, api.url, settings, password):
             result.login_fingerprint = rejection.fingerprint
             raise already_rejected(result.login, rejection.message, rejection.at)
+        if not is_needed():
+            return
         client = CoveClient(settings, password, api)
         try:
             user = client.login()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+TEXT_FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
 LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
 
 
@@ -46,8 +47,7 @@ class JsonFormatter(logging.Formatter):
 def configure_logging(verbosity: int, log_format: str) -> None:
     """Log of this program at -1 (errors only), 0 (warnings), 1 (info) or 2 (debug); of libraries warnings only."""
     handler = logging.StreamHandler(sys.stderr)
-    text = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
-    handler.setFormatter(JsonFormatter() if log_format == "json" else text)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TEXT_FORMAT)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("cove_poller").setLevel(LEVELS[max(-1, min(verbosity, 2))])
     progress_log.setLevel(logging.INFO if verbosity >= 0 else logging.ERROR)

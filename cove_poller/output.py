@@ -31,9 +31,10 @@ def sync_summary(result: CommandResult, *, dry_run: bool) -> str:
 
 def _login_lines(login: LoginResult, *, dry_run: bool) -> Iterator[str]:
     outcome = login.outcome
+    left_out = f", {login.not_due} not due" if login.not_due else ""
     yield (
         f"{login.login}: {counted(outcome.devices, 'device')}, {outcome.running} running, {outcome.unlinked} unlinked"
-        f" ({counted(login.request_count, 'request')})"
+        f"{left_out} ({counted(login.request_count, 'request')})"
     )
     yield f"  sessions: {outcome.sessions.new} new, {outcome.sessions.updated} updated"
     yield _runs_line(login)

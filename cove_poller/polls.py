@@ -81,6 +81,21 @@ def audited(database: Database, command: str, login: str, now: Callable[[], date
             connection.execute(update(polls).where(polls.c.id == poll_id).values(**result, finished_at=now()))
 
 
+def syncs_of(database: Database, login: str) -> tuple[datetime, datetime | None]:
+    """When the running sync of a login began, and the last one before it that went through to its end.
+
+    A clock that was ahead once leaves rows from the future behind: they count for nothing.
+    """
+    polls = database.tables.polls
+    mine = (polls.c.command == "sync", polls.c.login == login)
+    with database.transaction() as connection:
+        newest = select(polls.c.started_at).where(*mine).order_by(polls.c.id.desc()).limit(1)
+        began: datetime = connection.execute(newest).scalar_one()
+        went_through = (polls.c.outcome.in_(("ok", "partial")), polls.c.error.is_(None), polls.c.started_at <= began)
+        last = select(func.max(polls.c.started_at)).where(*mine, *went_through)
+        return began, connection.execute(last).scalar()
+
+
 def unfinished_request(database: Database, command: str, login: str, before: int) -> dict[str, Any] | None:
     """What the newest run `before` a row had been asked for, if none has come to its end since; None if one has.
 

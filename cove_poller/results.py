@@ -13,7 +13,10 @@ from cove_poller.window import Window
 
 @dataclass
 class LoginResult:
-    """How one login went. `error` is what ended it early; what was saved before stays saved."""
+    """How one login went. `error` is what ended it early; what was saved before stays saved.
+
+    `not_due` counts the devices whose customers' intervals left them out; None where nobody has an interval.
+    """
 
     login: str
     partner_id: int | None = None
@@ -23,6 +26,7 @@ class LoginResult:
     error: CovePollerError | None = None
     login_fingerprint: str | None = None
     poll_id: int = 0
+    not_due: int | None = None
 
     @property
     def exit_code(self) -> int:
@@ -41,6 +45,7 @@ class LoginResult:
             "login": self.login,
             "partner_id": self.partner_id,
             "devices": self.outcome.devices,
+            **({} if self.not_due is None else {"not_due": self.not_due}),
             "requests": self.request_count,
             "login_requests": self.login_count,
             "sessions": sessions,

@@ -124,6 +124,14 @@ class Store:
         mine = select(func.count()).where(devices.c.login == login, devices.c.gone_at.is_(None))
         return self._connection.scalar(mine) or 0
 
+    def devices_by_customer(self, login: str) -> dict[str, int]:
+        """How many devices of a login are recorded and not gone, by Cove's name of their customer."""
+        devices = self._tables.devices
+        name = devices.c.customer_name
+        query = select(name, func.count().label("devices")).group_by(name)
+        mine = query.where(devices.c.login == login, devices.c.gone_at.is_(None))
+        return {row["customer_name"]: row["devices"] for row in self._mappings(mine)}
+
     # customers and jobs
 
     def customers(self) -> list[tuple[int, str]]:

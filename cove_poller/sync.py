@@ -1,24 +1,30 @@
 """`sync`: ask Cove how every device's backups went, and write what is new into the database."""
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from cove_poller.client import CoveClient
 from cove_poller.config import Config
 from cove_poller.credentials import Credentials
 from cove_poller.database import Database, open_database
 from cove_poller.errors import ApiError
+from cove_poller.intervals import Schedule
 from cove_poller.linker import Linker
 from cove_poller.listing import Listing
 from cove_poller.login_run import LoginRun, remember_rejections, utc_now
-from cove_poller.models import describe_columns
+from cove_poller.models import Device, describe_columns
+from cove_poller.polls import syncs_of
 from cove_poller.recording import Recorder
 from cove_poller.results import CommandResult, LoginResult
 from cove_poller.store import Store
 from cove_poller.text import counted, listed
 from cove_poller.threads import fetched_ahead
+
+log = logging.getLogger(__name__)
 
 
 def ignore_progress(login: str, devices: int) -> None:
@@ -44,7 +50,7 @@ def sync(
         runner = LoginRun("sync", config, credentials, database, now)
         for result in results:
             poll = Poll(config, database, now, partial(progress, result.login), result)
-            runner.run(result, poll.record)
+            runner.run(result, poll.record, poll.is_anybody_due)
     if dry_run:
         remember_rejections("sync", config, credentials, results, now)
     return CommandResult("sync", started_at, now(), results)
@@ -66,6 +72,23 @@ class Poll:
         self._now = now
         self._progress = progress
         self._result = result
+        self._schedule: Schedule | None = None
+
+    def is_anybody_due(self) -> bool:
+        """Whether there is a customer to poll. Where there is none, every device counts as left out."""
+        intervals, result = self._config.intervals, self._result
+        if not intervals.are_set:
+            return True
+        began, last = syncs_of(self._database, result.login)
+        self._schedule = Schedule(intervals, last, began)
+        with self._database.transaction() as connection:
+            known = self._store(connection).devices_by_customer(result.login)
+        is_due = self._schedule.is_anybody_due(known)
+        result.not_due = 0 if is_due else sum(known.values())
+        if not is_due:
+            devices = counted(result.not_due, "device")
+            log.info("login %s: no customer is due yet, so Cove is not asked; %s left out", result.login, devices)
+        return is_due
 
     def record(self, client: CoveClient) -> None:
         """Every page into the database, the next one fetched meanwhile; then what a complete listing tells."""
@@ -75,9 +98,9 @@ class Poll:
         try:
             with closing(fetched_ahead(listing.iter_pages())) as pages:
                 for page in pages:
+                    devices = self._due(page.devices)
                     with self._database.transaction() as connection:
-                        store = Store(connection, self._database.tables, backupchecks)
-                        outcome = recorder.save_page(store, page.devices, listing.refused, self._now())
+                        outcome = recorder.save_page(self._store(connection), devices, listing.refused, self._now())
                     result.outcome.add(outcome)  # not before it is committed
                     result.outcome.failures += nameless_failures(page.nameless_ids)
                     self._progress(result.outcome.devices)
@@ -85,11 +108,25 @@ class Poll:
             if listing.refused:
                 result.outcome.warnings.append(refusal_warning(listing.refused))
         self._mark_gone(listing)
+        if result.not_due:
+            log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
+
+    def _store(self, connection: Any) -> Store:
+        return Store(connection, self._database.tables, self._config.backupchecks)
+
+    def _due(self, devices: Sequence[Device]) -> Sequence[Device]:
+        """The devices whose customers are due; the others are counted."""
+        schedule, result = self._schedule, self._result
+        if schedule is None:
+            return devices
+        due = [one for one in devices if schedule.is_due(one.fields.customer_name or "")]
+        result.not_due = (result.not_due or 0) + len(devices) - len(due)
+        return due
 
     def _mark_gone(self, listing: Listing) -> None:
         login, warnings = self._result.login, self._result.outcome.warnings
         with self._database.transaction() as connection:
-            store = Store(connection, self._database.tables, self._config.backupchecks)
+            store = self._store(connection)
             if not listing.seen_ids and (known := store.count_devices(login)):
                 raise ApiError(f"Cove lists no device at all, though there were {known}; they were left as they are")
             gone = store.mark_gone(login, listing.seen_ids, self._now())

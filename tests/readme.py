@@ -10,6 +10,7 @@ from cove_poller.status import CODE_NAMES, DEFAULT_STATUSES
 from tests.layouts import GRANTS
 
 README = Path(__file__).parents[1] / "README.md"
+SAMPLES = README.parent / "cove_poller" / "samples"
 BLOCK = re.compile(r"<!-- block: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -45,12 +46,21 @@ def grants() -> str:
     return f"```sql\nCREATE ROLE cove_poller LOGIN PASSWORD '...';\n{rights}```\n"
 
 
+def sample(name: str, language: str) -> str:
+    """A sample file as it stands in the package."""
+    return f"```{language}\n{(SAMPLES / name).read_text(encoding='utf-8')}```\n"
+
+
 def rendered(text: str) -> str:
     """The README with its generated parts made anew."""
     blocks = {
         "help": help_texts(),
         "status": status_table(),
         "grants": grants(),
+        "cron": sample("cove-poller.cron", "sh"),
+        "service": sample("cove-poller.service", "ini"),
+        "timer": sample("cove-poller.timer", "ini"),
+        "cronjob": sample("cronjob.yaml", "yaml"),
     }
     return BLOCK.sub(lambda match: f"<!-- block: {match[1]} -->\n{blocks[match[1]]}<!-- end -->", text)
 

@@ -13,14 +13,15 @@ LAYERS = {
     # the rim: prints, exits
     "__main__": {"cli"},
     "cli": {
-        "backfill", "config", "credentials", "database", "errors", "login_check", "logs", "output", "past", "results",
-        "sync", "window",
+        "backfill", "config", "credentials", "database", "errors", "healthchecks", "login_check", "logs", "output",
+        "past", "results", "sync", "window",
     },
+    "healthchecks": {"client", "errors", "logs", "output", "secret"},
     "output": {"columns", "errors", "results", "text"},
     # the stories, readable in one screen
     "sync": {
-        "client", "config", "credentials", "database", "errors", "linker", "listing", "login_run", "models",
-        "recording", "results", "store", "text", "threads",
+        "client", "config", "credentials", "database", "errors", "intervals", "linker", "listing", "login_run",
+        "models", "polls", "recording", "results", "store", "text", "threads",
     },
     "backfill": {
         "client", "config", "credentials", "database", "errors", "linker", "listing", "login_run", "models", "past",
@@ -70,6 +71,7 @@ LAYERS = {
     "remark": {"columns", "sessions", "status", "text"},
     "sessions": {"columns", "models", "status"},
     "window": set(),
+    "intervals": {"config", "linking"},
     "linking": set(),
     "nodes": {"config", "errors"},
     "models": {"columns", "errors"},
@@ -79,7 +81,8 @@ LAYERS = {
     "run_objects": {"remark", "status", "text"},
     # what everybody may know
     "credentials": {"config", "errors", "secret"},
-    "config": {"contract", "errors", "secret", "status"},
+    "config": {"contract", "durations", "errors", "secret", "status"},
+    "durations": set(),
     "secret": {"errors"},
     "logs": set(),
     "contract": set(),
@@ -89,12 +92,12 @@ LAYERS = {
 
 PURE = (
     "colorbar", "replay", "past", "session_rows", "changes", "runs", "run_objects", "remark", "sessions", "window",
-    "linking", "nodes", "models", "status", "columns", "text",
+    "durations", "intervals", "linking", "nodes", "models", "status", "columns", "text",
 )  # fmt: skip
 
 HOMES = {
     "click": {"cli"},
-    "requests": {"client"},
+    "requests": {"client", "healthchecks"},
     "tenacity": {"client"},
     "sqlalchemy": {"database", "job_runs", "migrate", "objects", "polls", "rows", "schema", "store"},
     "filelock": {"database"},
