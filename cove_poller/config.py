@@ -161,6 +161,28 @@ class BackupchecksSettings(Settings):
     defaults: ColumnConstants = ColumnConstants()
 
 
+class CustomerAlerts(Settings):
+    """After how many hours without a success a device is stale; None: as for everybody."""
+
+    server_hours: float | None = Field(None, gt=0)
+    workstation_hours: float | None = Field(None, gt=0)
+    m365_hours: float | None = Field(None, gt=0)
+
+    def hours_of(self, device_type: str) -> float | None:
+        """By Backupchecks' backup type."""
+        by_type = {"Workstation": self.workstation_hours, "Microsoft 365": self.m365_hours}
+        return by_type.get(device_type, self.server_hours)
+
+
+class AlertSettings(CustomerAlerts):
+    """When a device counts as stale. `customers` overrides single hours, by the customer's name."""
+
+    server_hours: float | None = Field(48, gt=0)
+    workstation_hours: float | None = Field(168, gt=0)
+    m365_hours: float | None = Field(48, gt=0)
+    customers: dict[str, CustomerAlerts] = {}
+
+
 SessionStatus = Literal["success", "warning", "failed", "running", "none"]
 
 
@@ -171,6 +193,7 @@ class Config(Settings):
     api: ApiSettings = ApiSettings()
     logins: dict[str, LoginSettings] = Field(min_length=1)
     backupchecks: BackupchecksSettings = BackupchecksSettings()
+    alerts: AlertSettings = AlertSettings()
     status: dict[int, SessionStatus] = {}
 
     def api_of(self, login: str) -> ApiSettings:

@@ -16,6 +16,8 @@ LAYERS = {
         "backfill", "config", "credentials", "database", "errors", "login_check", "logs", "output", "past", "results",
         "sync", "window",
     },
+    # what people look at
+    "overview_store": {"config", "database", "overview", "schema", "status"},
     "output": {"columns", "errors", "results", "text"},
     # the stories, readable in one screen
     "sync": {
@@ -58,6 +60,7 @@ LAYERS = {
     "schema": {"config", "contract"},
     "rows": {"text"},
     # pure: no clock, network, database, environment or logger
+    "overview": {"columns", "config", "linking", "status"},
     "colorbar": {"columns", "models", "sessions", "status", "window"},
     "replay": {"changes", "sessions", "window"},
     "past": {"sessions", "window"},
@@ -84,7 +87,7 @@ LAYERS = {
 }  # fmt: skip
 
 PURE = (
-    "colorbar", "replay", "past", "session_rows", "changes", "runs", "remark", "sessions", "window",
+    "overview", "colorbar", "replay", "past", "session_rows", "changes", "runs", "remark", "sessions", "window",
     "linking", "nodes", "models", "status", "columns", "text",
 )  # fmt: skip
 
@@ -92,7 +95,7 @@ HOMES = {
     "click": {"cli"},
     "requests": {"client"},
     "tenacity": {"client"},
-    "sqlalchemy": {"database", "job_runs", "migrate", "polls", "rows", "schema", "store"},
+    "sqlalchemy": {"database", "job_runs", "migrate", "overview_store", "polls", "rows", "schema", "store"},
     "filelock": {"database"},
     "tomllib": {"config"},
     "tomli_w": {"config"},
