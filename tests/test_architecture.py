@@ -13,9 +13,10 @@ LAYERS = {
     # the rim: prints, exits
     "__main__": {"cli"},
     "cli": {
-        "backfill", "config", "credentials", "database", "errors", "login_check", "logs", "output", "past", "results",
-        "sync", "window",
+        "backfill", "cli_base", "config", "database", "errors", "login_check", "logs", "output", "past", "sync",
+        "window",
     },
+    "cli_base": {"config", "credentials", "errors", "output", "results"},
     # what people look at
     "overview_store": {"config", "database", "overview", "schema", "status"},
     "output": {"columns", "errors", "results", "text"},
@@ -92,7 +93,7 @@ PURE = (
 )  # fmt: skip
 
 HOMES = {
-    "click": {"cli"},
+    "click": {"cli", "cli_base"},
     "requests": {"client"},
     "tenacity": {"client"},
     "sqlalchemy": {"database", "job_runs", "migrate", "overview_store", "polls", "rows", "schema", "store"},
@@ -149,7 +150,7 @@ def test_every_module_says_what_it_is_for_and_only_the_rim_prints_or_exits(modul
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
     calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    if module != "cli":
+    if module.partition("_")[0] != "cli":
         assert calls & {"print", "sys.exit", "exit", "click.echo"} == set()
 
 
