@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import resources
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ import click
 
 from cove_poller import __version__
 from cove_poller.cli_base import Context, chosen_logins, errors_shown, go_on, json_option, login_option, print_json
+from cove_poller.cli_status import status
 from cove_poller.errors import Interrupted, Terminated
 from cove_poller.logs import ProgressLog, configure_logging
 
@@ -49,9 +51,14 @@ def stop_on_signals() -> None:
 @click.pass_context
 def main(context: click.Context, config_file: Path | None, verbose: int, quiet: bool, log_format: str) -> None:
     """Write the backup results of N-able Cove Data Protection into the Backupchecks database."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a name that this terminal cannot show is no reason to stop
     configure_logging(-1 if quiet else verbose, log_format)
     stop_on_signals()
     context.obj = Context(config_file)
+
+
+main.add_command(status)
 
 
 @main.command()

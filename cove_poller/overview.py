@@ -5,7 +5,7 @@ them say the same.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -17,6 +17,7 @@ from cove_poller.status import SEVERITY, Status
 
 OFF_DIGITS = "07"  # in the colour bar: no backup, and not started
 OFF_DAYS = 2
+NOT_STARTED = 7
 
 
 class Condition(StrEnum):
@@ -120,14 +121,21 @@ class DeviceState:
 
     @property
     def _is_harmless(self) -> bool:
-        """Whether every source went well the last time, but for sessions that did not start."""
-        return all(one.status in (Status.SUCCESS, Status.NONE) or one.status_code == 7 for one in self.sources)
+        """Whether every source can be read and went well the last time, but for sessions that did not start."""
+        return all(
+            one.problem is None and (one.status in (Status.SUCCESS, Status.NONE) or one.status_code == NOT_STARTED)
+            for one in self.sources
+        )
+
+    @property
+    def without_success_for(self) -> timedelta:
+        """How long it has been without a success: since the last one, else since it is known."""
+        return self.as_of - (self.last_success_at or self.first_seen_at)
 
     @property
     def is_stale(self) -> bool:
         """Whether it has been without a success for longer than it may be; one that is off may be."""
-        since = self.last_success_at or self.first_seen_at
-        return self.as_of - since > self.alert_after and not self.is_offline
+        return self.without_success_for > self.alert_after and not self.is_offline
 
     @cached_property
     def condition(self) -> Condition:
@@ -157,11 +165,15 @@ class PollState:
 
 @dataclass(frozen=True)
 class Overview:
-    """All devices that count (none that is ignored or gone), grouped by customer, the worst first; and the polls."""
+    """All devices that count (none that is ignored or gone), grouped by customer, the worst first; and the polls.
+
+    `unpolled` are the logins of which no poll has come to its end yet.
+    """
 
     as_of: datetime
     devices: tuple[DeviceState, ...]
     polls: tuple[PollState, ...]
+    unpolled: tuple[str, ...] = ()
 
     def counts(self) -> dict[Condition, int]:
         found = dict.fromkeys(Condition, 0)
@@ -184,7 +196,12 @@ class Overview:
 
 
 def make_overview(
-    devices: Iterable[DeviceState], polls: Iterable[PollState], as_of: datetime, *, customer: str | None = None
+    devices: Iterable[DeviceState],
+    polls: Iterable[PollState],
+    as_of: datetime,
+    *,
+    customer: str | None = None,
+    unpolled: Iterable[str] = (),
 ) -> Overview:
     """The overview in its order; only of one customer (any part of its name will do) if that is given."""
     wanted = simplified(customer) if customer else ""
@@ -197,7 +214,7 @@ def make_overview(
             worst_of[one.customer], one.customer.casefold(), RANK[one.condition], one.name.casefold(), one.account_id,
         )
     )  # fmt: skip
-    return Overview(as_of, tuple(chosen), tuple(sorted(polls, key=lambda one: one.login)))
+    return Overview(as_of, tuple(chosen), tuple(sorted(polls, key=lambda one: one.login)), tuple(sorted(unpolled)))
 
 
 ONLY = {
@@ -214,7 +231,7 @@ def only(overview: Overview, name: str | None) -> Overview:
     """The overview with the devices that a filter of `ONLY` lets pass."""
     if name is None:
         return overview
-    return Overview(overview.as_of, tuple(filter(ONLY[name], overview.devices)), overview.polls)
+    return replace(overview, devices=tuple(filter(ONLY[name], overview.devices)))
 
 
 def source_states(states: Mapping[str, Mapping[str, object]]) -> tuple[SourceState, ...]:
@@ -223,14 +240,21 @@ def source_states(states: Mapping[str, Mapping[str, object]]) -> tuple[SourceSta
     return tuple(sorted(found, key=lambda one: (one.problem is None, -SEVERITY[one.status], one.source)))
 
 
+def newest_success(told: datetime | None, sessions: Iterable[tuple[Status, datetime | None]]) -> datetime | None:
+    """The last success: what Cove told, or the newest session where that was one. A user may not see the former."""
+    known = (at for status, at in sessions if at and status is Status.SUCCESS)
+    return max([*([told] if told else []), *known], default=None)
+
+
 def _source_state(code: str, state: Mapping[str, object]) -> SourceState:
+    status, last_session_at = Status(str(state["status"])), _moment(state["last_session_at"])
     return SourceState(
         source=code,
-        status=Status(str(state["status"])),
+        status=status,
         status_code=_number(state["status_code"]),
         errors_count=_number(state["errors_count"]),
-        last_session_at=_moment(state["last_session_at"]),
-        last_success_at=_moment(state["last_success_at"]),
+        last_session_at=last_session_at,
+        last_success_at=newest_success(_moment(state["last_success_at"]), [(status, last_session_at)]),
         color_bar=str(state["color_bar"] or ""),
         running=bool(state["running"]),
         problem=str(state["problem"]) if state["problem"] else None,

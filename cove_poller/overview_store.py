@@ -8,21 +8,35 @@ from sqlalchemy import Connection, RowMapping, Select, and_, func, select
 
 from cove_poller.config import Config
 from cove_poller.database import Database
-from cove_poller.overview import DeviceState, Overview, PollState, alert_after, make_overview, source_states
+from cove_poller.overview import (
+    DeviceState,
+    Overview,
+    PollState,
+    alert_after,
+    make_overview,
+    newest_success,
+    source_states,
+)
 from cove_poller.schema import Tables
 from cove_poller.status import Status
 
 
 def read_overview(database: Database, config: Config, now: datetime, *, customer: str | None = None) -> Overview:
-    """All devices that are neither ignored nor gone, and how the polls of each configured login went."""
+    """All devices that are neither ignored nor gone, and how the polls of each login went.
+
+    Devices may also be of a login that is not configured any more, or not here.
+    """
     with database.transaction() as connection:
-        devices = [_device_state(row, config, now) for row in connection.execute(_devices(database.tables)).mappings()]
-        found = (_poll_state(connection, database.tables, login) for login in config.logins)
-        polls = [poll for poll in found if poll]
-    return make_overview(devices, polls, now, customer=customer)
+        rows = connection.execute(counting_devices(database.tables)).mappings()
+        devices = [device_state(row, config, now) for row in rows]
+        logins = {*config.logins, *(device.login for device in devices)}
+        polls = {login: _poll_state(connection, database.tables, login) for login in logins}
+    unpolled = [login for login, poll in polls.items() if poll is None]
+    return make_overview(devices, filter(None, polls.values()), now, customer=customer, unpolled=unpolled)
 
 
-def _devices(tables: Tables) -> Select[Any]:
+def counting_devices(tables: Tables) -> Select[Any]:
+    """A query for the devices that are neither ignored nor gone, each with its customer in Backupchecks."""
     devices, jobs, customers = tables.devices, tables.jobs, tables.customers
     joined = devices.outerjoin(jobs, jobs.c.id == devices.c.job_id).outerjoin(
         customers, customers.c.id == jobs.c.customer_id
@@ -35,16 +49,19 @@ def _devices(tables: Tables) -> Select[Any]:
     )
 
 
-def _device_state(row: RowMapping, config: Config, now: datetime) -> DeviceState:
+def device_state(row: RowMapping, config: Config, now: datetime) -> DeviceState:
+    """A row of `counting_devices` as the state of a device at `now`."""
     names = [row["linked_customer_name"] or row["customer_name"], row["customer_name"]]
-    same = ("account_id", "login", "device_name", "computer_name", "device_type", "last_session_at", "last_success_at")
+    same = ("account_id", "login", "device_name", "computer_name", "device_type", "last_session_at")
     more = ("running_since", "first_seen_at", "last_seen_at", "job_id", "ignored")
+    sources = source_states(row["data_sources"])
     return DeviceState(
         **{name: row[name] for name in (*same, *more)},
         customer=names[0],
         status=Status(row["status"]),
-        sources=source_states(row["data_sources"]),
+        sources=sources,
         color_bar=row["color_bar"] or "",
+        last_success_at=newest_success(row["last_success_at"], [(one.status, one.last_session_at) for one in sources]),
         alert_after=alert_after(config.alerts, row["device_type"], names),
         as_of=now,
     )

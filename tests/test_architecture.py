@@ -13,11 +13,16 @@ LAYERS = {
     # the rim: prints, exits
     "__main__": {"cli"},
     "cli": {
-        "backfill", "cli_base", "config", "database", "errors", "login_check", "logs", "output", "past", "sync",
-        "window",
+        "backfill", "cli_base", "cli_status", "config", "database", "errors", "login_check", "logs", "output", "past",
+        "sync", "window",
+    },
+    "cli_status": {
+        "cli_base", "database", "overview", "overview_store", "status_json", "status_lines", "status_table",
     },
     "cli_base": {"config", "credentials", "errors", "output", "results"},
     # what people look at
+    "status_table": {"overview", "poll_age", "status", "status_lines"},
+    "status_json": {"overview", "poll_age", "results"},
     "overview_store": {"config", "database", "overview", "schema", "status"},
     "output": {"columns", "errors", "results", "text"},
     # the stories, readable in one screen
@@ -61,6 +66,8 @@ LAYERS = {
     "schema": {"config", "contract"},
     "rows": {"text"},
     # pure: no clock, network, database, environment or logger
+    "status_lines": {"overview", "poll_age", "status", "text"},
+    "poll_age": {"overview", "text"},
     "overview": {"columns", "config", "linking", "status"},
     "colorbar": {"columns", "models", "sessions", "status", "window"},
     "replay": {"changes", "sessions", "window"},
@@ -88,19 +95,20 @@ LAYERS = {
 }  # fmt: skip
 
 PURE = (
+    "status_json", "status_lines", "poll_age",
     "overview", "colorbar", "replay", "past", "session_rows", "changes", "runs", "remark", "sessions", "window",
     "linking", "nodes", "models", "status", "columns", "text",
 )  # fmt: skip
 
 HOMES = {
-    "click": {"cli", "cli_base"},
+    "click": {"cli", "cli_base", "cli_status"},
     "requests": {"client"},
     "tenacity": {"client"},
     "sqlalchemy": {"database", "job_runs", "migrate", "overview_store", "polls", "rows", "schema", "store"},
     "filelock": {"database"},
     "tomllib": {"config"},
     "tomli_w": {"config"},
-    "rich": {"cli"},
+    "rich": {"cli", "cli_status", "status_table"},
 }
 
 
