@@ -17,6 +17,7 @@ import click
 
 from cove_poller import __version__
 from cove_poller.cli_base import Context, chosen_logins, errors_shown, go_on, json_option, login_option, print_json
+from cove_poller.cli_check import check
 from cove_poller.cli_status import status
 from cove_poller.errors import Interrupted, Terminated
 from cove_poller.logs import ProgressLog, configure_logging
@@ -59,6 +60,7 @@ def main(context: click.Context, config_file: Path | None, verbose: int, quiet: 
 
 
 main.add_command(status)
+main.add_command(check)
 
 
 @main.command()

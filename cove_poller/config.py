@@ -168,6 +168,9 @@ class CustomerAlerts(Settings):
     workstation_hours: float | None = Field(None, gt=0)
     m365_hours: float | None = Field(None, gt=0)
 
+    def all_hours(self) -> tuple[float | None, ...]:
+        return self.server_hours, self.workstation_hours, self.m365_hours
+
     def hours_of(self, device_type: str) -> float | None:
         """By Backupchecks' backup type."""
         by_type = {"Workstation": self.workstation_hours, "Microsoft 365": self.m365_hours}
@@ -181,6 +184,11 @@ class AlertSettings(CustomerAlerts):
     workstation_hours: float | None = Field(168, gt=0)
     m365_hours: float | None = Field(48, gt=0)
     customers: dict[str, CustomerAlerts] = {}
+
+    def shortest_hours(self) -> float:
+        """No device is stale before these are over."""
+        known = (hours for one in (self, *self.customers.values()) for hours in one.all_hours())
+        return min(hours for hours in known if hours is not None)
 
 
 SessionStatus = Literal["success", "warning", "failed", "running", "none"]

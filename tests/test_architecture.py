@@ -13,8 +13,11 @@ LAYERS = {
     # the rim: prints, exits
     "__main__": {"cli"},
     "cli": {
-        "backfill", "cli_base", "cli_status", "config", "database", "errors", "login_check", "logs", "output", "past",
-        "sync", "window",
+        "backfill", "cli_base", "cli_check", "cli_status", "config", "database", "errors", "login_check", "logs",
+        "output", "past", "sync", "window",
+    },
+    "cli_check": {
+        "cli_base", "database", "errors", "monitoring", "overview_store", "prometheus", "verdicts", "whole_file",
     },
     "cli_status": {
         "cli_base", "database", "overview", "overview_store", "status_json", "status_lines", "status_table",
@@ -24,11 +27,12 @@ LAYERS = {
     "status_table": {"overview", "poll_age", "status", "status_lines"},
     "status_json": {"overview", "poll_age", "results"},
     "overview_store": {"config", "database", "overview", "schema", "status"},
+    "staleness": {"config", "overview", "overview_store", "schema", "store", "text"},
     "output": {"columns", "errors", "results", "text"},
     # the stories, readable in one screen
     "sync": {
         "client", "config", "credentials", "database", "errors", "linker", "listing", "login_run", "models",
-        "recording", "results", "store", "text", "threads",
+        "recording", "results", "staleness", "store", "text", "threads",
     },
     "backfill": {
         "client", "config", "credentials", "database", "errors", "linker", "listing", "login_run", "models", "past",
@@ -53,6 +57,7 @@ LAYERS = {
     "client": {"config", "errors", "models", "secret", "text"},
     "paging": {"errors"},
     "threads": set(),
+    "whole_file": set(),
     # the database
     "recording": {
         "changes", "columns", "config", "job_runs", "linker", "models", "past", "runs", "sessions", "status", "store",
@@ -66,6 +71,9 @@ LAYERS = {
     "schema": {"config", "contract"},
     "rows": {"text"},
     # pure: no clock, network, database, environment or logger
+    "monitoring": {"overview", "text", "verdicts"},
+    "prometheus": {"overview", "status", "text", "verdicts"},
+    "verdicts": {"overview", "poll_age", "status", "text"},
     "status_lines": {"overview", "poll_age", "status", "text"},
     "poll_age": {"overview", "text"},
     "overview": {"columns", "config", "linking", "status"},
@@ -95,16 +103,26 @@ LAYERS = {
 }  # fmt: skip
 
 PURE = (
-    "status_json", "status_lines", "poll_age",
+    "monitoring", "prometheus", "verdicts", "status_json", "status_lines", "poll_age",
     "overview", "colorbar", "replay", "past", "session_rows", "changes", "runs", "remark", "sessions", "window",
     "linking", "nodes", "models", "status", "columns", "text",
 )  # fmt: skip
 
 HOMES = {
-    "click": {"cli", "cli_base", "cli_status"},
+    "click": {"cli", "cli_base", "cli_check", "cli_status"},
     "requests": {"client"},
     "tenacity": {"client"},
-    "sqlalchemy": {"database", "job_runs", "migrate", "overview_store", "polls", "rows", "schema", "store"},
+    "sqlalchemy": {
+        "database",
+        "job_runs",
+        "migrate",
+        "overview_store",
+        "polls",
+        "rows",
+        "schema",
+        "staleness",
+        "store",
+    },
     "filelock": {"database"},
     "tomllib": {"config"},
     "tomli_w": {"config"},

@@ -693,7 +693,7 @@ def test_sync_warns_of_a_secret_that_others_can_read(cli: Cli, cove: FakeCove) -
     cli.write_config(text.replace("api-backupchecks", cove.username)).chmod(0o644)
     result = cli("sync")
     assert (result.returncode, result.stdout) == (0, "")
-    assert result.stderr == "cove.toml holds a secret and others can read it; run: chmod 600 cove.toml\n"
+    assert result.stderr.splitlines()[0] == "cove.toml holds a secret and others can read it; run: chmod 600 cove.toml"
 
 
 # A login's own API settings
