@@ -123,6 +123,7 @@ class Site:
                 "logins": {"main": login},
                 "backupchecks": self.settings.get("backupchecks", {}),
                 "status": self.settings.get("status", {}),
+                "alerts": self.settings.get("alerts", {}),
             }
         )
 
