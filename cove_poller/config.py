@@ -228,6 +228,36 @@ class HealthchecksSettings(Settings):
     url: Annotated[SecretStr, AfterValidator(_safe_secret_url)] | None = None
 
 
+class CustomerAlerts(Settings):
+    """After how many hours without a success a device is stale; None: as for everybody."""
+
+    server_hours: float | None = Field(None, gt=0)
+    workstation_hours: float | None = Field(None, gt=0)
+    m365_hours: float | None = Field(None, gt=0)
+
+    def all_hours(self) -> tuple[float | None, ...]:
+        return self.server_hours, self.workstation_hours, self.m365_hours
+
+    def hours_of(self, device_type: str) -> float | None:
+        """By Backupchecks' backup type."""
+        by_type = {"Workstation": self.workstation_hours, "Microsoft 365": self.m365_hours}
+        return by_type.get(device_type, self.server_hours)
+
+
+class AlertSettings(CustomerAlerts):
+    """When a device counts as stale. `customers` overrides single hours, by the customer's name."""
+
+    server_hours: float | None = Field(48, gt=0)
+    workstation_hours: float | None = Field(168, gt=0)
+    m365_hours: float | None = Field(48, gt=0)
+    customers: dict[str, CustomerAlerts] = {}
+
+    def shortest_hours(self) -> float:
+        """No device is stale before these are over."""
+        known = (hours for one in (self, *self.customers.values()) for hours in one.all_hours())
+        return min(hours for hours in known if hours is not None)
+
+
 SessionStatus = Literal["success", "warning", "failed", "running", "none"]
 
 
@@ -238,6 +268,7 @@ class Config(Settings):
     api: ApiSettings = ApiSettings()
     logins: dict[str, LoginSettings] = Field(min_length=1)
     backupchecks: BackupchecksSettings = BackupchecksSettings()
+    alerts: AlertSettings = AlertSettings()
     status: dict[int, SessionStatus] = {}
     intervals: IntervalSettings = IntervalSettings()
     healthchecks: HealthchecksSettings = HealthchecksSettings()

@@ -34,8 +34,11 @@ def database_errors() -> Iterator[None]:
         raise DatabaseError(f"the database says: {one_line(str(reason))}") from error
 
 
-def make_engine(settings: DatabaseSettings, password: SecretStr | None) -> Engine:
-    """An engine for the configured database. Connects to nothing yet."""
+def make_engine(settings: DatabaseSettings, password: SecretStr | None, *, read_only: bool = False) -> Engine:
+    """An engine for the configured database, through which nothing can be written if it is `read_only`.
+
+    Connects to nothing yet.
+    """
     try:
         url = make_url(settings.url)
         if "@" in (url.host or "") or (url.get_backend_name() == "sqlite" and url.host):
@@ -49,10 +52,12 @@ def make_engine(settings: DatabaseSettings, password: SecretStr | None) -> Engin
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
         event.listen(engine, "connect", _leave_transactions_to_us)
-        event.listen(engine, "begin", _begin_for_writing)
+        event.listen(engine, "begin", _begin_for_reading if read_only else _begin_for_writing)
         return engine
     arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "cove-poller"}
     engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=arguments)
+    if read_only:
+        engine = engine.execution_options(postgresql_readonly=True)
     event.listen(engine, "connect", _think_in_utc)
     return engine
 
@@ -72,6 +77,12 @@ def _leave_transactions_to_us(connection: Any, _: Any) -> None:
 def _begin_for_writing(connection: Connection) -> None:
     """A transaction that begins by reading could not always go on to write when another one writes."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_for_reading(connection: Connection) -> None:
+    """A transaction that waits for nobody who writes, so that a long run does not keep people from looking."""
+    connection.exec_driver_sql("PRAGMA query_only = ON")
+    connection.exec_driver_sql("BEGIN")
 
 
 class Database:
@@ -155,13 +166,15 @@ def open_database(
     dry_run: bool = False,
     undo_each: bool = False,
     prepare: bool = True,
+    read_only: bool = False,
 ) -> Iterator[Database]:
     """The database, found ready for use. Raise DatabaseError with what is missing.
 
-    SQLite is made ready, file and all, unless `prepare` is false. A dry run is one transaction, which is undone, or
-    with `undo_each` every transaction is, where the tables are there already.
+    SQLite is made ready, file and all, unless `prepare` is false or it is only to be read. A dry run is one
+    transaction, which is undone, or with `undo_each` every transaction is, where the tables are there already.
     """
-    engine = make_engine(config.database, password)
+    prepare = prepare and not read_only
+    engine = make_engine(config.database, password, read_only=read_only)
     file = engine.url.database if engine.dialect.name == "sqlite" else None
     if file and not prepare and not Path(file).exists():
         raise DatabaseError(f"there is no database {file} yet")

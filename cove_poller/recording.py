@@ -361,7 +361,7 @@ def source_states(device: Device, reading: DeviceReading, newest: Mapping[str, S
 
 def _continued(row: Row, previous: Row) -> dict[str, Any]:
     """The row with what goes on from the one before it."""
-    kept = {"first_seen_at": previous["first_seen_at"], "ignored": previous["ignored"]}
+    kept = {name: previous[name] for name in ("first_seen_at", "ignored", "stale_since")}
     if row["running_since"] and previous["running_since"]:
         kept["running_since"] = previous["running_since"]
     if row["last_success_at"] is None:

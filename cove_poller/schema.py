@@ -164,6 +164,7 @@ def own_tables(metadata: MetaData) -> list[Table]:
         _moment("last_seen_at", nullable=False),
         _moment("gone_at"),
         Column("history", JSON),
+        _moment("stale_since"),
     )
     polls = Table(
         "cove_polls",

@@ -113,10 +113,15 @@ class Store:
             update(devices)
             .where(devices.c.login == login, devices.c.gone_at.is_(None))
             .where(devices.c.account_id.not_in(select(seen.c.account_id)))
-            .values(gone_at=now, running_since=None)
+            .values(gone_at=now, running_since=None, stale_since=None)
             .returning(devices.c.device_name)
         )
         return sorted(self._connection.scalars(statement))
+
+    def save_stale(self, since: Mapping[int, datetime | None]) -> None:
+        """Note since when devices are known to be stale, by account; None of those that are not any more."""
+        rows = [{"account_id": account, "stale_since": at} for account, at in since.items()]
+        self._update(self._tables.devices, ["stale_since"], rows, key="account_id")
 
     def count_devices(self, login: str) -> int:
         """How many devices of a login are recorded and not gone."""

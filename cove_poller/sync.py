@@ -20,6 +20,7 @@ from cove_poller.models import Device, describe_columns
 from cove_poller.polls import syncs_of
 from cove_poller.recording import Recorder
 from cove_poller.results import CommandResult, LoginResult
+from cove_poller.staleness import note_staleness
 from cove_poller.store import Store
 from cove_poller.text import counted, listed
 from cove_poller.threads import fetched_ahead
@@ -108,6 +109,7 @@ class Poll:
             if listing.refused:
                 result.outcome.warnings.append(refusal_warning(listing.refused))
         self._mark_gone(listing)
+        self._note_staleness()
         if result.not_due:
             log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
 
@@ -134,6 +136,12 @@ class Poll:
             warnings.append(f"Cove lists no device for partner {self._result.partner_id}")
         if gone:
             warnings.append(f"Cove no longer lists {counted(len(gone), 'device')}: {listed(gone)}")
+
+    def _note_staleness(self) -> None:
+        login, tables = self._result.login, self._database.tables
+        with self._database.transaction() as connection:
+            news = note_staleness(connection, tables, self._config, login, self._now())
+        self._result.outcome.warnings += news
 
 
 def known_partner(result: LoginResult) -> int:

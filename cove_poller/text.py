@@ -14,6 +14,12 @@ def age(span: timedelta) -> str:
     return counted(minutes // 1440, "day")
 
 
+def long_age(span: timedelta) -> str:
+    """The same, but in hours also where they make some days: "50 hours", "5 days"."""
+    hours = int(span.total_seconds()) // 3600
+    return counted(hours, "hour") if 48 <= hours < 100 else age(span)
+
+
 def counted(count: int, noun: str) -> str:
     """A number with its noun: "1 device", "2 devices"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

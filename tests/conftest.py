@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
@@ -23,6 +23,9 @@ from cove_poller.results import CommandResult
 from cove_poller.sync import sync
 from cove_poller.window import Window
 from tests.fake_cove import FakeCove, Fleet, make_fleet, serving
+
+if TYPE_CHECKING:
+    from tests.watched import Watched
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -120,6 +123,7 @@ class Site:
                 "logins": {"main": login},
                 "backupchecks": self.settings.get("backupchecks", {}),
                 "status": self.settings.get("status", {}),
+                "alerts": self.settings.get("alerts", {}),
             }
         )
 
@@ -202,3 +206,42 @@ def cli(tmp_path: Path) -> Cli:
     directory = tmp_path / "home"
     directory.mkdir()
     return Cli(directory)
+
+
+@pytest.fixture(scope="session")
+def watched_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Watched"]:
+    """A site on SQLite with one device in each condition, polled once; no test changes it."""
+    from tests.watched import watched
+
+    with watched(tmp_path_factory.mktemp("watched"), "") as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def watched_postgres(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iterator["Watched"]:
+    """The same on PostgreSQL."""
+    from tests.watched import watched
+
+    name = f"watched_{uuid.uuid4().hex}"
+    server = sa.make_url(postgres_url).set(drivername="postgresql+psycopg2")
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    url = server.set(database=name).render_as_string(hide_password=False)
+    with watched(tmp_path_factory.mktemp("watched"), url) as site:
+        yield site
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["watched_site", "watched_postgres"])
+def any_watched(request: pytest.FixtureRequest) -> "Watched":
+    """The polled site, on both databases in turn."""
+    site: Watched = request.getfixturevalue(request.param)
+    return site
+
+
+@pytest.fixture
+def own_watched(watched_site: "Watched", tmp_path: Path) -> "Watched":
+    """A copy of the polled site, for one test alone."""
+    return watched_site.copy(tmp_path / "copy")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,19 @@ password = "{password}"
 """
 
 
+NOW = datetime.now(UTC).replace(microsecond=0)
+"""The command has the real clock, by which nothing may be stale here."""
+
+
 @pytest.fixture
 def fleet() -> Fleet:
-    return make_fleet(seed=4, begin=BEGIN, days=2, devices=8)
+    return make_fleet(seed=4, begin=NOW - timedelta(days=2), days=2, devices=8)
+
+
+@pytest.fixture
+def cove(fleet: Fleet) -> Iterator[FakeCove]:
+    with serving(FakeCove(fleet, NOW)) as cove:
+        yield cove
 
 
 @pytest.fixture
