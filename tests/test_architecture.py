@@ -13,9 +13,12 @@ LAYERS = {
     # the rim: prints, exits
     "__main__": {"cli"},
     "cli": {
-        "backfill", "config", "credentials", "database", "errors", "login_check", "logs", "output", "past", "results",
-        "sync", "window",
+        "backfill", "cli_base", "cli_devices", "cli_prune", "config", "database", "errors", "login_check", "logs",
+        "output", "past", "sync", "window",
     },
+    "cli_devices": {"cli_base", "devices", "results", "text"},
+    "cli_prune": {"cli_base", "errors", "prune"},
+    "cli_base": {"config", "credentials", "errors", "output", "results"},
     "output": {"columns", "errors", "results", "text"},
     # the stories, readable in one screen
     "sync": {
@@ -28,6 +31,12 @@ LAYERS = {
     },
     "login_check": {"client", "config", "credentials", "database", "errors", "listing", "models", "polls", "results"},
     "login_run": {"client", "config", "credentials", "database", "errors", "polls", "results"},
+    "devices": {
+        "columns", "config", "credentials", "database", "device_links", "errors", "linking", "recording", "results",
+        "runs", "store", "text",
+    },
+    "device_links": {"config", "rows", "schema", "sessions", "store"},
+    "prune": {"config", "credentials", "database", "login_run", "results"},
     "results": {"errors", "recording", "window"},
     # the past of a device, by the best way that it allows
     "past_reader": {
@@ -89,10 +98,10 @@ PURE = (
 )  # fmt: skip
 
 HOMES = {
-    "click": {"cli"},
+    "click": {"cli", "cli_base", "cli_devices", "cli_prune"},
     "requests": {"client"},
     "tenacity": {"client"},
-    "sqlalchemy": {"database", "job_runs", "migrate", "polls", "rows", "schema", "store"},
+    "sqlalchemy": {"database", "device_links", "job_runs", "migrate", "polls", "prune", "rows", "schema", "store"},
     "filelock": {"database"},
     "tomllib": {"config"},
     "tomli_w": {"config"},
@@ -146,7 +155,7 @@ def test_every_module_says_what_it_is_for_and_only_the_rim_prints_or_exits(modul
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
     calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-    if module != "cli":
+    if module.partition("_")[0] != "cli":
         assert calls & {"print", "sys.exit", "exit", "click.echo"} == set()
 
 
