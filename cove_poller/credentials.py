@@ -39,11 +39,15 @@ class Credentials:
         if problems:
             raise ConfigError("\n  ".join(["not every secret can be had:", *problems]))
 
-    def warnings(self) -> list[str]:
-        """A warning for each file with a secret that others can read."""
+    def secret_files(self) -> list[Path]:
+        """The files that hold a secret, each once."""
         sources = list(self._config.secret_sources())
         files = [source.password_file for _, source in sources if source.password_file]
         paths = [resolved(file, self._environ, self._file.parent) for file in files]
         if any(source.password for _, source in sources) or self._config.database.has_password:
             paths.append(self._file)
-        return exposed_files(paths)
+        return list(dict.fromkeys(paths))
+
+    def warnings(self) -> list[str]:
+        """A warning for each file with a secret that others can read."""
+        return exposed_files(self.secret_files())

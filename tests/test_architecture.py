@@ -13,10 +13,11 @@ LAYERS = {
     # the rim: prints, exits
     "__main__": {"cli"},
     "cli": {
-        "backfill", "cli_base", "cli_devices", "cli_prune", "config", "database", "errors", "login_check", "logs",
-        "output", "past", "sync", "window",
+        "backfill", "cli_base", "cli_devices", "cli_doctor", "cli_prune", "config", "database", "errors", "login_check",
+        "logs", "output", "past", "sync", "window",
     },
     "cli_devices": {"cli_base", "devices", "results", "text"},
+    "cli_doctor": {"checks", "cli_base", "doctor"},
     "cli_prune": {"cli_base", "errors", "prune"},
     "cli_base": {"config", "credentials", "errors", "output", "results"},
     "output": {"columns", "errors", "results", "text"},
@@ -31,6 +32,17 @@ LAYERS = {
     },
     "login_check": {"client", "config", "credentials", "database", "errors", "listing", "models", "polls", "results"},
     "login_run": {"client", "config", "credentials", "database", "errors", "polls", "results"},
+    "doctor": {
+        "checks", "config", "cove_checks", "credentials", "database", "database_checks", "login_run", "polls", "text",
+    },
+    "cove_checks": {
+        "checks", "client", "columns", "config", "database", "errors", "listing", "login_check", "login_run", "models",
+        "polls", "probe", "text",
+    },
+    "database_checks": {
+        "checks", "columns", "config", "database", "errors", "runs", "schema", "sessions", "status", "store",
+    },
+    "checks": {"errors", "results", "text"},
     "devices": {
         "columns", "config", "credentials", "database", "device_links", "errors", "linking", "recording", "results",
         "runs", "store", "text",
@@ -51,6 +63,7 @@ LAYERS = {
     # Cove's wire
     "listing": {"client", "column_query", "columns", "errors", "models", "paging"},
     "column_query": {"client", "columns", "errors", "models"},
+    "probe": {"client", "config"},
     "client": {"config", "errors", "models", "secret", "text"},
     "paging": {"errors"},
     "threads": set(),
@@ -98,15 +111,26 @@ PURE = (
 )  # fmt: skip
 
 HOMES = {
-    "click": {"cli", "cli_base", "cli_devices", "cli_prune"},
-    "requests": {"client"},
+    "click": {"cli", "cli_base", "cli_devices", "cli_doctor", "cli_prune"},
+    "requests": {"client", "probe"},
     "tenacity": {"client"},
-    "sqlalchemy": {"database", "device_links", "job_runs", "migrate", "polls", "prune", "rows", "schema", "store"},
+    "sqlalchemy": {
+        "database",
+        "database_checks",
+        "device_links",
+        "job_runs",
+        "migrate",
+        "polls",
+        "prune",
+        "rows",
+        "schema",
+        "store",
+    },
     "filelock": {"database"},
     "tomllib": {"config"},
     "tomli_w": {"config"},
     "rich": {"cli"},
-}
+}  # fmt: skip
 
 
 def imports(module: str) -> set[str]:
