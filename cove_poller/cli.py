@@ -18,6 +18,9 @@ import click
 from cove_poller import __version__
 from cove_poller.cli_base import Context, chosen_logins, errors_shown, go_on, json_option, login_option, print_json
 from cove_poller.cli_check import check
+from cove_poller.cli_devices import devices
+from cove_poller.cli_doctor import doctor
+from cove_poller.cli_prune import prune
 from cove_poller.cli_status import status
 from cove_poller.errors import Interrupted, Terminated
 from cove_poller.logs import ProgressLog, configure_logging
@@ -61,6 +64,9 @@ def main(context: click.Context, config_file: Path | None, verbose: int, quiet: 
 
 main.add_command(status)
 main.add_command(check)
+main.add_command(devices)
+main.add_command(doctor)
+main.add_command(prune)
 
 
 @main.command()

@@ -266,7 +266,7 @@ class CoveClient:
                 _check_status(response, service)
                 content = self._read(response, service.host, began)
         except (RequestException, HTTPError, OSError, ValueError) as error:  # the last two: a bad CA bundle or header
-            raise _network_error(error, service.host) from error
+            raise network_error(error, service.host) from error
         log.debug("%s: %d bytes in %.2f s", method, len(content), self._clock() - began)
         return content
 
@@ -307,7 +307,8 @@ class CoveClient:
             return PermissionDenied(f"Cove does not allow user {self._login.username} to log in here: {said}")
         about_the_user = error.cove_code not in (None, BAD_VISA) or LOCKED_OUT.search(error.message or "")
         if not about_the_user:
-            return ApiError(f"Cove answers the login with {said}")
+            kind = VisaRefused if error.cove_code == BAD_VISA else ApiError
+            return kind(f"Cove answers the login with {said}")
         partner = f"partner {self._login.partner!r}" if self._login.partner else "no partner name"
         hint = "user, password and, to the letter, the partner name" if error.cove_code == BAD_LOGIN else "the user"
         return LoginRejected(
@@ -332,7 +333,7 @@ def _check_status(response: requests.Response, service: Service) -> None:
     raise ApiError(f"Cove at {host} answers HTTP {status}{service.hint}")
 
 
-def _network_error(error: Exception, host: str) -> ApiError:
+def network_error(error: Exception, host: str) -> ApiError:
     if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
         return ApiError(f"the TLS certificate of {host} cannot be verified; nothing was sent")
     if isinstance(error, (RequestException, HTTPError)) and not isinstance(error, ValueError):

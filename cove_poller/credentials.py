@@ -49,10 +49,10 @@ class Credentials:
         if problems:
             raise ConfigError("\n  ".join(["not every secret can be had:", *problems]))
 
-    def warnings(self) -> list[str]:
-        """A warning for each file with a secret that others can read.
+    def secret_files(self) -> list[Path]:
+        """The files that hold a secret, each once, and that the administrator has to guard.
 
-        Who may read those in $CREDENTIALS_DIRECTORY, systemd or Kubernetes has seen to, by other means than modes.
+        Those in $CREDENTIALS_DIRECTORY are guarded by systemd or Kubernetes, by other means than modes.
         """
         sources = list(self._config.secret_sources())
         files = [source.password_file for _, source in sources if source.password_file]
@@ -61,4 +61,8 @@ class Credentials:
         if any(source.password for _, source in sources) or any(in_file):
             paths.append(self._file)
         given = self._environ.get("CREDENTIALS_DIRECTORY")
-        return exposed_files(path for path in paths if not (given and path.is_relative_to(given)))
+        return list(dict.fromkeys(path for path in paths if not (given and path.is_relative_to(given))))
+
+    def warnings(self) -> list[str]:
+        """A warning for each file with a secret that others can read."""
+        return exposed_files(self.secret_files())

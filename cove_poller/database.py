@@ -158,6 +158,13 @@ def _advisory_lock(engine: Engine, login: str) -> Iterator[None]:
         yield  # closing the connection gives the lock back, also when the process dies
 
 
+def missing_file(settings: DatabaseSettings) -> str | None:
+    """The SQLite file that is not there yet."""
+    url = make_engine(settings, None).url
+    file = url.database if url.get_backend_name() == "sqlite" else None
+    return file if file and not Path(file).exists() else None
+
+
 @contextmanager
 def open_database(
     config: Config,
@@ -175,8 +182,7 @@ def open_database(
     """
     prepare = prepare and not read_only
     engine = make_engine(config.database, password, read_only=read_only)
-    file = engine.url.database if engine.dialect.name == "sqlite" else None
-    if file and not prepare and not Path(file).exists():
+    if not prepare and (file := missing_file(config.database)):
         raise DatabaseError(f"there is no database {file} yet")
     try:
         with database_errors(), engine.connect() as connection, connection.begin() as transaction:
@@ -187,6 +193,22 @@ def open_database(
                 transaction.rollback()
         if not in_one:
             yield Database(engine, tables, undoes=dry_run)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def undone_transaction(config: Config, password: SecretStr | None) -> Iterator[Connection]:
+    """A connection to the database as it is, prepared or not, on which whatever is done is taken back.
+
+    Raise DatabaseError. An SQLite file is not made.
+    """
+    engine = make_engine(config.database, password)
+    try:
+        with database_errors(), engine.connect() as connection, connection.begin() as transaction:
+            migrate.limit_waiting(connection)
+            yield connection
+            transaction.rollback()
     finally:
         engine.dispose()
 
@@ -212,7 +234,7 @@ def _ready_tables(connection: Connection, config: Config, *, prepare: bool) -> t
         migrate.run(connection, found)
         found = inspect(connection, config)
     if found.obstacles or found.needs_migration:
-        missing = [*found.obstacles, *_described(found)]
+        missing = [*found.obstacles, *described(found)]
         raise DatabaseError("\n  ".join(["the database is not prepared; run: cove-poller migrate", *missing]))
     return found.tables(), was_ready
 
@@ -222,7 +244,8 @@ def inspect(connection: Connection, config: Config) -> Inspection:
     return inspect_database(connection, config.database.db_schema, config.backupchecks)
 
 
-def _described(found: Inspection) -> Iterator[str]:
+def described(found: Inspection) -> Iterator[str]:
+    """What `migrate` would add or change."""
     if found.is_empty:
         yield "there are no tables customers, jobs and job_runs"
     yield from (f"table {table.name} is missing" for table in found.missing_tables)

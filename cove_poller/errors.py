@@ -1,6 +1,7 @@
 """Every error that a person is meant to read. The CLI turns each into its exit code.
 
 CovePollerError
+├── WrongUsage           2  what was asked for makes no sense here
 ├── ConfigError         10  the configuration is wrong
 ├── LoginRejected       11  Cove refuses the login; never tried again by itself
 ├── PermissionDenied    12  the API user may not do this (Cove's 13501)
@@ -20,6 +21,11 @@ class CovePollerError(Exception):
 
     code = "error"
     exit_code = 1
+
+
+class WrongUsage(CovePollerError):
+    code = "usage"
+    exit_code = 2
 
 
 class ConfigError(CovePollerError):

@@ -50,7 +50,7 @@ def _check(config: Config, login: str, password: SecretStr, result: LoginTest) -
         user = client.login()
         result.user = user.user_name or settings.username
         result.partner_id = settings.partner_id or user.partner_id
-        result.partner_name = _partner_name(client, result.partner_id)
+        result.partner_name = partner_name(client, result.partner_id)
         listing = Listing(client, result.partner_id or 0)
         result.devices = sum(len(page.devices) for page in listing.iter_pages())
         result.refused_columns = listing.refused
@@ -58,7 +58,7 @@ def _check(config: Config, login: str, password: SecretStr, result: LoginTest) -
         client.close()
 
 
-def _partner_name(client: CoveClient, partner_id: int | None) -> str | None:
+def partner_name(client: CoveClient, partner_id: int | None) -> str | None:
     """The partner's name, or None where the user may not ask for it."""
     try:
         partner = client.call("GetPartnerInfoById", {"partnerId": partner_id}, Partner)

@@ -10,6 +10,7 @@ from cove_poller.text import counted, fitted
 SHOWN_WARNINGS = 20
 
 WHAT_NOW = {
+    2: "Nothing was done.",
     3: "What was saved is right and stays; the next run goes on from there.",
     10: "Nothing was done. Mend the configuration; `cove-poller config check` shows every problem.",
     11: "No backup data was read or written. Mend the login, then run `cove-poller test-login`.",

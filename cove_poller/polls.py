@@ -65,6 +65,15 @@ class AuditRow(dict[str, Any]):
     poll_id: int
 
 
+def last_poll(database: Database, command: str, login: str) -> dict[str, Any] | None:
+    """The newest row of a command and login; None if there is none."""
+    polls = database.tables.polls
+    query = select(polls).where(polls.c.command == command, polls.c.login == login).order_by(polls.c.id.desc()).limit(1)
+    with database.transaction() as connection:
+        row = connection.execute(query).mappings().first()
+    return dict(row) if row else None
+
+
 @contextmanager
 def audited(database: Database, command: str, login: str, now: Callable[[], datetime]) -> Iterator[AuditRow]:
     """A row for this run, there from its start. What is put into the yielded dict is written at its end."""

@@ -236,7 +236,9 @@ def _tell_blindness(outcome: Outcome, device: Device, reading: DeviceReading, pr
 
 
 def run_policy(
-    settings: BackupchecksSettings, remark_limit: int | None, object_limits: Mapping[str, int | None] | None
+    settings: BackupchecksSettings,
+    remark_limit: int | None = None,
+    object_limits: Mapping[str, int | None] | None = None,
 ) -> RunPolicy:
     """What the configuration says of runs."""
     words = settings.status

@@ -234,7 +234,7 @@ class Store:
         sessions = self._tables.sessions
         on = [sessions.c[name] == wanted.c[name] for name in ("account_id", "data_source") if name in wanted.c]
         query = select(sessions).join(wanted, and_(*on, *conditions)).order_by(sessions.c.session_at)
-        return [_recorded_session(row) for row in self._mappings(query)]
+        return [recorded_session(row) for row in self._mappings(query)]
 
     def remove_sessions(self, session_ids: Iterable[int]) -> None:
         """Remove sessions that a better record has taken the place of."""
@@ -468,7 +468,8 @@ def _session_row(session: Session) -> dict[str, Any]:
     }
 
 
-def _recorded_session(row: RowMapping) -> RecordedSession:
+def recorded_session(row: RowMapping) -> RecordedSession:
+    """A row of `cove_sessions` as what it tells."""
     names = ("account_id", "data_source", "session_at", "started_at", "status_code", "errors_count", "id", "job_run_id")
     return RecordedSession(
         **{name: row[name] for name in names}, status=Status(row["status"]), origin=Origin(row["origin"])

@@ -13,8 +13,8 @@ LAYERS = {
     # the rim: prints, exits
     "__main__": {"cli"},
     "cli": {
-        "backfill", "cli_base", "cli_check", "cli_status", "config", "database", "errors", "healthchecks",
-        "login_check", "logs", "output", "past", "sync", "window",
+        "backfill", "cli_base", "cli_check", "cli_devices", "cli_doctor", "cli_prune", "cli_status", "config",
+        "database", "errors", "healthchecks", "login_check", "logs", "output", "past", "sync", "window",
     },
     "cli_check": {
         "cli_base", "database", "errors", "monitoring", "overview_store", "prometheus", "verdicts", "whole_file",
@@ -22,6 +22,9 @@ LAYERS = {
     "cli_status": {"cli_base", "database", "overview", "overview_store", "status_json", "status_lines", "status_table"},
     "cli_base": {"config", "credentials", "errors", "output", "results"},
     "healthchecks": {"client", "errors", "logs", "output", "secret"},
+    "cli_devices": {"cli_base", "devices", "results", "text"},
+    "cli_doctor": {"checks", "cli_base", "doctor"},
+    "cli_prune": {"cli_base", "errors", "prune"},
     # what people look at
     "status_table": {"overview", "poll_age", "status", "status_lines"},
     "status_json": {"overview", "poll_age", "results"},
@@ -40,6 +43,22 @@ LAYERS = {
     "login_check": {"client", "config", "credentials", "database", "errors", "listing", "models", "polls", "results"},
     "login_run": {"client", "config", "credentials", "database", "errors", "polls", "results"},
     "results": {"errors", "recording", "window"},
+    "doctor": {
+        "checks", "config", "cove_checks", "credentials", "database", "database_checks", "login_run", "polls", "text",
+    },
+    "cove_checks": {
+        "checks", "client", "columns", "config", "database", "errors", "listing", "login_check", "login_run",
+        "models", "polls", "probe", "text",
+    },
+    "database_checks": {
+        "checks", "columns", "config", "database", "errors", "runs", "schema", "sessions", "status", "store",
+    },
+    "checks": {"errors", "results", "text"},
+    "devices": {
+        "columns", "config", "credentials", "database", "device_links", "errors", "linking", "recording", "results",
+        "runs", "store", "text",
+    },
+    "prune": {"config", "credentials", "database", "login_run", "results"},
     # the past of a device, by the best way that it allows
     "past_reader": {
         "changes", "client", "colorbar", "columns", "errors", "listing", "models", "past", "session_history",
@@ -59,6 +78,7 @@ LAYERS = {
     "threads": set(),
     "whole_file": set(),
     "patience": {"errors"},
+    "probe": {"client", "config"},
     # the database
     "recording": {
         "changes", "columns", "config", "job_runs", "linker", "models", "past", "runs", "sessions", "status", "store",
@@ -72,6 +92,7 @@ LAYERS = {
     "schema": {"config", "contract"},
     "rows": {"text"},
     "objects": {"rows", "run_objects", "schema"},
+    "device_links": {"config", "rows", "schema", "sessions", "store"},
     # pure: no clock, network, database, environment or logger
     "monitoring": {"overview", "text", "verdicts"},
     "prometheus": {"overview", "status", "text", "verdicts"},
@@ -114,16 +135,19 @@ PURE = (
 )  # fmt: skip
 
 HOMES = {
-    "click": {"cli", "cli_base", "cli_check", "cli_status"},
-    "requests": {"client", "healthchecks"},
+    "click": {"cli", "cli_base", "cli_check", "cli_devices", "cli_doctor", "cli_prune", "cli_status"},
+    "requests": {"client", "healthchecks", "probe"},
     "tenacity": {"client"},
     "sqlalchemy": {
         "database",
+        "database_checks",
+        "device_links",
         "job_runs",
         "migrate",
         "objects",
         "overview_store",
         "polls",
+        "prune",
         "rows",
         "schema",
         "staleness",

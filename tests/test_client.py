@@ -252,7 +252,7 @@ def test_a_partner_name_that_is_right_to_the_letter_is_accepted(cove: FakeCove, 
         (RpcError(13501, "Operation failed because of security reasons"), PermissionDenied),
         (RpcError(None, "Internal server error"), ApiError),
         (RpcError(0, "The backend is not available"), ApiError),
-        (RpcError(1701, "Visa is inconsistent/corrupted."), ApiError),
+        (RpcError(1701, "Visa is inconsistent/corrupted."), VisaRefused),
     ],
     ids=lambda value: str(value) if isinstance(value, RpcError) else value.__name__,
 )

@@ -35,6 +35,7 @@ class Faults:
 
     answers: deque[HttpAnswer] = field(default_factory=deque)  # each instead of one request's answer
     slow_seconds: float = 0.0
+    clock_ahead_seconds: float = 0.0  # what the Date header says, compared with the real time
     login_error: RpcError | None = None
     login_without_visa: bool = False
     forbidden_columns: Callable[[str], bool] | None = None

@@ -45,6 +45,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.dumps(reply, ensure_ascii=False).encode(faults.encoding)
         return HttpAnswer(200, {"Content-Type": "application/json"}, body)
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The time of the Date header."""
+        now = time.time() if timestamp is None else timestamp
+        return super().date_time_string(now + self.cove.faults.clock_ahead_seconds)
+
     def log_message(self, format: str, *args: object) -> None:
         """Stay quiet."""
 
