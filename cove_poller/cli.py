@@ -1,6 +1,5 @@
 """The command line: the only place that prints, configures logging and exits."""
 
-import json
 import os
 import signal
 import sys
@@ -16,50 +15,10 @@ from typing import Any, NoReturn
 import click
 
 from cove_poller import __version__
-from cove_poller.errors import CovePollerError, Interrupted, Terminated
+from cove_poller.cli_base import Context, chosen_logins, errors_shown, go_on, json_option, login_option, print_json
+from cove_poller.cli_report import report
+from cove_poller.errors import Interrupted, Terminated
 from cove_poller.logs import ProgressLog, configure_logging
-
-
-class Context:
-    """The global options."""
-
-    def __init__(self, config_file: Path | None) -> None:
-        self._named = config_file
-
-    def file(self) -> Path:
-        from cove_poller.config import find_config
-
-        return find_config(self._named, os.environ)
-
-    def load(self) -> Any:
-        """The checked configuration and its credentials."""
-        from cove_poller.config import load_config
-        from cove_poller.credentials import Credentials
-
-        file = self.file()
-        config = load_config(file, os.environ)
-        return config, Credentials(config, file, os.environ)
-
-
-def print_json(content: dict[str, Any]) -> None:
-    click.echo(json.dumps(content, indent=2 if sys.stdout.isatty() else None))
-
-
-@contextmanager
-def errors_shown(command: str, *, as_json: bool = False) -> Iterator[None]:
-    """Print an error that ends the command, as text or JSON, and exit with its code."""
-    from cove_poller.output import failure
-    from cove_poller.results import envelope, error_to_json
-
-    started_at = datetime.now(UTC)
-    try:
-        yield
-    except CovePollerError as error:
-        if as_json:
-            head = envelope(command, error.exit_code, started_at, datetime.now(UTC))
-            print_json({**head, "logins": [], "error": error_to_json(error)})
-        click.echo(failure(command, error), err=True)
-        sys.exit(error.exit_code)
 
 
 def stop_on_signals() -> None:
@@ -73,21 +32,6 @@ def stop_on_signals() -> None:
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-
-
-def chosen_logins(config: Any, names: tuple[str, ...]) -> list[str]:
-    """The logins to work on: those named, else all."""
-    for name in names:
-        if name not in config.logins:
-            known = ", ".join(config.logins)
-            raise click.BadParameter(f"there is no login {name!r}; configured are: {known}", param_hint="--login")
-    return list(dict.fromkeys(names)) or list(config.logins)
-
-
-login_option = click.option(
-    "--login", "logins", multiple=True, metavar="NAME", help="Only this login; may be given several times."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -222,14 +166,6 @@ def past_request(
     return Request(window, reaches_now, WAYS.get(way), frozenset(devices), reviewed=reviewed, dry_run=dry_run)
 
 
-def go_on(question: str | None) -> bool:
-    """Whether a person agrees; where nobody can be asked, the question is said and that is that."""
-    if question is None:
-        return True
-    click.echo(question, err=True)
-    return not (sys.stdin.isatty() and sys.stderr.isatty()) or click.confirm("Go on?", err=True)
-
-
 @main.command()
 @click.option("--dry-run", is_flag=True, help="Print the SQL for the DBA to run, and change nothing.")
 @click.pass_obj
@@ -244,6 +180,9 @@ def migrate(context: Context, dry_run: bool) -> None:
             click.echo(script, nl=False)
         else:
             click.echo("The database is ready." if not script else "The database was prepared.")
+
+
+main.add_command(report)
 
 
 @main.group()
