@@ -129,7 +129,7 @@
     const rows = known[SOURCES].map(([source, letter, words, success, errors, bar]) => make("tr", {},
       make("th", { scope: "row" }, label(source)),
       make("td", {}, make("span", { class: `c ${CLASSES[letter]}` }, words)),
-      make("td", {}, success === null ? "never" : `${time(success)} `,
+      make("td", { class: "time" }, success === null ? "never" : `${time(success)} `,
         make("small", {}, success === null ? "" : `${age(data.asOf - success)} ago`)),
       make("td", { class: "number" }, errors === null ? "" : String(errors)),
       make("td", {}, colourBar(bar, known[LAST_SEEN])),
