@@ -21,6 +21,7 @@ from cove_poller.cli_check import check
 from cove_poller.cli_devices import devices
 from cove_poller.cli_doctor import doctor
 from cove_poller.cli_prune import prune
+from cove_poller.cli_report import report
 from cove_poller.cli_status import status
 from cove_poller.errors import Interrupted, Terminated
 from cove_poller.logs import ProgressLog, configure_logging
@@ -205,6 +206,9 @@ def migrate(context: Context, dry_run: bool) -> None:
             click.echo(script, nl=False)
         else:
             click.echo("The database is ready." if not script else "The database was prepared.")
+
+
+main.add_command(report)
 
 
 @main.group()

@@ -13,8 +13,8 @@ LAYERS = {
     # the rim: prints, exits
     "__main__": {"cli"},
     "cli": {
-        "backfill", "cli_base", "cli_check", "cli_devices", "cli_doctor", "cli_prune", "cli_status", "config",
-        "database", "errors", "healthchecks", "login_check", "logs", "output", "past", "sync", "window",
+        "backfill", "cli_base", "cli_check", "cli_devices", "cli_doctor", "cli_prune", "cli_report", "cli_status",
+        "config", "database", "errors", "healthchecks", "login_check", "logs", "output", "past", "sync", "window",
     },
     "cli_check": {
         "cli_base", "database", "errors", "monitoring", "overview_store", "prometheus", "verdicts", "whole_file",
@@ -25,12 +25,14 @@ LAYERS = {
     "cli_devices": {"cli_base", "devices", "results", "text"},
     "cli_doctor": {"checks", "cli_base", "doctor"},
     "cli_prune": {"cli_base", "errors", "prune"},
+    "cli_report": {"cli_base", "database", "overview_store", "report", "report_page", "report_plot"},
     # what people look at
     "status_table": {"overview", "poll_age", "status", "status_lines"},
     "status_json": {"overview", "poll_age", "results"},
     "overview_store": {"config", "database", "overview", "schema", "status"},
     "staleness": {"config", "overview", "overview_store", "schema", "store", "text"},
     "output": {"columns", "errors", "results", "text"},
+    "report_page": {"report"},
     # the stories, readable in one screen
     "sync": {
         "client", "config", "credentials", "database", "errors", "intervals", "linker", "listing", "login_run",
@@ -117,6 +119,8 @@ LAYERS = {
     "text": set(),
     "intervals": {"config", "linking"},
     "run_objects": {"remark", "status", "text"},
+    "report": {"columns", "overview", "report_plot", "status", "text"},
+    "report_plot": {"colorbar", "columns", "status"},
     # what everybody may know
     "credentials": {"config", "errors", "secret"},
     "config": {"contract", "durations", "errors", "secret", "status"},
@@ -129,13 +133,14 @@ LAYERS = {
 }  # fmt: skip
 
 PURE = (
+    "report", "report_plot",
     "monitoring", "prometheus", "verdicts", "status_json", "status_lines", "poll_age", "overview", "colorbar",
     "replay", "past", "session_rows", "changes", "runs", "run_objects", "remark", "sessions", "window",
     "durations", "intervals", "linking", "nodes", "models", "status", "columns", "text",
 )  # fmt: skip
 
 HOMES = {
-    "click": {"cli", "cli_base", "cli_check", "cli_devices", "cli_doctor", "cli_prune", "cli_status"},
+    "click": {"cli", "cli_base", "cli_check", "cli_devices", "cli_doctor", "cli_prune", "cli_report", "cli_status"},
     "requests": {"client", "healthchecks", "probe"},
     "tenacity": {"client"},
     "sqlalchemy": {
@@ -153,6 +158,7 @@ HOMES = {
         "staleness",
         "store",
     },
+    "jinja2": {"report_page"},
     "filelock": {"database"},
     "tomllib": {"config"},
     "tomli_w": {"config"},
