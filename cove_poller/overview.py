@@ -115,9 +115,22 @@ class DeviceState:
     @property
     def is_offline(self) -> bool:
         """Whether it is a workstation that is merely switched off: nothing ran for days, and nothing failed."""
-        last_days = self.color_bar[-OFF_DAYS:]
+        return not self.running_since and self._was_off(self.color_bar)
+
+    @property
+    def is_back(self) -> bool:
+        """Whether it is a workstation that was merely off, and now runs the first backup since then."""
+        return self.running_since is not None and self._was_off(self.color_bar[:-1])
+
+    @property
+    def is_excused(self) -> bool:
+        """Whether its being without a success says nothing against it."""
+        return self.is_offline or self.is_back
+
+    def _was_off(self, bar: str) -> bool:
+        last_days = bar[-OFF_DAYS:]
         is_off = len(last_days) == OFF_DAYS and all(digit in OFF_DIGITS for digit in last_days)
-        return self.device_type == "Workstation" and is_off and not self.running_since and self._is_harmless
+        return self.device_type == "Workstation" and is_off and self._is_harmless
 
     @property
     def _is_harmless(self) -> bool:
@@ -135,7 +148,7 @@ class DeviceState:
     @property
     def is_stale(self) -> bool:
         """Whether it has been without a success for longer than it may be; one that is off may be."""
-        return self.without_success_for > self.alert_after and not self.is_offline
+        return self.without_success_for > self.alert_after and not self.is_excused
 
     @cached_property
     def condition(self) -> Condition:
@@ -145,6 +158,8 @@ class DeviceState:
             return Condition.STALE
         if self.is_offline:
             return Condition.OFFLINE
+        if self.is_back:
+            return Condition.RUNNING
         if self.status is Status.WARNING:
             return Condition.WARNING
         if self.last_session_at is None and self.last_success_at is None and not self.running_since:

@@ -29,7 +29,7 @@ def note_staleness(connection: Connection, tables: Tables, config: Config, login
         changed[device.account_id] = now if device.is_stale else None
         if device.is_stale:
             became.append(device)
-        elif not device.is_offline:  # of one that is off nobody knows whether it would succeed
+        elif not device.is_excused:  # of one that is off nobody knows whether it would succeed
             recovered.append(device)
     if changed:
         Store(connection, tables, config.backupchecks).save_stale(changed)

@@ -103,7 +103,7 @@ def _device_verdict(device: DeviceState, thresholds: Thresholds) -> DeviceVerdic
 
 def _findings(device: DeviceState, warning: timedelta, critical: timedelta) -> Iterator[tuple[Level, str]]:
     """What there is to say of a device, the gravest first."""
-    silence, waits = device.without_success_for, not device.is_offline
+    silence, waits = device.without_success_for, not device.is_excused
     if device.status is Status.FAILED:
         yield Level.CRITICAL, _trouble(device, Status.FAILED)
     if waits and silence > critical:

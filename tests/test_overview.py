@@ -74,7 +74,8 @@ NEVER: dict[str, Any] = {"last_success_at": None, "last_session_at": None, "stat
         ({**OFF, "color_bar": "5" * 27 + "0"}, Condition.STALE),
         ({**OFF, "color_bar": "0"}, Condition.STALE),
         ({**OFF, "color_bar": ""}, Condition.STALE),
-        ({**OFF, "running_since": NOW}, Condition.STALE),
+        ({**OFF, "running_since": NOW, "color_bar": "5" * 25 + "001"}, Condition.RUNNING),
+        ({**OFF, "running_since": NOW, "color_bar": "5" * 25 + "011"}, Condition.STALE),
         ({**OFF, "sources": (source("warning", 6),)}, Condition.STALE),
         ({**OFF, "sources": (source(problem="could not be read"),)}, Condition.STALE),
         ({**OFF, "status": Status.FAILED, "sources": (source("failed", 2),)}, Condition.FAILED),
@@ -146,6 +147,7 @@ def test_alert_hours_are_the_customers_own_by_any_of_its_names_else_those_of_the
         ({**NEVER, "first_seen_at": ago(1)}, Level.OK, "never a success, known for 60 minutes"),
         ({"job_id": None}, Level.WARNING, "belongs to no job, so nobody sees its runs"),
         (OFF, Level.OK, "offline, no success for 20 days"),
+        ({**OFF, "running_since": NOW, "color_bar": "0" * 27 + "1"}, Level.OK, "last success 20 days ago"),
         ({**OFF, "status": Status.WARNING}, Level.OK, "offline, no success for 20 days"),
     ],
 )

@@ -70,6 +70,21 @@ def test_a_workstation_that_is_merely_switched_off_is_never_named(site: Site, co
     assert stale(site) == []
 
 
+def test_the_first_backup_of_a_workstation_that_was_off_for_long_is_no_news_while_it_runs_nor_after(
+    site: Site, cove: FakeCove, fleet: Fleet
+) -> None:
+    (pc,) = fleet.devices[:] = fleet.devices[1:]
+    news(site)
+    start = MORNING + timedelta(days=12)
+    pc.sessions["D01"].append(TrueSession("D01", start, start + timedelta(minutes=30), 5))
+    pc.totals.clear()
+    cove.now = start + timedelta(minutes=10)
+    assert news(site) == []
+    assert site.rows("SELECT 1 FROM cove_devices WHERE running_since IS NOT NULL") != []
+    cove.now = start + timedelta(minutes=40)
+    assert (news(site), stale(site)) == ([], [])
+
+
 def test_many_at_once_are_one_line_with_a_count_and_the_first_ten(site: Site, cove: FakeCove, fleet: Fleet) -> None:
     fleet.devices += [make_device(number, f"srv{number}_abcde") for number in range(10, 22)]
     cove.now = LAST + timedelta(hours=60)
