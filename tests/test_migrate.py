@@ -133,7 +133,7 @@ def test_migrate_changes_nothing_of_backupchecks_but_the_mail_column(live: LiveS
 def test_migrate_adds_a_column_that_an_earlier_version_of_the_poller_did_not_have(live: LiveSite) -> None:
     live.prepare()
     before = live.columns()
-    live.execute(f"ALTER TABLE {live.named('cove_polls')} DROP COLUMN login_fingerprint")
+    live.execute(f"ALTER TABLE {live.named('cove_polls')} DROP COLUMN request")
     assert live.columns() != before
     live.prepare()
     assert live.columns() == before
