@@ -1,18 +1,27 @@
 """`make demo`: the real command against a fake Cove, on SQLite, with half a day passing between two syncs."""
 
+import fcntl
+import io
 import os
 import pty
+import re
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tests.fake_cove import FakeCove, make_fleet, serving
+
+PICTURES = Path(__file__).parent / "pictures"
+WIDTH = 150
 
 CONFIG = """\
 [database]
@@ -49,25 +58,55 @@ def main() -> None:
         cove.now = now
         run(directory, "sync")
         run(directory, "sync")
-        say(console, "What happened in the days before? Read it session by session; nobody has to review it any more.")
-        run(directory, "backfill", "--since", "7d", "--reviewed")
+        say(console, "What happened in the four weeks before? Read it session by session; nobody has to review it any more.")
+        run(directory, "backfill", "--since", "28d", "--reviewed")
         show_runs(console, Path(directory) / "cove.db")
+        say(console, "How is every device now? As a table, and as a page.")
+        take_status(run(directory, "status", width=WIDTH))
+        run(directory, "report", "--output", "report.html")
+        say(
+            console,
+            f"Pictures of both are in {PICTURES.relative_to(PICTURES.parents[1])}{take_report(Path(directory))}.",
+        )
 
 
 def say(console: Console, text: str) -> None:
     console.print(f"\n{text}", style="bold", highlight=False)
 
 
-def run(directory: str, *arguments: str) -> None:
-    """Run the installed command as on a terminal, so that it says what it did."""
+def run(directory: str, *arguments: str, width: int = 120) -> str:
+    """Run the installed command as on a terminal, so that it says what it did; return that."""
     command = [str(Path(sys.executable).parent / "cove-poller"), *arguments]
     print(f"$ cove-poller {' '.join(arguments)}", flush=True)
     ours, theirs = pty.openpty()
-    done = subprocess.run(command, cwd=directory, stdout=theirs, check=False)
-    os.close(theirs)
-    print(read_all(ours).replace("\r\n", "\n"), end="", flush=True)
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+    with subprocess.Popen(command, cwd=directory, stdout=theirs) as done:
+        os.close(theirs)
+        said = read_all(ours).replace("\r\n", "\n")
+    print(said, end="", flush=True)
     if done.returncode:
         sys.exit(f"the demo failed: cove-poller ended with {done.returncode}")
+    return said
+
+
+def take_status(said: str) -> None:
+    """A picture of what `status` printed."""
+    console = Console(width=WIDTH, record=True, file=io.StringIO(), force_terminal=True)
+    console.print(Text.from_ansi(said))
+    PICTURES.mkdir(exist_ok=True)
+    svg = re.sub(r"@font-face \{.*?\}", "", console.export_svg(title="cove-poller status"), flags=re.DOTALL)
+    (PICTURES / "status.svg").write_text(svg, encoding="utf-8")  # with the reader's own fonts, none from elsewhere
+
+
+def take_report(directory: Path) -> str:
+    """A picture of the report, where there is a browser to take it with; else what to do."""
+    from tests.browser import CHROMIUM
+    from tests.screenshot import take
+
+    if not CHROMIUM:
+        return " (that of the report is the old one: there is no chromium here)"
+    take(directory / "report.html", PICTURES / "report.png", name="SRV10")
+    return ""
 
 
 def read_all(descriptor: int) -> str:

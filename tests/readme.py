@@ -8,9 +8,11 @@ import click
 from cove_poller.cli import main
 from cove_poller.status import CODE_NAMES, DEFAULT_STATUSES
 from tests.layouts import GRANTS
+from tests.questions import answers
 
 README = Path(__file__).parents[1] / "README.md"
 SAMPLES = README.parent / "cove_poller" / "samples"
+SHOWN = re.compile(r"<!-- shown: questions -->\n.*?<!-- end shown -->", re.DOTALL)
 BLOCK = re.compile(r"<!-- block: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -65,5 +67,10 @@ def rendered(text: str) -> str:
     return BLOCK.sub(lambda match: f"<!-- block: {match[1]} -->\n{blocks[match[1]]}<!-- end -->", text)
 
 
+def answered(text: str) -> str:
+    """The README with the four questions asked anew."""
+    return SHOWN.sub(lambda _: f"<!-- shown: questions -->\n{answers()}<!-- end shown -->", text)
+
+
 if __name__ == "__main__":
-    README.write_text(rendered(README.read_text(encoding="utf-8")), encoding="utf-8")
+    README.write_text(answered(rendered(README.read_text(encoding="utf-8"))), encoding="utf-8")

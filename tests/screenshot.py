@@ -44,8 +44,8 @@ def demo_report(directory: Path, devices: int) -> Path:
     return directory / "report.html"
 
 
-def take(page: Path, out: Path, *, dark: bool) -> None:
-    """A picture of the page with its first device that has a history unfolded."""
+def take(page: Path, out: Path, *, dark: bool = False, name: str = "SRV") -> None:
+    """A picture of the page with the first device unfolded that has this in its name."""
     window = {"width": WIDTH, "height": HEIGHT}
     options: dict[str, Any] = {
         "viewport": window,
@@ -53,7 +53,7 @@ def take(page: Path, out: Path, *, dark: bool) -> None:
         "color_scheme": "dark" if dark else "light",
     }
     with chromium() as browser, opened(browser, page, **options) as there:
-        there.page.locator("#devices > tr").nth(1).locator("button").click()
+        there.page.locator("#devices > tr", has_text=name).first.locator("button").click()
         there.page.mouse.move(0, 0)
         there.page.screenshot(path=out)
 

@@ -5,7 +5,8 @@ import shlex
 
 from cove_poller.cli import main
 from tests.conftest import Cli
-from tests.readme import README, commands, rendered
+from tests.questions import masked
+from tests.readme import README, answered, commands, rendered
 
 
 def test_the_generated_parts_of_the_readme_are_up_to_date() -> None:
@@ -33,3 +34,15 @@ def test_the_make_targets_that_the_readme_names_are_there() -> None:
     makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"^\s*make (\w+)|`make (\w+)", text, re.MULTILINE)):
         assert re.search(rf"^{''.join(target)}:", makefile, re.MULTILINE)
+
+
+def test_the_four_questions_are_answered_as_the_readme_shows_but_for_times_and_numbers() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert masked(answered(text)).split() == masked(text).split(), "run: python -m tests.readme"
+
+
+def test_the_pictures_that_the_readme_shows_are_there() -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README.read_text(encoding="utf-8"))
+    assert len(pictures) == 2
+    for picture in pictures:
+        assert (README.parent / picture).stat().st_size > 1000
