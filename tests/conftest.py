@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from tests.watched import Watched
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
+NEVER_STALE = "[alerts]\nserver_hours = 1e6\nworkstation_hours = 1e6\nm365_hours = 1e6\n"
+"""For the command, whose clock is the real one, with a fleet whose backups were in March."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

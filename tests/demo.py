@@ -58,7 +58,7 @@ def main() -> None:
         cove.now = now
         run(directory, "sync")
         run(directory, "sync")
-        say(console, "What happened in the four weeks before? Read it session by session; nobody has to review it any more.")
+        say(console, "And in the four weeks before? Read them session by session; nobody has to review that any more.")
         run(directory, "backfill", "--since", "28d", "--reviewed")
         show_runs(console, Path(directory) / "cove.db")
         say(console, "How is every device now? As a table, and as a page.")

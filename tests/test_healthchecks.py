@@ -17,7 +17,7 @@ import pytest
 from pydantic import SecretStr
 
 from cove_poller.healthchecks import watched
-from tests.conftest import BEGIN, Cli
+from tests.conftest import BEGIN, NEVER_STALE, Cli
 from tests.fake_cove import FakeCove, Fleet, make_fleet
 from tests.test_cli import CONFIG, the_json
 
@@ -86,7 +86,7 @@ def configure(cli: Cli, cove: FakeCove) -> Callable[..., None]:
 
     def configure(url: str, more: str = "") -> None:
         text = CONFIG.format(url=cove.url, password=cove.password, timeout=5)
-        cli.write_config(f'{text}[healthchecks]\nurl = "{url}"\n{more}')
+        cli.write_config(f'{text}{NEVER_STALE}[healthchecks]\nurl = "{url}"\n{more}')
 
     return configure
 
@@ -96,7 +96,7 @@ def _configured(configure: Callable[..., None], monitoring: Monitoring) -> None:
     configure(monitoring.url)
 
 
-BACKFILL = ("backfill", "--since", f"{BEGIN:%Y-%m-%d}", "--source", "colorbar", "--yes")
+BACKFILL = ("backfill", "--since", "27d", "--source", "colorbar", "--yes")
 
 
 @pytest.mark.parametrize("command", [("sync",), BACKFILL], ids=["sync", "backfill"])

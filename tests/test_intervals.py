@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cove_poller.config import IntervalSettings
 from cove_poller.intervals import FORGIVEN, Schedule, interval_of, slot
-from tests.conftest import BEGIN, Cli, Site
+from tests.conftest import BEGIN, NEVER_STALE, Cli, Site
 from tests.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, serving
 from tests.test_cli import the_json
 from tests.test_config import config_text, problem_lines, refusal
@@ -292,7 +292,7 @@ def test_the_command_says_at_v_and_in_json_that_nobody_is_due_and_each_login_is_
 ) -> None:
     login = f'password = "{cove.password}"'
     other = f'[logins.other]\nusername = "{cove.username}"\n{login}\n'
-    text = config_text(login=login, more=other + INTERVALS.format(url=cove.url))
+    text = config_text(login=login, more=other + INTERVALS.format(url=cove.url) + NEVER_STALE)
     cli.write_config(text.replace("api-backupchecks", cove.username))
     assert cli("sync", "--login", "main").stderr == ""
     asked = len(cove.requests)

@@ -95,9 +95,9 @@ def test_the_newest_of_each_kind_before_the_cut_off_and_all_after_it_stay_and_ev
 ) -> None:
     site.backfill(NOW - timedelta(days=66))
     before = rows(site, *TABLES)
+    cut_off = datetime.now(UTC) - timedelta(days=60)
     removed = answer(cli, "prune", "--keep", "60d")["removed"]
     after = rows(site, *TABLES)
-    cut_off = NOW - timedelta(days=60)
     old = sorted(
         (row for row in before["cove_sessions"].values() if moment(row["session_at"]) < cut_off),
         key=lambda row: moment(row["session_at"]),
