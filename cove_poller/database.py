@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from cove_poller import migrate
 from cove_poller.config import Config, DatabaseSettings
-from cove_poller.errors import ConfigError, DatabaseError, LockHeld
+from cove_poller.errors import ConfigError, DatabaseError, LockHeld, Terminated
 from cove_poller.schema import Inspection, Tables, inspect_database
 from cove_poller.text import one_line
 
@@ -30,6 +30,8 @@ def database_errors() -> Iterator[None]:
         yield
     except SQLAlchemyError as error:
         reason = getattr(error, "orig", None) or error
+        if isinstance(reason, Terminated):
+            raise reason from None  # a signal came while a statement was under way, and the library took it for its own
         reason = getattr(getattr(reason, "diag", None), "message_primary", None) or reason
         raise DatabaseError(f"the database says: {one_line(str(reason))}") from error
 
