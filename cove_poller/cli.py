@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,8 +37,19 @@ def stop_on_signals() -> None:
         error = Interrupted if number == signal.SIGINT else Terminated
         raise error(f"{what}; what was saved before is right and stays, the next run goes on from there")
 
+    def stop_again(lost: Any) -> None:
+        """Where Python was just cleaning up, the error is lost: the signal is sent once more, a moment later."""
+        if not isinstance(lost.exc_value, Terminated):
+            sys.__unraisablehook__(lost)
+            return
+        number = signal.SIGINT if isinstance(lost.exc_value, Interrupted) else signal.SIGTERM
+        timer = threading.Timer(0.05, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        timer.start()
+
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
+    sys.unraisablehook = stop_again
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -182,7 +194,7 @@ def past_request(
     moments = {}
     for name, text in (("--since", since), ("--until", until)):
         try:
-            moments[name] = parse_when(text, now) if text else now
+            moments[name] = now if text is None else parse_when(text, now)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint=name) from None
     window = Window(moments["--since"], min(moments["--until"], now))

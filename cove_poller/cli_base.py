@@ -96,4 +96,4 @@ def go_on(question: str | None) -> bool:
     if question is None:
         return True
     click.echo(question, err=True)
-    return not (sys.stdin.isatty() and sys.stderr.isatty()) or click.confirm("Go on?", err=True)
+    return not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()) or click.confirm("Go on?", err=True)

@@ -60,7 +60,8 @@ class LoginRun:
                     result.error = error
                 audit |= audit_row(result)
         except CovePollerError as error:
-            result.error = error
+            if not isinstance(result.error, Terminated):  # that it was told to stop is not for the audit trail to hide
+                result.error = error
         if isinstance(result.error, Terminated):
             raise result.error
 

@@ -369,12 +369,15 @@ def test_a_signal_ends_a_backfill_that_waits_for_a_slow_answer_within_seconds(ma
 
 
 STOPPED_MEANWHILE = """
-import os, signal
+import os, signal, weakref
 from cove_poller.schema import UtcDateTime
 
 calls, original = 0, UtcDateTime.process_bind_param
 
-def stop():
+class Thing:
+    pass
+
+def stop(ref=None):
     os.kill(os.getpid(), signal.SIGTERM)
     for _ in range(100):
         pass  # the signal's handler is called in here
@@ -392,8 +395,8 @@ UtcDateTime.process_bind_param = process_bind_param
 
 @pytest.mark.parametrize(
     ("how", "call"),
-    [("stop()", 1), ("stop()", 400)],
-    ids=["while a statement is made", "while rows are made"],
+    [("stop()", 1), ("stop()", 400), ("thing = Thing(); ref = weakref.ref(thing, stop); del thing", 400)],
+    ids=["while a statement is made", "while rows are made", "while Python cleans up"],
 )
 def test_a_signal_ends_the_run_whatever_is_just_being_done(how: str, call: int, make_place: MakePlace) -> None:
     right = {"username": "api-poller", "password": "token-of-the-fake-cove"}
