@@ -79,13 +79,15 @@ def partners(
 def combined(record: S, seen: Session) -> S:
     """The record with the better facts of both: the more trusted origin's, and among equals the newer word.
 
-    Where a history and another fact know the same start and end, the graver word wins, whoever says it.
+    Where a history and another fact know the same start and end, the graver word wins, whoever says it. A snapshot
+    is a poll of the past, so it never softens a poll's word, and never outweighs the newest one.
     """
-    newer_wins = TRUST[seen.origin] >= TRUST[record.origin]
+    are_polls = {seen.origin, record.origin} <= {Origin.POLL, Origin.SNAPSHOT}
+    newer_wins = TRUST[seen.origin] >= TRUST[record.origin] or (are_polls and seen.is_last)
     best, rest = (seen, record) if newer_wins else (record, seen)
     if best.status_code is None and rest.status_code is not None:
         best = replace(best, status=rest.status, status_code=rest.status_code)
-    is_older_word = seen.origin is record.origin and not seen.is_last
+    is_older_word = (are_polls or seen.origin is record.origin) and not seen.is_last
     if (is_older_word or _is_contradiction(record, seen)) and SEVERITY[rest.status] > SEVERITY[best.status]:
         best = replace(best, status=rest.status, status_code=rest.status_code)
     start = best.started_at or rest.started_at
@@ -98,7 +100,7 @@ def combined(record: S, seen: Session) -> S:
         status=best.status,
         status_code=best.status_code,
         errors_count=rest.errors_count if best.errors_count is None else best.errors_count,
-        origin=best.origin,
+        origin=max(seen.origin, record.origin, key=TRUST.__getitem__),
     )
 
 

@@ -28,7 +28,9 @@ def sessions_from_snapshots(
             new = (_recorded(session, account_id, next(numbers)) for session in changes.new)
             records |= {session.id: session for session in new}
     found = (session for records in recorded.values() for session in records.values())
-    return tuple(replace(as_session(one), origin=Origin.SNAPSHOT) for one in found if one.session_at in window)
+    return tuple(
+        replace(as_session(one), origin=Origin.SNAPSHOT, is_last=False) for one in found if one.session_at in window
+    )
 
 
 def _recorded(session: Session, account: int, number: int) -> RecordedSession:

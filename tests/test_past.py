@@ -102,6 +102,15 @@ def test_the_graver_word_on_one_whole_session_wins_in_any_order_and_stays() -> N
         assert [(one.status, one.status_code) for one in record] == [(Status.WARNING, 8)]
 
 
+def test_a_snapshot_never_softens_what_a_poll_has_said_of_a_session() -> None:
+    polled = replace(seen(10, status=Status.FAILED, origin=Origin.POLL), is_last=True)
+    snapshot = seen(10, status=Status.WARNING, origin=Origin.SNAPSHOT)
+    for first, then in ((polled, snapshot), (snapshot, polled)):
+        (record,) = applied([], compare([first], []))
+        (left,) = applied([on_record(1, record)], compare([then], [on_record(1, record)]))
+        assert (left.status, left.status_code, left.origin) == (Status.FAILED, 2, Origin.SNAPSHOT)
+
+
 # marks of the colour bar
 
 
