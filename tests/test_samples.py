@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
-from tests.conftest import BEGIN, Cli
+from tests.conftest import BEGIN, NEVER_STALE, Cli
 from tests.fake_cove import FakeCove, Fleet, make_fleet
 from tests.readme import SAMPLES
 
@@ -46,7 +46,7 @@ def credentials(cli: Cli, cove: FakeCove, make_postgres: Callable[[], str]) -> P
     directory = cli.directory / "credentials"
     directory.mkdir()
     database = sa.make_url(make_postgres()).set(password=None).render_as_string()
-    config = CONFIG.format(database=database, url=cove.url, username=cove.username)
+    config = CONFIG.format(database=database, url=cove.url, username=cove.username) + NEVER_STALE
     for name, content in (("cove.toml", config), ("cove-password", cove.password), ("database-password", "invented")):
         (directory / name).write_text(content)
         (directory / name).chmod(0o444)
