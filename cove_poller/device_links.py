@@ -9,8 +9,8 @@ from sqlalchemy import Connection, select, update
 from cove_poller.config import BackupchecksSettings
 from cove_poller.rows import Row
 from cove_poller.schema import Tables
+from cove_poller.session_store import recorded_session
 from cove_poller.sessions import RecordedSession
-from cove_poller.store import recorded_session
 
 
 @dataclass(frozen=True)

@@ -4,42 +4,29 @@ This is the place where Cove's words become Backupchecks'. One transaction, a fi
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
-from types import MappingProxyType
-from typing import Any
+from datetime import datetime, timedelta
 
-from cove_poller.changes import compare, merged
 from cove_poller.columns import DataSource, label
 from cove_poller.config import BackupchecksSettings
+from cove_poller.device_rows import Row, continued, device_row, differs
 from cove_poller.job_runs import Subject, Tally, save_runs
 from cove_poller.linker import Linker, Links
 from cove_poller.models import Device, describe_columns
 from cove_poller.past import NO_PAST, Past
+from cove_poller.record_changes import NO_PASTS, DeviceChanges, compare_with_record
 from cove_poller.runs import Review, RunPolicy
 from cove_poller.sessions import (
     UNREADABLE,
     DeviceReading,
-    RecordedSession,
     Session,
-    SourceKey,
-    SourceReading,
     read_device,
-    settle_doubts,
     with_silence,
 )
 from cove_poller.status import SEVERITY, Status, code_name, worst
-from cove_poller.store import Span, Store
+from cove_poller.store import Store
 
-LAST_SEEN_PRECISION = timedelta(hours=1)
-"""A device of which nothing else is new is not written again just to say that it was seen again."""
-
-MIDNIGHT = time(tzinfo=UTC)
-DAY = timedelta(days=1)
-NO_PASTS: Mapping[int, Past] = MappingProxyType({})
-
-Row = Mapping[str, Any]
 SourceAndOrigin = tuple[str, str]
 
 
@@ -68,18 +55,6 @@ class Outcome:
         self.job_runs.add(other.job_runs)
         for name in ("new_customers", "new_jobs", "failures", "warnings"):
             getattr(self, name).extend(getattr(other, name))
-
-
-@dataclass
-class DeviceChanges:
-    """What a page adds to the record of a device; `newest` has each source's newest session then."""
-
-    new: list[Session] = field(default_factory=list)
-    changed: list[RecordedSession] = field(default_factory=list)
-    removed: list[RecordedSession] = field(default_factory=list)
-    unchanged_count: int = 0
-    newest: dict[str, Session] = field(default_factory=dict)
-    moments: list[datetime] = field(default_factory=list)
 
 
 @dataclass
@@ -145,8 +120,8 @@ class Recorder:
 
     def _save_devices(self, store: Store, rows: Sequence[Row], previous: Mapping[int, Row], now: datetime) -> None:
         new = [{**row, "first_seen_at": now, "ignored": False} for row in rows if row["account_id"] not in previous]
-        complete = [_continued(row, previous[row["account_id"]]) for row in rows if row["account_id"] in previous]
-        store.save_devices(new, [row for row in complete if _differs(row, previous[row["account_id"]])])
+        complete = [continued(row, previous[row["account_id"]]) for row in rows if row["account_id"] in previous]
+        store.save_devices(new, [row for row in complete if differs(row, previous[row["account_id"]])])
 
 
 def _is_believable(device: Device, previous: Row | None, outcome: Outcome) -> bool:
@@ -251,134 +226,6 @@ def run_policy(
         remark_limit=remark_limit,
         object_limits=object_limits,
     )
-
-
-def compare_with_record(
-    store: Store, readings: Mapping[int, DeviceReading], pasts: Mapping[int, Past], now: datetime
-) -> dict[int, DeviceChanges]:
-    """What the readings and pasts (by account id) add to the recorded sessions."""
-    by_source = {
-        (account, source): reading.sources.get(source, SourceReading())
-        for account, reading in readings.items()
-        for source in {*reading.sources, *pasts.get(account, NO_PAST).sources}
-    }
-    found_records = (*store.sessions_near(_times(by_source, now)), *store.sessions_in(_spans(by_source, pasts)))
-    recorded: dict[SourceKey, list[RecordedSession]] = {}
-    for record in {record.id: record for record in found_records}.values():
-        recorded.setdefault((record.account_id, record.data_source), []).append(record)
-    changes = {account: DeviceChanges() for account in readings}
-    known = {key: (*recorded.get(key, ()), *pasts.get(key[0], NO_PAST).sessions_of(key[1])) for key in by_source}
-    for (account, source), told in settle_doubts(by_source, known, now).items():
-        past = pasts.get(account, NO_PAST)
-        records, change = recorded.get((account, source), []), changes[account]
-        covered = past.covered(source)
-        seen = merged(told, past.sessions_of(source), is_complete=covered is not None)
-        found = compare(seen, records, covered)
-        old = {record.id: record for record in records}
-        change.new += found.new
-        change.changed += found.changed
-        change.removed += found.removed
-        change.unchanged_count += found.unchanged_count
-        change.moments += [one.session_at for one in (*found.new, *found.changed, *found.removed)]
-        change.moments += [old[one.id].session_at for one in found.changed]
-        gone = {one.id for one in found.removed}
-        better = (old | {one.id: one for one in found.changed}).values()
-        left = [*(one for one in better if one.id not in gone), *found.new]
-        if left:
-            change.newest[source] = max(left, key=lambda session: session.session_at)
-    return changes
-
-
-def _times(by_source: Mapping[SourceKey, SourceReading], now: datetime) -> Iterator[tuple[int, str, datetime]]:
-    """The moments next to which a record may be of what the readings show."""
-    for (account, source), reading in by_source.items():
-        times = {now, *(at for one in reading.sessions for at in (one.session_at, one.started_at) if at)}
-        yield from ((account, source, moment) for moment in times)
-
-
-def _spans(by_source: Mapping[SourceKey, SourceReading], pasts: Mapping[int, Past]) -> Iterator[Span]:
-    """The days of which a session, or a mark of the colour bar, tells, and all that a past does."""
-    for (account, source), reading in by_source.items():
-        past = pasts.get(account, NO_PAST)
-        days = {at.date() for one in reading.sessions for at in (one.session_at, one.started_at) if at}
-        for day in days:
-            begin = datetime.combine(day, MIDNIGHT)
-            yield Span(account, source, begin, begin + DAY, only_if_marked=True)
-        if sessions := past.sessions_of(source):
-            times = [at for one in sessions for at in (one.session_at, one.begins_at)]
-            yield Span(account, source, _midnight(min(times)), _midnight(max(times)) + DAY)
-        if covered := past.covered(source):
-            yield Span(account, source, covered.since, covered.until)
-
-
-def _midnight(moment: datetime) -> datetime:
-    return datetime.combine(moment.date(), MIDNIGHT)
-
-
-def device_row(
-    device: Device, reading: DeviceReading, newest: Mapping[str, Session], login: str, now: datetime
-) -> dict[str, Any]:
-    """The newest state of a device as a row of `cove_devices`, but for what goes on from the row before."""
-    total = device.sources.get(DataSource.TOTAL)
-    successes = [one.last_success_at for one in device.sources.values() if one.last_success_at]
-    counting = [newest[code].status for code in (*reading.active_sources, DataSource.TOTAL) if code in newest]
-    return {
-        "account_id": device.account_id,
-        "login": login,
-        "partner_id": device.partner_id,
-        "device_name": device.name,
-        "computer_name": device.fields.computer_name,
-        "customer_name": device.fields.customer_name,
-        "device_type": device.device_type,
-        "data_sources": source_states(device, reading, newest),
-        "color_bar": total.color_bar if total else None,
-        "status": worst([*counting, *(blindness.floor for blindness in reading.blindness.values())]).value,
-        "status_code": total.last_status if total else None,
-        "last_session_at": max((session.session_at for session in newest.values()), default=None),
-        "last_success_at": max(successes, default=None),
-        "running_since": now if reading.running else None,
-        "last_seen_at": now,
-        "gone_at": None,
-    }
-
-
-def source_states(device: Device, reading: DeviceReading, newest: Mapping[str, Session]) -> dict[str, Any]:
-    """The newest state of each active data source, ready for JSON. Times are Unix seconds."""
-    states: dict[str, Any] = {}
-    for code in reading.active_sources:
-        fields, session, source = device.sources.get(code), newest.get(code), reading.sources[code]
-        success = fields.last_success_at if fields else None
-        states[code] = {
-            "status": session.status.value if session else Status.NONE.value,
-            "status_code": session.status_code if session else None,
-            "errors_count": session.errors_count if session else None,
-            "last_session_at": int(session.session_at.timestamp()) if session else None,
-            "last_success_at": int(success.timestamp()) if success else None,
-            "color_bar": fields.color_bar if fields else None,
-            "running": source.running,
-            "problem": source.blindness.reason if source.blindness else None,
-        }
-    return states
-
-
-def _continued(row: Row, previous: Row) -> dict[str, Any]:
-    """The row with what goes on from the one before it."""
-    kept = {name: previous[name] for name in ("first_seen_at", "ignored", "stale_since")}
-    if row["running_since"] and previous["running_since"]:
-        kept["running_since"] = previous["running_since"]
-    if row["last_success_at"] is None:
-        kept["last_success_at"] = previous["last_success_at"]
-    if "history" not in row:
-        kept["history"] = previous["history"]
-    if previous["ignored"]:
-        kept["job_id"] = previous["job_id"]
-    return {**row, **kept}
-
-
-def _differs(row: Row, previous: Row) -> bool:
-    if row["last_seen_at"] - previous["last_seen_at"] >= LAST_SEEN_PRECISION:
-        return True
-    return any(previous[key] != value for key, value in row.items() if key != "last_seen_at")
 
 
 def _is_ignored(previous: Row | None) -> bool:
