@@ -20,7 +20,7 @@ types: $(READY)
 
 check: lint types test
 
-$(READY): requirements-lock.txt
+$(READY): requirements-lock.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "cove-poller needs Python 3.11 or newer; say: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv --clear .venv

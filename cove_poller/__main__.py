@@ -1,5 +1,5 @@
 """`python -m cove_poller` is `cove-poller`."""
 
-from cove_poller.cli import main
+from cove_poller.cli.main import main
 
 main(prog_name="cove-poller")

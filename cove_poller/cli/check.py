@@ -1,0 +1,114 @@
+"""`check` on the command line: as monitoring wants it, also when something is wrong with the check itself."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cove_poller.cli.base import Context
+from cove_poller.errors import CovePollerError
+
+log = logging.getLogger(__name__)
+
+
+class PluginCommand(click.Command):
+    """A command whose wrong use is UNKNOWN: monitoring would take click's own exit code 2 for critical."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        try:
+            return super().make_context(*args, **options)
+        except click.UsageError as error:
+            click.echo(f"COVE UNKNOWN: wrong usage: {error.format_message()}")
+            sys.exit(3)
+
+
+@click.command(cls=PluginCommand)
+@click.option("--format", "style", type=click.Choice(["nagios", "checkmk", "prometheus"]), default="nagios")
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write there, whole, and print nothing."
+)
+@click.option(
+    "--warning-hours", multiple=True, metavar="[TYPE=]HOURS",
+    help="A device this long without a success is a warning; TYPE is server, workstation or m365. May be given"
+    " several times; else as configured under [alerts].",
+)  # fmt: skip
+@click.option(
+    "--critical-hours", multiple=True, metavar="[TYPE=]HOURS", help="The same for critical; else twice as long."
+)
+@click.option(
+    "--max-poll-age", metavar="AGE", default="90m", help="Critical if no poll has succeeded for so long; 90m, 2h or 1d."
+)
+@click.pass_obj
+def check(context: Context, /, style: str, output: Path | None, **options: Any) -> None:
+    """Say to a monitoring system how the devices and the poller are. Reads the database only."""
+    try:
+        text, exit_code = answered(context, style, **options)
+        deliver(text, output)
+    except CovePollerError as error:
+        exit_code = give_up(str(error), style, output)
+    except Exception as error:
+        log.debug("the check broke", exc_info=error)
+        exit_code = give_up(f"a bug in cove-poller ({type(error).__name__}); -vv check shows where", style, output)
+    sys.exit(exit_code)
+
+
+def answered(
+    context: Context, style: str, warning_hours: tuple[str, ...], critical_hours: tuple[str, ...], max_poll_age: str
+) -> tuple[str, int]:
+    """What is to be said and the exit code, from the database alone. Raise CovePollerError."""
+    from cove_poller.database.engine import open_database
+    from cove_poller.database.overview import read_overview
+    from cove_poller.views import check_prometheus as prometheus
+    from cove_poller.views import check_text as monitoring
+    from cove_poller.views import check_verdicts as verdicts
+
+    try:
+        thresholds = verdicts.Thresholds(
+            verdicts.parse_hours(warning_hours), verdicts.parse_hours(critical_hours), verdicts.parse_span(max_poll_age)
+        )
+    except ValueError as error:
+        raise CovePollerError(f"wrong usage: {error}") from None
+    config, credentials = context.load()
+    with open_database(config, credentials.database_password(), read_only=True) as database:
+        overview = read_overview(database, config, datetime.now(UTC))
+    found = verdicts.judged(overview, thresholds)
+    if style == "nagios":
+        return monitoring.nagios(found), int(found.level)
+    return (monitoring.checkmk(found) if style == "checkmk" else prometheus.prometheus(found)), 0
+
+
+def deliver(text: str, output: Path | None) -> None:
+    """Print the text, or write it to the file. Raise CovePollerError if that cannot be written."""
+    from cove_poller.files import write_whole
+
+    if output is None or str(output) == "-":
+        click.echo(text)
+        return
+    try:
+        write_whole(output, f"{text}\n")
+    except OSError as error:
+        raise CovePollerError(f"{output} cannot be written: {error.strerror or error}") from error
+
+
+def give_up(message: str, style: str, output: Path | None) -> int:
+    """Say in the style that is asked for that nothing is known; also into the file, so that no old green stays there.
+
+    Return the exit code.
+    """
+    from cove_poller.views import check_prometheus as prometheus
+    from cove_poller.views import check_text as monitoring
+
+    line = monitoring.unknown(message)
+    text = {"checkmk": monitoring.checkmk_unknown(message), "prometheus": prometheus.prometheus_unknown()}
+    try:
+        deliver(text.get(style, line), output)
+    except CovePollerError as error:
+        line = f"{line}; {monitoring.plain(str(error))}" if str(error) != message else line
+        click.echo(line)
+        return 3
+    if style == "prometheus" or output:
+        click.echo(line, err=True)
+    return 0 if style == "checkmk" else 3

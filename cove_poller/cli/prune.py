@@ -1,0 +1,56 @@
+"""`prune` on the command line."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from cove_poller.cli.base import Context, errors_shown, json_option, print_json
+from cove_poller.errors import WrongUsage
+
+SHORTEST = timedelta(days=60)
+LONGEST_DIGITS = 5
+
+
+@click.command()
+@click.option("--keep", required=True, metavar="SPAN", help="How much to keep: 400d or 52w, at least 60d.")
+@click.option("--dry-run", is_flag=True, help="Remove nothing; say how many rows would be.")
+@json_option
+@click.pass_obj
+def prune(context: Context, keep: str, dry_run: bool, as_json: bool) -> None:
+    """Remove old rows of the poller's own tables, never anything of Backupchecks'."""
+    with errors_shown("prune", as_json=as_json, results="removed"):
+        from cove_poller.commands import prune as job
+
+        span = parse_span(keep)
+        config, credentials = context.load()
+        done = job.prune(config, credentials, span, dry_run=dry_run)
+        if as_json:
+            print_json(done.to_json())
+        else:
+            click.echo(summary(done))
+
+
+def parse_span(text: str) -> timedelta:
+    """`400d` or `52w` as a time span. Raise WrongUsage if it is none, or too short."""
+    match = re.fullmatch(rf"(\d{{1,{LONGEST_DIGITS}}})([dw])", text.strip(), re.ASCII)
+    if match is None:
+        raise WrongUsage(f"--keep {text!r} is no span of time; write it in days or weeks, such as 400d or 52w")
+    span = timedelta(**{{"d": "days", "w": "weeks"}[match[2]]: int(match[1])})
+    if span < SHORTEST:
+        raise WrongUsage(
+            f"--keep {text} is too short: at least {SHORTEST.days}d are kept, since backfill and the reports look"
+            " back 28 days"
+        )
+    return span
+
+
+def summary(done: Any) -> str:
+    """What was removed, for a person."""
+    sessions, polls = (f"{count} row{'' if count == 1 else 's'}" for count in (done.sessions, done.polls))
+    verb = "Would remove" if done.dry_run else "Removed"
+    return (
+        f"{verb} {sessions} of cove_sessions and {polls} of cove_polls from before {done.before:%Y-%m-%d};"
+        " what later runs go by stays, and so do all job runs."
+    )

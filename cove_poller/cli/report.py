@@ -1,0 +1,69 @@
+"""`report`: the state of all devices as a page to open in a browser."""
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from cove_poller.cli.base import Context, errors_shown
+
+
+@click.command()
+@click.option(
+    "--output",
+    "output",
+    required=True,
+    metavar="FILE",
+    help="The page to write, replaced as a whole; - for standard output.",
+)
+@click.pass_obj
+def report(context: Context, output: str) -> None:
+    """Write the state of all devices as one HTML page that needs nothing else. Reads the database only."""
+    with errors_shown("report"):
+        from cove_poller.database.engine import open_database
+        from cove_poller.database.overview import read_overview, read_sessions
+        from cove_poller.views.report import make_report
+        from cove_poller.views.report_page import render
+        from cove_poller.views.report_plot import plot_begin
+
+        config, credentials = context.load()
+        now = datetime.now(UTC).replace(microsecond=0)
+        with open_database(config, credentials.database_password(), prepare=False) as database:
+            overview = read_overview(database, config, now)
+            sessions = read_sessions(database, plot_begin(now))
+            content = make_report(overview, sessions, list(config.logins), config.status_overrides())
+        page = render(content)
+        if output == "-":
+            click.echo(page.encode(), nl=False)
+            return
+        write_whole(Path(output), page)
+        if sys.stdout.isatty():
+            click.echo(f"{output} is written: {len(content.rows)} devices, as of {content.as_of} UTC")
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file so that whoever reads it meanwhile sees the one before or the new one, and never a part."""
+    try:
+        target = file.resolve()
+        if target.exists() and not target.is_file():  # a pipe, say; or a directory, of which the system tells
+            target.write_bytes(text.encode())
+        else:
+            _replace(target, text.encode())
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be written: {error.strerror}; it was left as it was") from None
+
+
+def _replace(target: Path, content: bytes) -> None:
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
+        if target.exists():
+            beside.chmod(target.stat().st_mode & 0o777)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)

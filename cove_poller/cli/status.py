@@ -1,0 +1,45 @@
+"""`status` on the command line."""
+
+import os
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from cove_poller.cli.base import Context, errors_shown, json_option, print_json
+
+
+@click.command()
+@click.option("--customer", metavar="NAME", help="Only customers with this in their name.")
+@click.option(
+    "--only",
+    type=click.Choice(["failed", "warning", "stale", "running", "unlinked"]),
+    help="Only such devices.",
+)
+@json_option
+@click.pass_obj
+def status(context: Context, customer: str | None, only: str | None, as_json: bool) -> None:
+    """Show how every device is, as last polled. Reads the database only."""
+    with errors_shown("status", as_json=as_json, results="devices"):
+        from cove_poller.database.engine import open_database
+        from cove_poller.database.overview import read_overview
+        from cove_poller.records.overview import only as filtered
+        from cove_poller.views.status_json import status_json
+        from cove_poller.views.status_lines import status_lines
+
+        started_at = datetime.now(UTC)
+        config, credentials = context.load()
+        with open_database(config, credentials.database_password(), read_only=True) as database:
+            overview = read_overview(database, config, started_at, customer=customer)
+        overview = filtered(overview, only)
+        if as_json:
+            print_json(status_json(overview, started_at, datetime.now(UTC)))
+        elif sys.stdout.isatty():
+            from rich.console import Console
+
+            from cove_poller.views.status_table import status_table
+
+            console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
+            console.print(status_table(overview, config.status_overrides()))
+        else:
+            click.echo(status_lines(overview, config.status_overrides()))

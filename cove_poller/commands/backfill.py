@@ -1,0 +1,214 @@
+"""`backfill`: ask Cove what happened in the past, session by session, and write what is missing into the database."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from cove_poller.commands.login_run import LoginRun, remember_rejections, utc_now
+from cove_poller.commands.record_jobs import Linker
+from cove_poller.commands.record_page import Recorder, device_name
+from cove_poller.commands.results import BackfillResult, CommandResult
+from cove_poller.commands.sync import known_partner, nameless_failures, refusal_warning
+from cove_poller.config.credentials import Credentials
+from cove_poller.config.settings import Config
+from cove_poller.cove.client import CoveClient
+from cove_poller.cove.listing import Listing
+from cove_poller.cove.past_reader import PastReader
+from cove_poller.database.audit_trail import note_request, unfinished_request
+from cove_poller.database.engine import Database, open_database
+from cove_poller.database.store import Store
+from cove_poller.errors import ApiError, DatabaseError
+from cove_poller.records.device import Device
+from cove_poller.records.past import Past, Request
+from cove_poller.records.rounds import Review
+from cove_poller.text import counted, listed
+
+COMMAND = "backfill"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the run of a login is; `total` is how many devices are known of so far."""
+
+    login: str
+    devices: int = 0
+    total: int = 0
+    sessions: int = 0
+
+    def __str__(self) -> str:
+        return f"login {self.login}: {self.devices} of {self.total} devices, {self.sessions} new sessions"
+
+
+def ignore_progress(progress: Progress) -> None:
+    """For whoever does not want to see how far a run is."""
+
+
+def backfill(
+    config: Config,
+    credentials: Credentials,
+    logins: Sequence[str],
+    request: Request,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    progress: Callable[[Progress], None] = ignore_progress,
+) -> CommandResult:
+    """Write what of the past is requested, with each login. One that fails does not stop the others.
+
+    Raise CovePollerError if nothing could be begun, for instance since the database is not prepared.
+    """
+    started_at = now()
+    unlisted = set(request.devices)
+    results = [BackfillResult(login, window=request.window) for login in logins]
+    with open_database(config, credentials.database_password(), dry_run=request.dry_run, undo_each=True) as database:
+        if request.reviewed:
+            check_for_review(database)
+        runner = LoginRun(COMMAND, config, credentials, database, now)
+        for result in results:
+            run = Backfill(config, database, request, now, progress, result)
+            runner.run(result, partial(run.record, unlisted=unlisted, is_last=result is results[-1]))
+    if request.dry_run:
+        remember_rejections(COMMAND, config, credentials, results, now)
+    return CommandResult(COMMAND, started_at, now(), results, window=request.window)
+
+
+def check_for_review(database: Database) -> None:
+    """Raise DatabaseError if the live table has no place for a review."""
+    if "reviewed_at" not in database.tables.job_runs.c:
+        raise DatabaseError(
+            "job_runs has no column reviewed_at, so no run can be written as reviewed; leave --reviewed out, or name"
+            ' the right column with [backupchecks.columns.job_runs] reviewed_at = "..."'
+        )
+
+
+class Backfill:
+    """One backfill with one login, whose outcome goes into `result`. Every device is committed by itself."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        request: Request,
+        now: Callable[[], datetime],
+        progress: Callable[[Progress], None],
+        result: BackfillResult,
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._request = request
+        self._now = now
+        self._progress = progress
+        self._result = result
+        self._linker = Linker(config.backupchecks)
+        self._known_count = 0
+        self._told: dict[tuple[bool, str], list[str]] = defaultdict(list)
+
+    def record(self, client: CoveClient, unlisted: set[int], *, is_last: bool) -> None:
+        """Every page of devices; of each device what is to be had of its past, into the database.
+
+        `unlisted` are the devices asked for that no login has listed so far; the last one reports those that are left.
+        """
+        listing = Listing(client, known_partner(self._result))
+        begun_at = self._go_on()
+        reader: PastReader | None = None
+        try:
+            for page in listing.iter_pages():
+                reader = reader or PastReader(
+                    client, listing, self._request, self._config.status_overrides(), self._now
+                )
+                devices = self._left_to_do(page.devices, begun_at, listing.refused)
+                self._result.listed += len(devices)
+                self._result.outcome.failures += nameless_failures(page.nameless_ids)
+                for device, past in reader.read(devices, self._tick):
+                    self._save(device, past, listing.refused)
+                    self._tick()
+        finally:
+            self._tell(listing.refused)
+        if not listing.seen_ids:
+            raise ApiError(f"Cove lists no device for partner {listing.partner_id}, so there is no past to read")
+        unlisted -= listing.seen_ids
+        if is_last:
+            self._result.outcome.failures += [f"device {one}: Cove does not list it" for one in sorted(unlisted)]
+
+    def _go_on(self) -> datetime | None:
+        """Take up what a run that was interrupted had left. Return when that was begun; None if there was none."""
+        poll_id, login = self._result.poll_id, self._result.login
+        note = unfinished_request(self._database, COMMAND, login, before=poll_id)
+        resumed = self._request.resumed_from(note, self._now())
+        if resumed:
+            self._request, begun_at = resumed
+            self._result.window = self._request.window
+            log.info("login %s: goes on with the backfill of %s", login, begun_at)
+        note_request(self._database, poll_id, self._request.note(resumed[1] if resumed else self._now()))
+        with self._database.transaction() as connection:
+            self._known_count = self._store(connection).count_devices(login)
+        return resumed[1] if resumed else None
+
+    def _store(self, connection: Any) -> Store:
+        return Store(connection, self._database.tables, self._config.backupchecks)
+
+    def _left_to_do(self, devices: Iterable[Device], begun_at: datetime | None, refused: Sequence[str]) -> list[Device]:
+        """The devices that are wanted and that the run which is gone on with had not done.
+
+        Of those that it had, the newest facts are recorded, as by a poll.
+        """
+        asked = self._request.devices
+        wanted = [one for one in devices if not asked or one.account_id in asked]
+        if begun_at is None:
+            return wanted
+        with self._database.transaction() as connection:
+            recorded = self._store(connection).devices(one.account_id for one in wanted)
+        notes = {account: row["history"] for account, row in recorded.items()}
+        done = [one for one in wanted if self._is_done(notes.get(one.account_id), begun_at)]
+        self._result.resumed += len(done)
+        if done:
+            self._record(done, refused, {})
+        done_ids = {one.account_id for one in done}
+        return [one for one in wanted if one.account_id not in done_ids]
+
+    def _is_done(self, note: Mapping[str, Any] | None, begun_at: datetime) -> bool:
+        window = self._request.window
+        return bool(
+            note
+            and note["is_complete"]
+            and note["read_at"] >= int(begun_at.timestamp())
+            and (note["since"], note["until"]) == (int(window.since.timestamp()), int(window.until.timestamp()))
+        )
+
+    def _recorder(self) -> Recorder:
+        settings, request = self._config.backupchecks, self._request
+        review = Review(request.window, self._now(), settings.reviewed_by) if request.reviewed else None
+        linker = Linker(settings) if request.dry_run else self._linker  # nothing that it made is there any more
+        return Recorder(self._result.login, settings, self._config.status_overrides(), linker, review)
+
+    def _record(self, devices: Sequence[Device], refused: Sequence[str], pasts: Mapping[int, Past]) -> None:
+        with self._database.transaction() as connection:
+            store = self._store(connection)
+            outcome = self._recorder().save_page(store, devices, refused, self._now(), pasts)
+        self._result.outcome.add(outcome)  # not before it is committed
+
+    def _save(self, device: Device, past: Past, refused: Sequence[str]) -> None:
+        self._record([device], refused, {device.account_id: past})
+        self._result.ways.update(way.value for way in past.ways)
+        for is_failure, texts in ((True, past.failures), (False, past.warnings)):
+            for text in texts:
+                self._told[is_failure, text].append(device_name(device))
+
+    def _tell(self, refused: Sequence[str]) -> None:
+        """What was said of the devices, what is the same of several of them once."""
+        outcome = self._result.outcome
+        if refused:
+            outcome.warnings.append(refusal_warning(refused))
+        for (is_failure, text), names in self._told.items():
+            who = names[0] if len(names) == 1 else f"{counted(len(names), 'device')} ({listed(names)})"
+            (outcome.failures if is_failure else outcome.warnings).append(f"{who}: {text}")
+
+    def _tick(self) -> None:
+        result = self._result
+        total = len(self._request.devices) or max(self._known_count, result.listed + result.resumed)
+        self._progress(Progress(result.login, result.outcome.devices, total, result.outcome.sessions.new))

@@ -1,0 +1,164 @@
+"""`doctor`'s look at Cove: its certificate, its clock, and what each login may see. Never locks a user out.
+
+A login is tried only where its rejection can be remembered, and never again after one that is remembered.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from cove_poller.commands.doctor_report import Check, Verdict, failed, fine, not_tried, warning
+from cove_poller.commands.login_run import already_rejected
+from cove_poller.commands.test_login import partner_name
+from cove_poller.config.settings import ApiSettings, Config
+from cove_poller.cove.client import CoveClient
+from cove_poller.cove.listing import Listing
+from cove_poller.cove.probe import ask_time
+from cove_poller.database.audit_trail import ACCEPTED, audited, fingerprint, is_same, last_rejection
+from cove_poller.database.engine import Database
+from cove_poller.errors import (
+    ApiError,
+    ApiUnavailable,
+    CovePollerError,
+    LoginRejected,
+    PermissionDenied,
+    Terminated,
+    VisaRefused,
+)
+from cove_poller.records.columns import DataSource, label
+from cove_poller.records.device import DECISIVE_FIELDS, column_code, describe_columns
+from cove_poller.text import age, counted
+
+TLS, CLOCK, LOGIN, COLUMNS = "TLS", "clock", "login", "columns"
+WARNED_SKEW = timedelta(seconds=60)
+FAILED_SKEW = timedelta(minutes=15)  # as long as a visa lasts
+
+KINDS: tuple[tuple[type[CovePollerError], str, str], ...] = (
+    (LoginRejected, "credentials or partner name", "Mend them in the configuration, then run `{test}`."),
+    (VisaRefused, "visa", "Look at the clock check, and at proxies between here and Cove; then run `{test}`."),
+    (PermissionDenied, "permission", "Give the API user a role that may do this, in Cove's console."),
+    (ApiUnavailable, "network", "Look at name resolution, firewall, proxy and api.url; `sync` tries again by itself."),
+    (ApiError, "answer", "Look at api.url and partner_id; `sync` tries again by itself."),
+)
+
+
+class HostLook:
+    """Looks at the API host of some logins. `reason` is why no login can be tried there; empty if one can."""
+
+    def __init__(self, api: ApiSettings, now: Callable[[], datetime], database_ahead: timedelta | None) -> None:
+        self.reason = ""
+        self._api = api
+        self._now = now
+        self._database_ahead = database_ahead
+
+    def checks(self) -> Iterator[Check]:
+        """The checks of certificate and clock."""
+        host, is_secure = urlsplit(self._api.url).netloc, urlsplit(self._api.url).scheme == "https"
+        ahead: timedelta | None = None
+        try:
+            if at := ask_time(self._api):
+                ahead = at - self._now()
+            tls = fine(TLS, "its certificate is one that can be trusted")
+        except CovePollerError as error:
+            if is_secure:  # where there is no TLS to fail, the login finds out by itself
+                self.reason = f"{host} cannot be asked safely"
+            tls = _classed(TLS, error)
+        if not is_secure:
+            tls = not_tried(TLS, "api.url is http://, of this machine itself", "Nothing, if that is meant.")
+        yield tls.about(host)
+        yield clock(ahead, "Cove's").about(host) if ahead is not None else clock(self._database_ahead, "the database's")
+
+
+def clock(ahead: timedelta | None, whose: str) -> Check:
+    """The check of this machine's clock against one that is `ahead` of it."""
+    if ahead is None:
+        return not_tried(CLOCK, "neither Cove nor the database tells the time", "Look at the checks above.")
+    skew = abs(ahead)
+    if skew <= WARNED_SKEW:
+        return fine(CLOCK, f"this machine's clock and {whose} differ by {skew.total_seconds():.0f} s")
+    span = f"{skew.total_seconds():.0f} s" if skew < timedelta(minutes=2) else age(skew)
+    message = f"this machine's clock is {span} {'behind' if ahead > timedelta() else 'ahead of'} {whose}"
+    advice = "Set it, best by NTP: visas last 15 minutes, and runs would be written at the wrong time."
+    if skew <= FAILED_SKEW:
+        return warning(CLOCK, message, advice)
+    return Check(CLOCK, Verdict.FAILED, message, advice, code="clock", exit_code=ApiError.exit_code)
+
+
+def _classed(name: str, error: CovePollerError, login: str = "") -> Check:
+    """A failed check that says which kind of failure it is."""
+    test = f"cove-poller test-login --login {login}" if login else "cove-poller test-login"
+    kind, advice = next((kind, advice) for of, kind, advice in KINDS if isinstance(error, of))
+    if name == TLS and not isinstance(error, ApiUnavailable):
+        kind, advice = "TLS", "Find out who answers there; trust a company's own authority with $REQUESTS_CA_BUNDLE."
+    return failed(name, error, advice.format(test=test), kind=kind)
+
+
+def login_checks(
+    config: Config, login: str, password: SecretStr, database: Database, now: Callable[[], datetime]
+) -> Iterator[Check]:
+    """The checks of a login and of the columns that it may see. Tries it once, and leaves the outcome in the trail."""
+    settings, api = config.logins[login], config.api_of(login)
+    rejection = last_rejection(database, login)
+    if rejection and is_same(rejection.fingerprint, api.url, settings, password):
+        yield _classed(LOGIN, already_rejected(login, rejection.message, rejection.at), login)
+        return
+    client = CoveClient(settings, password, api.model_copy(update={"max_attempts": 1}))
+    with audited(database, "doctor", login, now) as audit:  # first, or a rejection might not be remembered
+        error: CovePollerError | None = None
+        checks: list[Check] = []
+        try:
+            for check in _tried(client, settings.partner_id):
+                checks.append(check)
+                audit["login_fingerprint"] = ACCEPTED
+        except CovePollerError as failure:
+            error = failure
+        finally:
+            client.close()
+        if isinstance(error, LoginRejected):
+            audit["login_fingerprint"] = fingerprint(api.url, settings, password)
+        audit |= {
+            "outcome": "error" if error else "ok",
+            "exit_code": error.exit_code if error else 0,
+            "requests": client.request_count,
+            "error": str(error) if error else None,
+        }
+    if isinstance(error, Terminated):
+        raise error
+    if error:
+        checks.append(_classed(COLUMNS if checks else LOGIN, error, login))
+    yield from checks
+
+
+def _tried(client: CoveClient, partner_id: int) -> Iterator[Check]:
+    """Log in, ask something that needs the visa, and read one page of devices."""
+    user = client.login()
+    partner_id = partner_id or user.partner_id or 0
+    if not partner_id:
+        raise ApiError("Cove's answer to the login names no partner; set partner_id for this login")
+    name = partner_name(client, partner_id) or "a partner whose name it may not ask for"
+    yield fine(LOGIN, f"Cove accepts user {user.user_name} for {name} (id {partner_id})")
+    listing = Listing(client, partner_id)
+    page = next(iter(listing.iter_pages()), None)
+    yield _columns(listing.refused, bool(page and page.devices))
+
+
+def _columns(refused: tuple[str, ...], has_devices: bool) -> Check:
+    role = "Give the API user a role that may see them, in Cove's console, if you need them."
+    if refused:
+        codes = {source: {column_code(source, field) for field in DECISIVE_FIELDS} for source in DataSource}
+        blind = [label(source) for source in DataSource if codes[source] & set(refused)]
+        means = (
+            f"how {', '.join(blind)} went cannot be read, so no run of a device that has it is better than a warning"
+            if blind
+            else "when sessions began and ended is told less exactly, and nothing else is lost"
+        )
+        return warning(
+            COLUMNS, f"Cove refuses {counted(len(refused), 'column')}: {describe_columns(refused)};\n{means}", role
+        )
+    if not has_devices:
+        return warning(
+            COLUMNS, "none is refused, but Cove lists no device", "Look at partner_id and the user's customer."
+        )
+    return fine(COLUMNS, "none is refused")

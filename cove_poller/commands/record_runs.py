@@ -1,0 +1,127 @@
+"""Brings the job runs of a page of devices in line with their recorded sessions."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from cove_poller.database.store import History, Store
+from cove_poller.records.rounds import DeviceHistory, PlannedRun, Review, RunPlan, RunPolicy, plan_runs
+from cove_poller.records.session import DeviceReading
+
+
+@dataclass
+class Tally:
+    """How many rows were written anew, changed, looked at and left; reviewed ones left on purpose."""
+
+    new: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    protected: int = 0
+
+    def add(self, other: "Tally") -> None:
+        self.new += other.new
+        self.updated += other.updated
+        self.unchanged += other.unchanged
+        self.protected += other.protected
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A linked device whose runs are to be looked at: `changed_since` is its earliest new or changed session."""
+
+    job_id: int
+    reading: DeviceReading
+    changed_since: datetime | None
+    changed_ids: frozenset[int]
+    orphaned_run_ids: frozenset[int] = frozenset()
+
+
+def save_runs(
+    store: Store, subjects: Mapping[int, Subject], policy: RunPolicy, now: datetime, review: Review | None = None
+) -> Tally:
+    """Write the runs of the devices (by account id) of which a session is new, changed or not yet in a run."""
+    waiting = store.first_without_run({account: one.reading.total_stands_in for account, one in subjects.items()})
+    since = {
+        account: min(moments) - policy.span - policy.gap
+        for account, subject in subjects.items()
+        if (moments := [one for one in (waiting.get(account), subject.changed_since) if one])
+    }
+    histories = store.histories(since)
+    plans = {
+        account: plan_runs(_device_history(history, subjects[account]), policy, now)
+        for account, history in histories.items()
+    }
+    return _write(store, plans, histories, subjects, now, review)
+
+
+def _device_history(history: History, subject: Subject) -> DeviceHistory:
+    reading = subject.reading
+    return DeviceHistory(
+        sessions=history.sessions,
+        earlier=history.earlier,
+        runs=history.runs,
+        active_sources=reading.active_sources,
+        blindness=reading.blindness,
+        total_stands_in=reading.total_stands_in,
+        running=reading.running,
+        changed_ids=subject.changed_ids,
+        orphaned_run_ids=subject.orphaned_run_ids,
+    )
+
+
+def _write(
+    store: Store,
+    plans: Mapping[int, RunPlan],
+    histories: Mapping[int, History],
+    subjects: Mapping[int, Subject],
+    now: datetime,
+    review: Review | None,
+) -> Tally:
+    """Write the plans. A run that somebody reviewed, or another run wrote, in this very moment is left to the next."""
+    removed_ids = store.remove_runs([run_id for plan in plans.values() for run_id in plan.removed_ids])
+    changed = [run for plan in plans.values() for run in plan.changed]
+    updated_ids = store.update_runs(changed)
+    new = [(account, subjects[account].job_id, run) for account, plan in plans.items() for run in plan.new]
+    new_ids = store.insert_runs(new, now, review)
+    unchanged = [run for plan in plans.values() for run in plan.unchanged]
+    written: list[tuple[int, PlannedRun]] = [(run.run_id or 0, run) for run in unchanged]
+    written += [(run.run_id, run) for run in changed if run.run_id in updated_ids]
+    written += [
+        (new_ids[account, run.content.run_at], run)
+        for account, _, run in new
+        if (account, run.content.run_at) in new_ids
+    ]
+    kept = {run.run_id for run in unchanged}
+    store.objects.replace({run_id: run.content.objects for run_id, run in written if run.run_id not in kept})
+    store.place_sessions(_moves(written, histories.values()))
+    store.move_sessions(_heirs(written, removed_ids, histories.values()))
+    return Tally(
+        new=len(new_ids),
+        updated=len(updated_ids),
+        unchanged=len(unchanged),
+        protected=sum(plan.protected_count for plan in plans.values()) + len(changed) - len(updated_ids),
+    )
+
+
+def _moves(written: Iterable[tuple[int, PlannedRun]], histories: Iterable[History]) -> dict[int, int]:
+    """The run of each session that is not recorded as part of it yet."""
+    recorded = {session.id: session.job_run_id for history in histories for session in history.sessions}
+    return {
+        session_id: run_id
+        for run_id, run in written
+        for session_id in run.session_ids
+        if recorded[session_id] != run_id
+    }
+
+
+def _heirs(
+    written: Iterable[tuple[int, PlannedRun]], removed_ids: Collection[int], histories: Iterable[History]
+) -> dict[int, int]:
+    """For each removed run the one that its sessions went into: some may be older than what was looked at."""
+    recorded = {session.id: session.job_run_id for history in histories for session in history.sessions}
+    return {
+        old: run_id
+        for run_id, run in written
+        for session_id in run.session_ids
+        if (old := recorded[session_id]) in removed_ids and old is not None
+    }

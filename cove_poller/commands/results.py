@@ -1,0 +1,161 @@
+"""What a command did, as plain values: their outcome, exit code and JSON follow from them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from cove_poller.commands.record_page import Outcome
+from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, Terminated
+from cove_poller.records.window import Window
+
+
+@dataclass
+class LoginResult:
+    """How one login went. `error` is what ended it early; what was saved before stays saved.
+
+    `not_due` counts the devices whose customers' intervals left them out; None where nobody has an interval.
+    """
+
+    login: str
+    partner_id: int | None = None
+    outcome: Outcome = field(default_factory=Outcome)
+    request_count: int = 0
+    login_count: int = 0
+    error: CovePollerError | None = None
+    login_fingerprint: str | None = None
+    poll_id: int = 0
+    not_due: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        if self.error and (not self.outcome.devices or isinstance(self.error, Terminated)):
+            return self.error.exit_code
+        return PARTIAL_EXIT_CODE if self.error or self.outcome.failures else 0
+
+    @property
+    def word(self) -> str:
+        return outcome_word(self.exit_code)
+
+    def to_json(self) -> dict[str, Any]:
+        sessions = asdict(self.outcome.sessions)
+        del sessions["protected"]  # only job runs are reviewed
+        return {
+            "login": self.login,
+            "partner_id": self.partner_id,
+            "devices": self.outcome.devices,
+            **({} if self.not_due is None else {"not_due": self.not_due}),
+            "requests": self.request_count,
+            "login_requests": self.login_count,
+            "sessions": sessions,
+            "job_runs": asdict(self.outcome.job_runs),
+            "running": self.outcome.running,
+            "unlinked": self.outcome.unlinked,
+            "warnings": [*self.outcome.failures, *self.outcome.warnings],
+            "error": error_to_json(self.error),
+        }
+
+
+@dataclass
+class BackfillResult(LoginResult):
+    """How a backfill went in the `window` that it came to.
+
+    `ways` counts the devices by what was read of them, `resumed` those that an interrupted run had done before.
+    """
+
+    window: Window | None = None
+    ways: Counter[str] = field(default_factory=Counter)
+    resumed: int = 0
+    listed: int = 0
+
+    @property
+    def sources(self) -> dict[str, dict[str, int]]:
+        """How many sessions of each data source are new, by their origin."""
+        found: dict[str, dict[str, int]] = {}
+        for (source, origin), count in sorted(self.outcome.new_by_source.items()):
+            found.setdefault(source, {})[origin] = count
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **super().to_json(),
+            **window_in_json(self.window),
+            "sources": self.sources,
+            "ways": dict(self.ways),
+            "resumed": self.resumed,
+        }
+
+
+@dataclass
+class LoginTest:
+    """What `test-login` found out about one login."""
+
+    login: str
+    host: str
+    user: str | None = None
+    partner_id: int | None = None
+    partner_name: str | None = None
+    devices: int = 0
+    refused_columns: tuple[str, ...] = ()
+    warnings: list[str] = field(default_factory=list)
+    error: CovePollerError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return self.error.exit_code if self.error else 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "error": error_to_json(self.error)}
+
+
+@dataclass
+class CommandResult:
+    """How a command went over all its logins."""
+
+    command: str
+    started_at: datetime
+    finished_at: datetime
+    logins: Sequence[LoginResult | LoginTest]
+    window: Window | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The logins' common code if they all went alike, else partial."""
+        codes = {login.exit_code for login in self.logins}
+        return codes.pop() if len(codes) == 1 else PARTIAL_EXIT_CODE
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **envelope(self.command, self.exit_code, self.started_at, self.finished_at),
+            **window_in_json(self.window),
+            "logins": [login.to_json() for login in self.logins],
+        }
+
+
+def outcome_word(exit_code: int) -> str:
+    return {0: "ok", PARTIAL_EXIT_CODE: "partial"}.get(exit_code, "error")
+
+
+def envelope(command: str, exit_code: int, started_at: datetime, finished_at: datetime) -> dict[str, Any]:
+    """What every JSON answer begins with."""
+    return {
+        "command": command,
+        "outcome": outcome_word(exit_code),
+        "exit_code": exit_code,
+        "started_at": in_json(started_at),
+        "duration_seconds": round((finished_at - started_at).total_seconds(), 3),
+    }
+
+
+def window_in_json(window: Window | None) -> dict[str, str]:
+    return {"since": in_json(window.since), "until": in_json(window.until)} if window else {}
+
+
+def in_json(moment: datetime) -> str:
+    """A time as JSON has it: ISO 8601, in UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def error_to_json(error: CovePollerError | None) -> dict[str, str] | None:
+    return {"code": error.code, "message": str(error)} if error else None

@@ -1,0 +1,68 @@
+"""The passwords of a configuration, fetched when they are needed and not before."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from cove_poller.config.secrets import database_password, exposed_files, login_password, resolved
+from cove_poller.config.settings import Config, passwords_in_url
+from cove_poller.errors import ConfigError
+
+
+class Credentials:
+    """Where the passwords of `config`, read from `file`, are to be had."""
+
+    def __init__(self, config: Config, file: Path, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._file = file
+        self._environ = environ
+        self._given: list[str] = []
+
+    def login_password(self, login: str) -> SecretStr:
+        """Raise ConfigError if there is none, or if it cannot be had."""
+        password = login_password(login, self._config.logins[login], self._environ, self._file.parent)
+        self._given.append(password.get_secret_value())
+        return password
+
+    def database_password(self) -> SecretStr | None:
+        """None if there is none apart from the database URL."""
+        password = database_password(self._config.database, self._environ, self._file.parent)
+        if password:
+            self._given.append(password.get_secret_value())
+        return password
+
+    def given(self) -> list[str]:
+        """Every password that was fetched so far, and that in the database URL: what no text may show."""
+        return [*self._given, *passwords_in_url(self._config.database.url)]
+
+    def check(self) -> None:
+        """Fetch every password once. Raise ConfigError that names all that cannot be had."""
+        problems = []
+        fetches: list[Callable[[], object]] = [partial(self.login_password, login) for login in self._config.logins]
+        for fetch in [*fetches, self.database_password]:
+            try:
+                fetch()
+            except ConfigError as error:
+                problems.append(str(error))
+        if problems:
+            raise ConfigError("\n  ".join(["not every secret can be had:", *problems]))
+
+    def secret_files(self) -> list[Path]:
+        """The files that hold a secret, each once, and that the administrator has to guard.
+
+        Those in $CREDENTIALS_DIRECTORY are guarded by systemd or Kubernetes, by other means than modes.
+        """
+        sources = list(self._config.secret_sources())
+        files = [source.password_file for _, source in sources if source.password_file]
+        paths = [resolved(file, self._environ, self._file.parent) for file in files]
+        in_file = [self._config.database.has_password, self._config.healthchecks.url]
+        if any(source.password for _, source in sources) or any(in_file):
+            paths.append(self._file)
+        given = self._environ.get("CREDENTIALS_DIRECTORY")
+        return list(dict.fromkeys(path for path in paths if not (given and path.is_relative_to(given))))
+
+    def warnings(self) -> list[str]:
+        """A warning for each file with a secret that others can read."""
+        return exposed_files(self.secret_files())

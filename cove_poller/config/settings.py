@@ -1,0 +1,394 @@
+"""The configuration: one TOML file, checked whole before anything is done with it.
+
+Every problem is reported at once, with its path, and never with the value: it might be a password.
+"""
+
+import difflib
+import ipaddress
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
+
+import tomli_w
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from cove_poller.config import backupchecks_columns as contract
+from cove_poller.config.secrets import ONE_SOURCE, SecretSource, password_variables
+from cove_poller.errors import ConfigError
+from cove_poller.records.statuses import Status
+from cove_poller.spans import Interval
+
+CONFIG_VARIABLE = "COVE_POLLER_CONFIG"
+FILE_NAME = "cove.toml"
+HIDDEN = "********"
+
+# SQLAlchemy takes everything before an @ for the password, also what urlsplit() takes for the end of the host.
+URL_PASSWORDS = (re.compile(r"(://[^:/?@]*:)(.+)(?=@)"), re.compile(r"([?&](?:ssl)?password=)([^&]+)"))
+
+# How pydantic names the members of a union, as if they were keys, and what a person would say instead of it.
+UNION_MEMBERS = frozenset({"str", "int", "float", "bool", "list[str]"})
+MESSAGES = {
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "tuple_type": "must be a list",
+    "path_type": "must be text",
+}
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name or address is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return host is not None and ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _safe_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+        raise ValueError("must begin with https:// (http:// is for this machine only)")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user or password")
+    return url
+
+
+def _safe_secret_url(url: SecretStr) -> SecretStr:
+    if not urlsplit(_safe_url(url.get_secret_value())).hostname:
+        raise ValueError("names no host")
+    return url
+
+
+def _database_url(url: str) -> str:
+    """The URL with the driver that is installed: a bare postgresql:// would mean another one."""
+    scheme, mark, rest = url.partition("://")
+    if scheme in ("postgres", "postgresql", "postgresql+psycopg2") and mark:
+        return f"postgresql+psycopg2://{rest}"
+    if scheme == "sqlite" and mark:
+        return url
+    raise ValueError("must begin with postgresql:// or sqlite:///")
+
+
+def hidden_url(url: str) -> str:
+    """The URL with every password in it hidden."""
+    for pattern in URL_PASSWORDS:
+        url = pattern.sub(rf"\g<1>{HIDDEN}", url)
+    return url
+
+
+def passwords_in_url(url: str) -> list[str]:
+    """Every password in the URL, as it stands there and as it is meant."""
+    found = [match[2] for pattern in URL_PASSWORDS for match in pattern.finditer(url)]
+    return [*found, *map(unquote, found)]
+
+
+def _known_columns(columns: dict[str, str], known: tuple[str, ...]) -> dict[str, str]:
+    if unknown := sorted(columns.keys() - set(known)):
+        raise ValueError(f"unknown column {', '.join(unknown)}; known are {', '.join(known)}")
+    return columns
+
+
+Constant = str | int | float | bool
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class DatabaseSettings(Settings, SecretSource):
+    """Where Backupchecks' tables are."""
+
+    url: Annotated[str, AfterValidator(_database_url)]
+    db_schema: str = Field("public", alias="schema")
+
+    @property
+    def has_password(self) -> bool:
+        """Whether the URL itself holds one."""
+        return hidden_url(self.url) != self.url
+
+
+class ApiSettings(Settings):
+    """How Cove's API is talked to."""
+
+    url: Annotated[str, AfterValidator(_safe_url)] = "https://api.backup.management/jsonapi"
+    page_size: int = Field(250, ge=2, le=10_000)
+    timeout_seconds: float = Field(30, gt=0, le=600)
+    max_attempts: int = Field(5, ge=1, le=20)
+    requests_per_second: float = Field(5, gt=0, le=1000)
+    node_domains: tuple[str, ...] = ("cloudbackup.management",)
+    backfill_workers: int = Field(4, ge=1, le=32)
+
+
+class LoginSettings(Settings, SecretSource):
+    """One Cove login. `api` overrides single keys of the common `[api]`."""
+
+    username: str = Field(min_length=1)
+    partner: str = ""
+    partner_id: int = Field(0, ge=0)
+    api: ApiSettings = ApiSettings()
+
+
+class StatusWords(Settings):
+    """What Backupchecks calls the outcomes."""
+
+    success: str = "Success"
+    warning: str = "Warning"
+    failed: str = "Failed"
+
+
+class ColumnNames(Settings):
+    """Our column name -> the live table's name, where they differ."""
+
+    customers: Annotated[dict[str, str], AfterValidator(lambda names: _known_columns(names, contract.CUSTOMERS))] = {}
+    jobs: Annotated[dict[str, str], AfterValidator(lambda names: _known_columns(names, contract.JOBS))] = {}
+    job_runs: Annotated[dict[str, str], AfterValidator(lambda names: _known_columns(names, contract.JOB_RUNS))] = {}
+
+
+class ColumnConstants(Settings):
+    """The live table's column -> a constant, for columns that it demands and we do not know."""
+
+    customers: dict[str, Constant] = {}
+    jobs: dict[str, Constant] = {}
+    job_runs: dict[str, Constant] = {}
+
+
+def _object_table(table: str | None) -> str | None:
+    if table and (table in ("customers", "jobs", "job_runs") or table.startswith("cove_")):
+        raise ValueError("must be a table for nothing but the objects of runs: their rows are deleted and written anew")
+    return table
+
+
+class ObjectColumns(Settings):
+    """Our name -> the live table's name. An empty `type` or `message` is not written."""
+
+    run_id: str = Field("run_id", min_length=1)
+    name: str = Field("object_name", min_length=1)
+    type: str = "object_type"
+    status: str = Field("status", min_length=1)
+    message: str = "error_message"
+
+    def used(self) -> dict[str, str]:
+        """Those that are written."""
+        return {ours: live for ours, live in self.model_dump().items() if live}
+
+    @model_validator(mode="after")
+    def _name_each_column_once(self) -> "ObjectColumns":
+        names = list(self.used().values())
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} is named more than once")
+        return self
+
+
+class ObjectSettings(Settings):
+    """Where Backupchecks lists the objects of a run, here the data sources; nowhere without a `table`."""
+
+    table: Annotated[str | None, AfterValidator(_object_table)] = None
+    columns: ObjectColumns = ObjectColumns()
+    defaults: dict[str, Constant] = {}
+
+
+class BackupchecksSettings(Settings):
+    """How the results are written."""
+
+    source_type: str = "api"
+    backup_software: str = "Cove Data Protection"
+    create_customers: bool = True
+    create_jobs: bool = True
+    round_gap_minutes: int = Field(15, ge=1)
+    round_span_minutes: int = Field(360, ge=1)
+    settle_minutes: int = Field(60, ge=0)
+    overall: Literal["worst", "total"] = "worst"
+    reviewed_by: int | str | None = None
+    status: StatusWords = StatusWords()
+    customers: dict[str, str] = {}
+    columns: ColumnNames = ColumnNames()
+    defaults: ColumnConstants = ColumnConstants()
+    objects: ObjectSettings = ObjectSettings()
+
+
+class IntervalSettings(Settings):
+    """How often customers are polled, who are called as Cove calls them; None is with every sync."""
+
+    default: Interval | None = None
+    customers: dict[str, Interval] = {}
+
+    @property
+    def are_set(self) -> bool:
+        """Whether anybody has an interval."""
+        return bool(self.default or self.customers)
+
+
+class HealthchecksSettings(Settings):
+    """The monitoring that is told when a run begins and how it ends. Whoever knows its URL can deceive it."""
+
+    url: Annotated[SecretStr, AfterValidator(_safe_secret_url)] | None = None
+
+
+class CustomerAlerts(Settings):
+    """After how many hours without a success a device is stale; None: as for everybody."""
+
+    server_hours: float | None = Field(None, gt=0)
+    workstation_hours: float | None = Field(None, gt=0)
+    m365_hours: float | None = Field(None, gt=0)
+
+    def all_hours(self) -> tuple[float | None, ...]:
+        return self.server_hours, self.workstation_hours, self.m365_hours
+
+    def hours_of(self, device_type: str) -> float | None:
+        """By Backupchecks' backup type."""
+        by_type = {"Workstation": self.workstation_hours, "Microsoft 365": self.m365_hours}
+        return by_type.get(device_type, self.server_hours)
+
+
+class AlertSettings(CustomerAlerts):
+    """When a device counts as stale. `customers` overrides single hours, by the customer's name."""
+
+    server_hours: float | None = Field(48, gt=0)
+    workstation_hours: float | None = Field(168, gt=0)
+    m365_hours: float | None = Field(48, gt=0)
+    customers: dict[str, CustomerAlerts] = {}
+
+    def shortest_hours(self) -> float:
+        """No device is stale before these are over."""
+        known = (hours for one in (self, *self.customers.values()) for hours in one.all_hours())
+        return min(hours for hours in known if hours is not None)
+
+
+SessionStatus = Literal["success", "warning", "failed", "running", "none"]
+
+
+class Config(Settings):
+    """The whole file."""
+
+    database: DatabaseSettings
+    api: ApiSettings = ApiSettings()
+    logins: dict[str, LoginSettings] = Field(min_length=1)
+    backupchecks: BackupchecksSettings = BackupchecksSettings()
+    alerts: AlertSettings = AlertSettings()
+    status: dict[int, SessionStatus] = {}
+    intervals: IntervalSettings = IntervalSettings()
+    healthchecks: HealthchecksSettings = HealthchecksSettings()
+
+    def api_of(self, login: str) -> ApiSettings:
+        """The API settings of a login: its own where it has some, else the common ones."""
+        own = self.logins[login].api
+        return self.api.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+
+    def status_overrides(self) -> dict[int, Status]:
+        return {code: Status(word) for code, word in self.status.items()}
+
+    def secret_sources(self) -> Iterator[tuple[str, SecretSource]]:
+        """Every place that may hold a secret, with its path in the file."""
+        yield "database", self.database
+        for name, login in self.logins.items():
+            yield f"logins.{name}", login
+
+
+def search_paths(environ: Mapping[str, str]) -> list[Path]:
+    """Where the configuration is looked for when nobody names it, the first found wins."""
+    home = environ.get("HOME")
+    ours = environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
+    places = ["", f"{ours}/cove-poller" if ours else None, "/etc/cove-poller"]
+    return [Path(place) / FILE_NAME for place in places if place is not None]
+
+
+def find_config(named: Path | None, environ: Mapping[str, str]) -> Path:
+    """The configuration file: `named`, else $COVE_POLLER_CONFIG, else the first of the usual places."""
+    if named or (named := Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None):
+        if not _is_file(named):
+            raise ConfigError(f"no configuration at {named}; write one with: cove-poller config init {named}")
+        return named
+    paths = search_paths(environ)
+    for path in paths:
+        if _is_file(path):
+            return path
+    looked = ", ".join(str(path) for path in paths)
+    raise ConfigError(f"no configuration found ({looked}); write one with: cove-poller config init")
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; one that may not even be looked at is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """The checked configuration. Raise ConfigError that names every problem with its path."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        found = {_problem(dict(detail)) for detail in error.errors(include_input=False)}
+    problems = sorted({*found, *_password_problems(content, environ)})
+    raise ConfigError("\n  ".join([f"{path} has {len(problems)} problem(s):", *problems]))
+
+
+def _problem(detail: dict[str, Any]) -> str:
+    location = [str(part) for part in detail["loc"] if part != "[key]" and part not in UNION_MEMBERS]
+    path = ".".join(location)
+    if detail["type"] == "missing":
+        return f"{path}: missing"
+    if detail["type"] == "extra_forbidden":
+        return f"{path}: unknown key{_suggestion(location)}"
+    if not UNION_MEMBERS.isdisjoint(detail["loc"]):
+        return f"{path}: is of the wrong type"
+    return f"{path}: {MESSAGES.get(detail['type']) or detail['msg'].removeprefix('Value error, ')}"
+
+
+def _suggestion(location: list[str]) -> str:
+    """A hint at the key that was probably meant."""
+    model: Any = Config
+    for part in location[:-1]:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else LoginSettings
+    names = [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]
+    close = difflib.get_close_matches(location[-1], names, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _password_problems(content: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
+    """What pydantic does not look for in a table with another mistake, or cannot know."""
+    logins = content.get("logins")
+    for name, login in logins.items() if isinstance(logins, dict) else ():
+        if not isinstance(login, dict):
+            continue
+        if len(SecretSource.model_fields.keys() & login.keys()) > 1:
+            yield f"logins.{name}: {ONE_SOURCE}"
+        if not any(key.startswith("password") for key in login):
+            variables = password_variables(name)
+            if not any(environ.get(variable) for variable in variables):
+                yield f"logins.{name}.password_file: missing (or ${' or $'.join(variables)})"
+    database = content.get("database")
+    if isinstance(database, dict) and len(SecretSource.model_fields.keys() & database.keys()) > 1:
+        yield f"database: {ONE_SOURCE}"
+
+
+def shown(config: Config) -> str:
+    """The configuration in effect as TOML, with every secret hidden."""
+    content = config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    content["database"]["url"] = hidden_url(config.database.url)
+    if url := config.healthchecks.url:
+        parts = urlsplit(url.get_secret_value())
+        content["healthchecks"]["url"] = f"{parts.scheme}://{parts.netloc}/{HIDDEN}"
+    for login in config.logins:
+        content["logins"][login]["api"] = config.api_of(login).model_dump(mode="json")
+    return tomli_w.dumps(_hidden(content))
+
+
+def _hidden(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: HIDDEN if key == "password" else _hidden(value) for key, value in content.items()}
+    return content

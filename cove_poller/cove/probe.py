@@ -1,0 +1,31 @@
+"""One request without any secret to Cove's API: whether it can be reached, whom its certificate names, what time it is.
+
+It goes the way that the client's requests go: through the same library, with the same certificates and proxies.
+"""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import requests
+from requests.exceptions import RequestException
+
+from cove_poller.config.settings import ApiSettings
+from cove_poller.cove.client import network_error
+
+
+def ask_time(api: ApiSettings) -> datetime | None:
+    """The time in the `Date` header of whatever the API answers; None if there is none. Raise ApiError."""
+    host = urlsplit(api.url).netloc
+    try:
+        with requests.Session() as session:
+            session.auth = lambda request: request  # or requests would add what a .netrc says
+            response = session.head(api.url, timeout=api.timeout_seconds, allow_redirects=False)
+            response.close()
+    except (RequestException, OSError, ValueError) as error:
+        raise network_error(error, host) from error
+    try:
+        at = parsedate_to_datetime(response.headers.get("Date", ""))
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

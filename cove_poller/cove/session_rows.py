@@ -1,0 +1,125 @@
+"""Sessions as Cove's two session services list them, read. Knows Cove's words only: no clock, network or database.
+
+`QuerySessions` is the storage nodes', for servers and workstations; `EnumerateSessions` the reporting service's,
+for Microsoft 365. Neither is documented by N-able: shapes and words are those that public clients have seen, and
+every one of them is read in each spelling that was seen.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import AliasChoices, Field
+
+from cove_poller.records.device import CoveModel, Duration, Moment, Number, Text
+from cove_poller.records.session import Origin, Session
+from cove_poller.records.statuses import SEVERITY, Status, code_of_word, status_of
+from cove_poller.records.window import Window
+
+COMPLETED, COMPLETED_WITH_ERRORS = 5, 8
+ENDED_WITHOUT_TIME = frozenset({2, 3, 6, 7, 10, 11, 13})
+"""Status codes that tell of an end even where its time is missing: nothing that runs, or went well, has them."""
+
+BACKUP_BIT = 1
+
+
+class SessionRow(CoveModel):
+    """A session in either service's list."""
+
+    id: Text = Field(None, alias="Id")
+    source: Text = Field(None, validation_alias=AliasChoices("PluginId", "Plugin", "DataSourceType"))
+    backup_start: Moment = Field(None, alias="BackupStartTime")
+    start: Moment = Field(None, alias="StartTime")
+    end: Moment = Field(None, alias="EndTime")
+    seconds: Duration = Field(None, alias="Duration")
+    status: Text = Field(None, alias="Status")
+    kind: Text = Field(None, alias="Type")
+    errors_count: Number = Field(None, alias="ErrorsCount")
+
+    @property
+    def key(self) -> object:
+        """What tells a row from all others, also where it has no id."""
+        return self.id, self.source, self.started_at
+
+    @property
+    def started_at(self) -> datetime | None:
+        return self.backup_start or self.start
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """Its end; where that is not told its start and duration, which the reporting service tells too."""
+        if self.end is None and self.started_at and self.seconds and self.code in (COMPLETED, COMPLETED_WITH_ERRORS):
+            return self.started_at + timedelta(seconds=self.seconds)
+        return self.end
+
+    @property
+    def is_backup(self) -> bool:
+        """Whether it is a backup as far as it says; `Type` is a word, or a number whose lowest bit says so."""
+        if self.kind is None:
+            return True
+        if self.kind.isdigit():
+            return bool(int(self.kind) & BACKUP_BIT)
+        return "restore" not in self.kind.lower()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has an end, or a status that it can only have got by one."""
+        return self.ended_at is not None or self.code in ENDED_WITHOUT_TIME
+
+    @property
+    def code(self) -> int | None:
+        """The status code; `Completed` with errors is CompletedWithErrors."""
+        code = code_of_word(self.status)
+        return COMPLETED_WITH_ERRORS if code == COMPLETED and self.errors_count else code
+
+
+@dataclass(frozen=True)
+class ReadRows:
+    """The ended sessions of a list, and in words what of it could not be read, or is not known."""
+
+    sessions: tuple[Session, ...]
+    failures: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def read_rows(
+    rows: Iterable[SessionRow],
+    window: Window,
+    overrides: Mapping[int, Status],
+    source_of: Callable[[str], str | None],
+) -> ReadRows:
+    """The backup sessions that ended in the window; `source_of` knows the service's names of data sources."""
+    sessions: dict[tuple[str, datetime], Session] = {}
+    failures: Counter[str] = Counter()
+    unknown: set[str] = set()
+    for row in rows:
+        status = status_of(row.code, overrides)
+        if not row.is_backup or status is Status.NONE:
+            continue
+        if not row.has_ended:
+            if row.code is None and row.status:
+                failures[f"the unknown status {row.status!r} and no end"] += 1
+            continue
+        if status is Status.RUNNING:
+            status = Status.WARNING  # it has ended, and nobody says how
+        source = source_of(row.source or "")
+        at = row.ended_at or row.started_at
+        if source is None or at is None:
+            failures["an unknown data source " + repr(row.source) if source is None else "no time"] += 1
+        elif at in window:
+            session = _session(row, source, at, status)
+            other = sessions.get((source, at), session)
+            # two sessions of one source that ended in the same second are one record: the graver one
+            sessions[source, at] = max(other, session, key=lambda one: SEVERITY[one.status])
+            unknown |= {str(row.status)} if row.code is None else set()
+    return ReadRows(
+        tuple(sessions.values()),
+        tuple(f"{count} sessions with {what} were left out" for what, count in failures.items()),
+        tuple(f"its sessions have the unknown status {word!r}, which counts as a warning" for word in sorted(unknown)),
+    )
+
+
+def _session(row: SessionRow, source: str, at: datetime, status: Status) -> Session:
+    start = row.started_at if row.ended_at and row.started_at and row.started_at <= row.ended_at else None
+    return Session(source, at, start, status, row.code, row.errors_count, Origin.SESSIONS)

@@ -1,0 +1,124 @@
+"""A device's sessions, one by one, from the services that list them: its storage node, or Microsoft 365's reporting."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urljoin
+
+from cove_poller.cove.breaker import Patience
+from cove_poller.cove.client import CoveClient, Service, ShowsVisa
+from cove_poller.cove.node_address import node_url
+from cove_poller.cove.paging import iter_pages
+from cove_poller.cove.session_rows import ReadRows, SessionRow, read_rows
+from cove_poller.errors import ApiError, PermissionDenied, VisaRefused
+from cove_poller.records.columns import M365_SERVICES, m365_source, plugin_source
+from cove_poller.records.device import Account, Device, RemoteEndpoint
+from cove_poller.records.statuses import Status
+from cove_poller.records.window import Window
+
+PAGE_SIZE = 500
+LONGEST_SESSION = timedelta(days=31)
+"""Sessions are asked for by their start and wanted by their end; a first backup may take weeks."""
+
+
+class SessionHistory:
+    """Reads devices' sessions in a window. May be used by several threads."""
+
+    def __init__(self, client: CoveClient, window: Window, overrides: Mapping[int, Status]) -> None:
+        self._client = client
+        self._window = window
+        self._overrides = overrides
+        self._patience = Patience()
+        self._reporting = Service(urljoin(client.api.url, "reporting_api"), ShowsVisa.AS_BEARER)
+        self._visa_for_nodes = ShowsVisa.NOT_AT_ALL
+
+    def read(self, device: Device) -> ReadRows:
+        """All sessions of the device that ended in the window. Raise ApiError or PermissionDenied if it cannot be.
+
+        ApiUnavailable means that Cove itself is down, not only where this device's sessions are.
+        """
+        account, address = self._account(device.account_id)
+        if account.token is None:
+            raise ApiError("Cove tells no token for it, so its sessions cannot be asked for")
+        if device.device_type == "Microsoft 365":
+            return self._of_tenant(account)
+        return self._of_machine(device.account_id, account, self._node_url(device.account_id, address))
+
+    def _account(self, account_id: int) -> tuple[Account, str | None]:
+        """What a device's services ask for, and the address of its storage node if that is told."""
+        result = self._patience.refused(
+            "GetAccountInfoById",
+            lambda: self._client.call_whole("GetAccountInfoById", {"accountId": account_id}, Account),
+        )
+        if result is None or result.result is None:
+            raise ApiError("Cove tells nothing of this account")
+        node = result.home_node.address if result.home_node else None
+        return result.result, node.host if node else None
+
+    def _node_url(self, account_id: int, address: str | None) -> str:
+        """Where the storage node's sessions are asked for: at the address told, or else at the device's endpoint."""
+        api = self._client.api
+        try:
+            return node_url(address or "", api.url, api.node_domains)
+        except ApiError:
+            method = "EnumerateAccountRemoteAccessEndpoints"
+            found = self._client.call(method, {"accountId": account_id}, list[RemoteEndpoint]) or []
+            urls = [endpoint.url for endpoint in found if endpoint.url]
+            return node_url(urls[0] if urls else address or "", api.url, api.node_domains)
+
+    def _of_machine(self, account_id: int, account: Account, url: str) -> ReadRows:
+        since, until = self._started_between()
+        query = f"(Type & 1) == 1 and BackupStartTime >= {since} and BackupStartTime <= {until}"
+        params = {"accountId": account_id, "account": account.name, "token": _token(account), "query": query}
+        # by their ids, which are unique: several plug-ins of a run may begin in the same second
+        return self._read(self._asked_at_node(url, {**params, "orderBy": "Id DESC"}), plugin_source)
+
+    def _asked_at_node(self, url: str, params: Mapping[str, Any]) -> Callable[[int], list[SessionRow]]:
+        def ask(start: int) -> list[SessionRow]:
+            service = Service(url, self._visa_for_nodes)
+            more = {**params, "range": {"Offset": start, "Size": PAGE_SIZE}}
+            try:
+                return self._client.call("QuerySessions", more, list[SessionRow], service) or []
+            except VisaRefused as error:
+                if service.visa is ShowsVisa.IN_BODY:
+                    raise PermissionDenied(str(error)) from error
+                self._visa_for_nodes = ShowsVisa.IN_BODY  # most clients send none; some nodes may want it
+                return ask(start)
+
+        return lambda start: self._patience.down(url, lambda: ask(start))
+
+    def _of_tenant(self, account: Account) -> ReadRows:
+        """The sessions of all services, also of those that are switched off by now."""
+        since, until = self._started_between()
+        found = [self._of_service(name, _token(account), since, until) for name in M365_SERVICES]
+        return ReadRows(
+            tuple(session for one in found for session in one.sessions),
+            tuple(failure for one in found for failure in one.failures),
+            tuple(warning for one in found for warning in one.warnings),
+        )
+
+    def _of_service(self, name: str, token: str, since: int, until: int) -> ReadRows:
+        """The sessions of one Microsoft 365 service."""
+        wanted = {"CreatedAfter": since, "CreatedBefore": until, "SessionTypes": ["Backup"], "DataSources": [name]}
+
+        def ask(start: int) -> list[SessionRow]:
+            params = {"accountToken": token, "range": {"Offset": start, "Size": PAGE_SIZE}, "filter": wanted}
+            return self._client.call("EnumerateSessions", params, list[SessionRow], self._reporting) or []
+
+        def ask_patiently(start: int) -> list[SessionRow]:
+            return self._patience.refused(name, lambda: self._patience.down(self._reporting.url, lambda: ask(start)))
+
+        return self._read(ask_patiently, lambda word: m365_source(word or name))
+
+    def _read(self, ask: Callable[[int], list[SessionRow]], source_of: Callable[[str], str | None]) -> ReadRows:
+        pages = iter_pages(ask, lambda row: row.key, PAGE_SIZE, "sessions", full=2)
+        return read_rows((row for page in pages for row in page), self._window, self._overrides, source_of)
+
+    def _started_between(self) -> tuple[int, int]:
+        """When the sessions began that may have ended in the window, in Unix seconds."""
+        begin = self._window.since - LONGEST_SESSION
+        return max(int(begin.timestamp()), 0), int(self._window.until.timestamp())
+
+
+def _token(account: Account) -> str:
+    return account.token.get_secret_value() if account.token else ""

@@ -1,0 +1,126 @@
+"""The audit trail `cove_polls`, a row per run and login, and the rejected logins that it remembers."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import SecretStr
+from sqlalchemy import func, insert, select, update
+
+from cove_poller.config.settings import LoginSettings
+from cove_poller.database.engine import Database
+
+ACCEPTED = ""
+"""In the place of a fingerprint: the login was accepted."""
+
+SALT_BYTES = 8
+MOST_UNFINISHED = 100
+DIGEST_BYTES = 8  # short on purpose: enough to tell a change, too little to find a password by trying
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A login that Cove rejected: when, in which words, and the fingerprint of what was tried."""
+
+    at: datetime
+    message: str
+    fingerprint: str
+
+
+def fingerprint(url: str, login: LoginSettings, password: SecretStr, salt: bytes | None = None) -> str:
+    """What identifies the credentials that were tried, without giving them away."""
+    salt = salt or os.urandom(SALT_BYTES)
+    tried = "\0".join([url, login.username, login.partner, password.get_secret_value()])
+    digest = hashlib.scrypt(tried.encode(), salt=salt, n=2**14, r=8, p=1, dklen=DIGEST_BYTES)
+    return f"{salt.hex()}:{digest.hex()}"
+
+
+def is_same(recorded: str, url: str, login: LoginSettings, password: SecretStr) -> bool:
+    """Whether the credentials are still those that `recorded` was made from."""
+    salt = bytes.fromhex(recorded.partition(":")[0])
+    return fingerprint(url, login, password, salt) == recorded
+
+
+def last_rejection(database: Database, login: str) -> Rejection | None:
+    """The rejection of a login that has not been accepted since. A run that never came to log in changes nothing."""
+    polls = database.tables.polls
+    query = select(polls).where(polls.c.login == login, polls.c.login_fingerprint.is_not(None))
+    query = query.order_by(polls.c.id.desc())
+    with database.transaction() as connection:
+        row = connection.execute(query.limit(1)).mappings().first()
+        if row is None or row["login_fingerprint"] == ACCEPTED:
+            return None
+        same = polls.c.login_fingerprint == row["login_fingerprint"]
+        first = connection.execute(select(polls).where(same).order_by(polls.c.id).limit(1)).mappings().one()
+    return Rejection(first["started_at"], first["error"] or "", first["login_fingerprint"])
+
+
+class AuditRow(dict[str, Any]):
+    """What is to be written into the row of a run, and the row's id."""
+
+    poll_id: int
+
+
+def last_poll(database: Database, command: str, login: str) -> dict[str, Any] | None:
+    """The newest row of a command and login; None if there is none."""
+    polls = database.tables.polls
+    query = select(polls).where(polls.c.command == command, polls.c.login == login).order_by(polls.c.id.desc()).limit(1)
+    with database.transaction() as connection:
+        row = connection.execute(query).mappings().first()
+    return dict(row) if row else None
+
+
+@contextmanager
+def audited(database: Database, command: str, login: str, now: Callable[[], datetime]) -> Iterator[AuditRow]:
+    """A row for this run, there from its start. What is put into the yielded dict is written at its end."""
+    polls = database.tables.polls
+    begin = insert(polls).values(command=command, login=login, started_at=now(), outcome="running")
+    with database.transaction() as connection:
+        poll_id = connection.execute(begin.returning(polls.c.id)).scalar_one()
+    result = AuditRow({"outcome": "error", "exit_code": 1})
+    result.poll_id = poll_id
+    try:
+        yield result
+    finally:
+        with database.transaction() as connection:
+            connection.execute(update(polls).where(polls.c.id == poll_id).values(**result, finished_at=now()))
+
+
+def syncs_of(database: Database, login: str) -> tuple[datetime, datetime | None]:
+    """When the running sync of a login began, and the last one before it that went through to its end.
+
+    A clock that was ahead once leaves rows from the future behind: they count for nothing.
+    """
+    polls = database.tables.polls
+    mine = (polls.c.command == "sync", polls.c.login == login)
+    with database.transaction() as connection:
+        newest = select(polls.c.started_at).where(*mine).order_by(polls.c.id.desc()).limit(1)
+        began: datetime = connection.execute(newest).scalar_one()
+        went_through = (polls.c.outcome.in_(("ok", "partial")), polls.c.error.is_(None), polls.c.started_at <= began)
+        last = select(func.max(polls.c.started_at)).where(*mine, *went_through)
+        return began, connection.execute(last).scalar()
+
+
+def unfinished_request(database: Database, command: str, login: str, before: int) -> dict[str, Any] | None:
+    """What the newest run `before` a row had been asked for, if none has come to its end since; None if one has.
+
+    A run that an error ended has not come to its end, though some of it may be saved.
+    """
+    polls = database.tables.polls
+    mine = (polls.c.command == command, polls.c.login == login, polls.c.id < before)
+    done = select(func.max(polls.c.id)).where(*mine, polls.c.outcome.in_(("ok", "partial")), polls.c.error.is_(None))
+    unfinished = select(polls.c.id, polls.c.request).where(*mine, polls.c.id > func.coalesce(done.scalar_subquery(), 0))
+    with database.transaction() as connection:
+        rows = connection.execute(unfinished.order_by(polls.c.id.desc()).limit(MOST_UNFINISHED)).mappings()
+        return next((dict(row["request"]) for row in rows if row["request"]), None)
+
+
+def note_request(database: Database, poll_id: int, request: Mapping[str, Any]) -> None:
+    """Keep with a run what it was asked for."""
+    polls = database.tables.polls
+    with database.transaction() as connection:
+        connection.execute(update(polls).where(polls.c.id == poll_id).values(request=request))

@@ -1,0 +1,88 @@
+"""Reads what is known of all devices from the database: only reads, only what was written there by polls."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, and_, func, select
+
+from cove_poller.config.settings import Config
+from cove_poller.database.engine import Database
+from cove_poller.database.tables import Tables
+from cove_poller.records.overview import (
+    DeviceState,
+    Overview,
+    PollState,
+    alert_after,
+    make_overview,
+    newest_success,
+    source_states,
+)
+from cove_poller.records.statuses import Status
+
+
+def read_overview(database: Database, config: Config, now: datetime, *, customer: str | None = None) -> Overview:
+    """All devices that are neither ignored nor gone, and how the polls of each login went.
+
+    Devices may also be of a login that is not configured any more, or not here.
+    """
+    with database.transaction() as connection:
+        rows = connection.execute(counting_devices(database.tables)).mappings()
+        devices = [device_state(row, config, now) for row in rows]
+        logins = {*config.logins, *(device.login for device in devices)}
+        polls = {login: _poll_state(connection, database.tables, login) for login in logins}
+    unpolled = [login for login, poll in polls.items() if poll is None]
+    return make_overview(devices, filter(None, polls.values()), now, customer=customer, unpolled=unpolled)
+
+
+def counting_devices(tables: Tables) -> Select[Any]:
+    """A query for the devices that are neither ignored nor gone, each with its customer in Backupchecks."""
+    devices, jobs, customers = tables.devices, tables.jobs, tables.customers
+    joined = devices.outerjoin(jobs, jobs.c.id == devices.c.job_id).outerjoin(
+        customers, customers.c.id == jobs.c.customer_id
+    )
+    return (
+        select(devices, customers.c.name.label("linked_customer_name"))
+        .select_from(joined)
+        .where(devices.c.gone_at.is_(None), devices.c.ignored.is_(False))
+        .order_by(devices.c.account_id)
+    )
+
+
+def device_state(row: RowMapping, config: Config, now: datetime) -> DeviceState:
+    """A row of `counting_devices` as the state of a device at `now`."""
+    names = [row["linked_customer_name"] or row["customer_name"], row["customer_name"]]
+    same = ("account_id", "login", "device_name", "computer_name", "device_type", "last_session_at")
+    more = ("running_since", "first_seen_at", "last_seen_at", "job_id", "ignored")
+    sources = source_states(row["data_sources"])
+    return DeviceState(
+        **{name: row[name] for name in (*same, *more)},
+        customer=names[0],
+        status=Status(row["status"]),
+        sources=sources,
+        color_bar=row["color_bar"] or "",
+        last_success_at=newest_success(row["last_success_at"], [(one.status, one.last_session_at) for one in sources]),
+        alert_after=alert_after(config.alerts, row["device_type"], names),
+        as_of=now,
+    )
+
+
+def _poll_state(connection: Connection, tables: Tables, login: str) -> PollState | None:
+    polls = tables.polls
+    mine = and_(polls.c.login == login, polls.c.command == "sync", polls.c.outcome != "running")
+    newest = select(polls).where(mine).order_by(polls.c.id.desc()).limit(1)
+    row = connection.execute(newest).mappings().first()
+    if row is None:
+        return None
+    good = select(func.max(polls.c.finished_at)).where(mine, polls.c.outcome.in_(("ok", "partial")))
+    return PollState(login, row["started_at"], row["outcome"], row["error"], connection.execute(good).scalar())
+
+
+def read_sessions(database: Database, since: datetime) -> Iterator[RowMapping]:
+    """The recorded sessions of the data sources from a moment on, by device and time, without holding them all."""
+    sessions = database.tables.sessions
+    columns = [sessions.c[name] for name in ("account_id", "data_source", "session_at", "started_at", "status")]
+    query = select(*columns).where(sessions.c.session_at >= since)
+    with database.transaction() as connection:
+        streaming = connection.execution_options(yield_per=5000)
+        yield from streaming.execute(query.order_by(sessions.c.account_id, sessions.c.session_at)).mappings()

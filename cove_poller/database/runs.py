@@ -1,0 +1,115 @@
+"""The statements about Backupchecks' job runs. One that somebody has reviewed is never written to."""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Connection, String, and_, delete, literal, select
+from sqlalchemy.exc import IntegrityError
+
+from cove_poller.config.backupchecks_columns import JOB_RUNS
+from cove_poller.config.settings import BackupchecksSettings
+from cove_poller.database.run_objects import ObjectStore
+from cove_poller.database.statements import MOMENT, Statements, named
+from cove_poller.database.tables import RUN_KEY, Tables
+from cove_poller.records.rounds import PlannedRun, RecordedRun, Review
+
+log = logging.getLogger(__name__)
+
+
+class RunStore(Statements):
+    """Reads and writes job runs, with the objects of each."""
+
+    def __init__(self, connection: Connection, tables: Tables, settings: BackupchecksSettings) -> None:
+        super().__init__(connection, tables, settings)
+        self.objects = ObjectStore(connection, tables, settings.source_type)
+
+    def runs_since(self, since: Mapping[int, datetime], run_ids: Iterable[int]) -> dict[int, list[RecordedRun]]:
+        """The runs of each account from its moment on, and those with one of the `run_ids`, whenever they were."""
+        runs = self._tables.job_runs
+        external_id = Column("external_id", String)
+        rows = [{"external_id": str(account), "moment": at} for account, at in since.items()]
+        wanted = self._rows("external", [external_id, MOMENT], rows)
+        known = self._rows("known", [runs.c.id], [{"id": one} for one in run_ids])
+        reviewed = runs.c.reviewed_at.is_not(None) if "reviewed_at" in runs.c else literal(0) == 1
+        columns = named(runs, ("id", "external_id", "run_at", "status", "remark"))
+        query = select(*columns, reviewed.label("reviewed")).where(runs.c.source_type == self._settings.source_type)
+        later = and_(runs.c.external_id == wanted.c.external_id, runs.c.run_at >= wanted.c.moment)
+        by_time, by_id = query.join(wanted, later), query.join(known, known.c.id == runs.c.id)
+        found = {row["id"]: row for row in (*self._mappings(by_time), *self._mappings(by_id))}
+        objects = self.objects.of_runs(found)
+        by_account: dict[int, list[RecordedRun]] = {}
+        for row in found.values():
+            run = RecordedRun(
+                row["run_at"],
+                row["status"],
+                row["remark"] or "",
+                row["id"],
+                bool(row["reviewed"]),
+                objects=objects.get(row["id"], ()),
+            )
+            by_account.setdefault(int(row["external_id"]), []).append(run)
+        return by_account
+
+    def remove_runs(self, run_ids: Collection[int]) -> set[int]:
+        """Remove runs whose sessions went into others, unless somebody has reviewed or refers to them.
+
+        Return the ids of those removed.
+        """
+        try:
+            return self._remove_runs(run_ids)
+        except IntegrityError:
+            removed = set()
+            for run_id in run_ids:  # one by one, so that one that is referred to does not keep the others
+                with suppress(IntegrityError):
+                    removed |= self._remove_runs([run_id])
+            log.warning("%d superseded job runs stay, since other rows refer to them", len(set(run_ids) - removed))
+            return removed
+
+    def _remove_runs(self, run_ids: Collection[int]) -> set[int]:
+        runs = self._tables.job_runs
+        gone = self._rows("gone", [runs.c.id], [{"id": one} for one in run_ids])
+        statement = delete(runs).where(runs.c.id.in_(select(gone.c.id)), *self._unreviewed())
+        with self._connection.begin_nested():
+            self.objects.remove(run_ids)
+            return {row["id"] for row in self._mappings(statement.returning(*named(runs, ("id",))))}
+
+    def update_runs(self, runs: Iterable[PlannedRun]) -> set[int]:
+        """Write runs that differ, unless somebody has reviewed them meanwhile. Return the ids of those written."""
+        rows = [{"id": run.run_id, **_run_row(run)} for run in runs]
+        columns = ["run_at", "status", "remark"]
+        return {row["id"] for row in self._update(self._tables.job_runs, columns, rows, *self._unreviewed())}
+
+    def insert_runs(
+        self, runs: Iterable[tuple[int, int, PlannedRun]], now: datetime, review: Review | None
+    ) -> dict[tuple[int, datetime], int]:
+        """Write new runs as (account, job, run). Return their ids by account and run_at: of those really written."""
+        table = self._tables.job_runs
+        common: dict[str, Any] = {"source_type": self._settings.source_type, "mail_message_id": None, "created_at": now}
+        rows = [
+            {**common, "job_id": job_id, "external_id": str(account), **_run_row(run), **_review_row(run, review)}
+            for account, job_id, run in runs
+        ]
+        columns = [name for name in JOB_RUNS if name != "id" and (review or name not in ("reviewed_at", "reviewed_by"))]
+        made = self._insert_live("job_runs", table, columns, rows, ("id", "external_id", "run_at"), key=RUN_KEY)
+        return {(int(row["external_id"]), row["run_at"]): row["id"] for row in made}
+
+    def remark_limit(self) -> int | None:
+        """How many characters a remark may have; None if as many as it likes."""
+        return getattr(self._tables.job_runs.c.remark.type, "length", None)
+
+    def _unreviewed(self) -> list[Any]:
+        runs = self._tables.job_runs
+        return [runs.c.reviewed_at.is_(None)] if "reviewed_at" in runs.c else []
+
+
+def _review_row(run: PlannedRun, review: Review | None) -> dict[str, Any]:
+    if review is None or run.content.run_at not in review.window:
+        return {}
+    return {"reviewed_at": review.at, "reviewed_by": review.by}
+
+
+def _run_row(run: PlannedRun) -> dict[str, Any]:
+    return {"run_at": run.content.run_at, "status": run.content.status, "remark": run.content.remark}

@@ -1,0 +1,193 @@
+"""The statements about recorded sessions."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    FromClause,
+    RowMapping,
+    String,
+    and_,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union,
+    update,
+)
+
+from cove_poller.database.bulk import insert_rows
+from cove_poller.database.statements import ACCOUNT, MOMENT, Statements
+from cove_poller.database.tables import UtcDateTime
+from cove_poller.records.columns import LABELS, DataSource
+from cove_poller.records.session import Origin, RecordedSession, Session
+from cove_poller.records.statuses import Status
+
+SOURCE = Column("data_source", String)
+STATUS = Column("status", String)
+LAST: Column[datetime] = Column("last", UtcDateTime(timezone=True))
+ALWAYS = Column("always", BigInteger)
+WRITTEN = ("id", "account_id", "data_source", "origin")
+RECORDED_STATUSES = (Status.SUCCESS, Status.WARNING, Status.FAILED)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A time of a device's data source, its ends included, of which all sessions are to be known."""
+
+    account_id: int
+    source: str
+    begin: datetime
+    end: datetime
+    only_if_marked: bool = False
+
+
+class SessionStore(Statements):
+    """Reads and writes sessions."""
+
+    def sessions_near(self, times: Iterable[tuple[int, str, datetime]]) -> list[RecordedSession]:
+        """For each (account, data source, time): the newest session, and the first that did not end before."""
+        sessions = self._tables.sessions
+        rows = [{"account_id": account, "data_source": source, "moment": at} for account, source, at in times]
+        facts = self._rows("facts", [ACCOUNT, SOURCE, MOMENT], rows)
+        same = and_(sessions.c.account_id == facts.c.account_id, sessions.c.data_source == facts.c.data_source)
+        newest = select(func.max(sessions.c.session_at)).where(same).correlate(facts).scalar_subquery()
+        later = sessions.c.session_at >= facts.c.moment
+        first = select(func.min(sessions.c.session_at)).where(same, later).correlate(facts).scalar_subquery()
+        keys = (facts.c.account_id, facts.c.data_source)
+        wanted = union(select(*keys, newest.label("moment")), select(*keys, first.label("moment"))).subquery("wanted")
+        return self._sessions(wanted, sessions.c.session_at == wanted.c.moment)
+
+    def sessions_in(self, spans: Iterable[Span]) -> list[RecordedSession]:
+        """The sessions in each span; in those that are only about the colour bar, if a mark of it is among them."""
+        sessions, mark = self._tables.sessions, self._tables.sessions.alias("mark")
+        rows = [
+            {
+                "account_id": span.account_id,
+                "data_source": span.source,
+                "moment": span.begin,
+                "last": span.end,
+                "always": int(not span.only_if_marked),
+            }
+            for span in spans
+        ]
+        wanted = self._rows("spans", [ACCOUNT, SOURCE, MOMENT, LAST, ALWAYS], rows)
+        marked = exists().where(
+            mark.c.account_id == wanted.c.account_id,
+            mark.c.data_source == wanted.c.data_source,
+            mark.c.session_at.between(wanted.c.moment, wanted.c.last),
+            mark.c.origin == Origin.COLORBAR,
+        )
+        inside = sessions.c.session_at.between(wanted.c.moment, wanted.c.last)
+        return self._sessions(wanted, inside, or_(wanted.c.always == 1, marked))
+
+    def _sessions(self, wanted: FromClause, *conditions: Any) -> list[RecordedSession]:
+        sessions = self._tables.sessions
+        on = [sessions.c[name] == wanted.c[name] for name in ("account_id", "data_source") if name in wanted.c]
+        query = select(sessions).join(wanted, and_(*on, *conditions)).order_by(sessions.c.session_at)
+        return [recorded_session(row) for row in self._mappings(query)]
+
+    def remove_sessions(self, session_ids: Iterable[int]) -> None:
+        """Remove sessions that a better record has taken the place of."""
+        sessions = self._tables.sessions
+        gone = self._rows("gone", [sessions.c.id], [{"id": one} for one in session_ids])
+        self._connection.execute(delete(sessions).where(sessions.c.id.in_(select(gone.c.id))))
+
+    def insert_sessions(self, sessions: Iterable[tuple[int, Session]]) -> Sequence[RowMapping]:
+        """Record sessions as (account, session). Return the rows really written, as far as they identify them."""
+        table = self._tables.sessions
+        rows = [{"account_id": account, **_session_row(session)} for account, session in sessions]
+        columns = [column for column in table.c if column.key not in ("id", "job_run_id")]
+        key = ["account_id", "data_source", "session_at"]
+        statement = insert_rows(table, columns, rows, self._dialect, key)
+        return self._mappings(statement.returning(*(table.c[name] for name in WRITTEN)))
+
+    def update_sessions(self, sessions: Iterable[RecordedSession]) -> Sequence[RowMapping]:
+        """Write what is better known of recorded sessions. Return the rows written, as far as they identify them."""
+        rows = [{"id": session.id, **_session_row(session)} for session in sessions]
+        columns = ["session_at", "started_at", "status", "status_code", "errors_count", "duration_seconds", "origin"]
+        return self._update(self._tables.sessions, columns, rows, returning=WRITTEN)
+
+    def first_without_run(self, accounts: Mapping[int, bool]) -> dict[int, datetime]:
+        """For each account the time of its first session that made no run; the total's count where said so."""
+        sessions = self._tables.sessions
+        total_counts = Column("total_counts", BigInteger)
+        rows = [{"account_id": one, "total_counts": int(counts)} for one, counts in accounts.items()]
+        wanted = self._rows("accounts", [ACCOUNT, total_counts], rows)
+        counts = or_(sessions.c.data_source != DataSource.TOTAL, wanted.c.total_counts == 1)
+        query = (
+            select(sessions.c.account_id, func.min(sessions.c.session_at).label("first"))
+            .join(wanted, and_(sessions.c.account_id == wanted.c.account_id, counts))
+            .where(sessions.c.job_run_id.is_(None))
+            .group_by(sessions.c.account_id)
+        )
+        return {row["account_id"]: row["first"] for row in self._mappings(query)}
+
+    def move_sessions(self, heirs: Mapping[int, int]) -> None:
+        """Let the sessions of removed runs be part of the runs that took their place."""
+        sessions, job_run_id = self._tables.sessions, self._tables.sessions.c.job_run_id
+        old = Column("old_id", BigInteger)
+        rows = [{"old_id": removed, "job_run_id": heir} for removed, heir in heirs.items()]
+        moves = self._rows("moves", [old, job_run_id], rows)
+        statement = update(sessions).where(job_run_id == moves.c.old_id)
+        self._connection.execute(statement.values({job_run_id: moves.c.job_run_id}))
+
+    def place_sessions(self, run_by_session: Mapping[int, int]) -> None:
+        """Say of sessions which run they are part of."""
+        rows = [{"id": session_id, "job_run_id": run_id} for session_id, run_id in run_by_session.items()]
+        self._update(self._tables.sessions, ["job_run_id"], rows)
+
+    def sessions_since(self, since: Mapping[int, datetime]) -> tuple[list[RecordedSession], list[RecordedSession]]:
+        """Each account's sessions from its moment on; and of each source and status the newest before that."""
+        rows = [{"account_id": account, "moment": at} for account, at in since.items()]
+        wanted = self._rows("accounts", [ACCOUNT, MOMENT], rows)
+        later = self._sessions(wanted, self._tables.sessions.c.session_at >= wanted.c.moment)
+        return later, self._newest_before(wanted)
+
+    def _newest_before(self, wanted: FromClause) -> list[RecordedSession]:
+        """Of each account, data source and status the newest session before the account's moment."""
+        sessions = self._tables.sessions
+        kinds = self._rows(
+            "kinds",
+            [SOURCE, STATUS],
+            [{"data_source": source, "status": status} for source in LABELS for status in RECORDED_STATUSES],
+        )
+        same = and_(
+            sessions.c.account_id == wanted.c.account_id,
+            sessions.c.data_source == kinds.c.data_source,
+            sessions.c.status == kinds.c.status,
+            sessions.c.session_at < wanted.c.moment,
+        )
+        newest = select(func.max(sessions.c.session_at)).where(same).correlate(wanted, kinds).scalar_subquery()
+        last = select(wanted.c.account_id, kinds.c.data_source, newest.label("moment")).join_from(
+            wanted, kinds, literal(1) == 1
+        )
+        found = last.subquery("last")
+        return self._sessions(found, sessions.c.session_at == found.c.moment)
+
+
+def _session_row(session: Session) -> dict[str, Any]:
+    return {
+        "data_source": session.data_source,
+        "session_at": session.session_at,
+        "started_at": session.started_at,
+        "status": session.status.value,
+        "status_code": session.status_code,
+        "errors_count": session.errors_count,
+        "duration_seconds": session.duration_seconds,
+        "origin": session.origin.value,
+    }
+
+
+def recorded_session(row: RowMapping) -> RecordedSession:
+    """A row of `cove_sessions` as what it tells."""
+    names = ("account_id", "data_source", "session_at", "started_at", "status_code", "errors_count", "id", "job_run_id")
+    return RecordedSession(
+        **{name: row[name] for name in names}, status=Status(row["status"]), origin=Origin(row["origin"])
+    )

@@ -1,0 +1,173 @@
+"""What monitoring is to think of each device and of the poller itself: fine, a warning, critical, not known. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from cove_poller.records.freshness import is_overdue
+from cove_poller.records.overview import DeviceState, Overview, PollState
+from cove_poller.records.statuses import Status, code_name
+from cove_poller.text import age, long_age, one_line
+
+TYPES = {"server": "Server", "workstation": "Workstation", "m365": "Microsoft 365"}
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+CRITICAL_FACTOR = 2  # a device is critical after so many times the span after which it is a warning
+
+
+class Level(IntEnum):
+    """As monitoring plugins end."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+
+GRAVITY = {Level.OK: 0, Level.UNKNOWN: 1, Level.WARNING: 2, Level.CRITICAL: 3}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """After how long without a success a device is a warning, and critical; by device type where that is set."""
+
+    warning: Mapping[str, timedelta] = field(default_factory=dict)
+    critical: Mapping[str, timedelta] = field(default_factory=dict)
+    max_poll_age: timedelta = timedelta(minutes=90)
+
+    def warning_of(self, device: DeviceState) -> timedelta:
+        return self.warning.get(device.device_type, device.alert_after)
+
+    def critical_of(self, device: DeviceState) -> timedelta:
+        return self.critical.get(device.device_type, CRITICAL_FACTOR * self.warning_of(device))
+
+
+@dataclass(frozen=True)
+class DeviceVerdict:
+    """A device with what is to be thought of it, and why in a few words."""
+
+    device: DeviceState
+    level: Level
+    reason: str
+    warning: timedelta
+    critical: timedelta
+
+
+@dataclass(frozen=True)
+class PollVerdict:
+    """A login with what is to be thought of its polls. `age` is how long ago one last succeeded."""
+
+    login: str
+    level: Level
+    reason: str
+    last_success_at: datetime | None
+    age: timedelta | None
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What is to be thought of everything; the gravest first."""
+
+    overview: Overview
+    devices: tuple[DeviceVerdict, ...]
+    polls: tuple[PollVerdict, ...]
+    thresholds: Thresholds
+
+    @property
+    def level(self) -> Level:
+        if not self.devices:
+            return worst([Level.UNKNOWN, *(one.level for one in self.polls)])
+        return worst([*(one.level for one in self.devices), *(one.level for one in self.polls)])
+
+
+def worst(levels: Iterable[Level]) -> Level:
+    return max(levels, key=GRAVITY.__getitem__, default=Level.UNKNOWN)
+
+
+def judged(overview: Overview, thresholds: Thresholds) -> Verdicts:
+    """The verdicts over everything that is known."""
+    devices = [_device_verdict(device, thresholds) for device in overview.devices]
+    devices.sort(key=lambda one: (-GRAVITY[one.level], -one.device.without_success_for))
+    never = (PollVerdict(login, Level.CRITICAL, "has never been polled", None, None) for login in overview.unpolled)
+    polls = (_poll_verdict(poll, overview.as_of, thresholds.max_poll_age) for poll in overview.polls)
+    found = sorted([*never, *polls], key=lambda one: (-GRAVITY[one.level], one.login))
+    return Verdicts(overview, tuple(devices), tuple(found), thresholds)
+
+
+def _device_verdict(device: DeviceState, thresholds: Thresholds) -> DeviceVerdict:
+    warning, critical = thresholds.warning_of(device), thresholds.critical_of(device)
+    level, reason = next(_findings(device, warning, critical))
+    return DeviceVerdict(device, level, reason, warning, critical)
+
+
+def _findings(device: DeviceState, warning: timedelta, critical: timedelta) -> Iterator[tuple[Level, str]]:
+    """What there is to say of a device, the gravest first."""
+    silence, waits = device.without_success_for, not device.is_excused
+    if device.status is Status.FAILED:
+        yield Level.CRITICAL, _trouble(device, Status.FAILED)
+    if waits and silence > critical:
+        yield Level.CRITICAL, without_success(device)
+    if waits and device.status is Status.WARNING:
+        yield Level.WARNING, _trouble(device, Status.WARNING)
+    if waits and silence > warning:
+        yield Level.WARNING, without_success(device)
+    if not device.is_linked:
+        yield Level.WARNING, "belongs to no job, so nobody sees its runs"
+    if device.is_offline:
+        yield Level.OK, f"offline, {without_success(device)}"
+    elif device.last_success_at is None:
+        yield Level.OK, without_success(device)
+    else:
+        yield Level.OK, f"last success {age(silence)} ago"
+
+
+def without_success(device: DeviceState) -> str:
+    """How long a device has been without a success, in words."""
+    span = long_age(device.without_success_for)
+    return f"no success for {span}" if device.last_success_at else f"never a success, known for {span}"
+
+
+def _trouble(device: DeviceState, status: Status) -> str:
+    """Which sources of a device are to blame; the total's own word where none is."""
+    blamed = [
+        f"{one.name} {one.problem or code_name(one.status_code)}"
+        for one in device.sources
+        if one.problem or one.status is status
+    ]
+    return one_line(f"{status}: {', '.join(blamed) or 'says its total'}")
+
+
+def _poll_verdict(poll: PollState, as_of: datetime, max_age: timedelta) -> PollVerdict:
+    since = None if poll.last_success_at is None else as_of - poll.last_success_at
+    reason = "no poll has ever been successful" if since is None else f"last successful poll {age(since)} ago"
+    if poll.last_error:
+        reason += f", the newest said: {one_line(poll.last_error)}"
+    level = Level.CRITICAL if is_overdue(poll, as_of, max_age) else Level.OK
+    return PollVerdict(poll.login, level, reason, poll.last_success_at, since)
+
+
+def parse_hours(texts: Iterable[str]) -> dict[str, timedelta]:
+    """`26` for all device types, `server=26` for one, as spans by Backupchecks' type. Raise ValueError."""
+    common: dict[str, timedelta] = {}
+    own: dict[str, timedelta] = {}
+    for text in texts:
+        kind, mark, number = text.rpartition("=")
+        if mark and kind not in TYPES:
+            raise ValueError(f"{kind!r} is no device type; there are {', '.join(TYPES)}")
+        if not re.fullmatch(r"\d{1,5}(\.\d{1,3})?", number, re.ASCII) or not float(number):
+            raise ValueError(f"{text!r} is no number of hours; write 26 or server=26")
+        span = timedelta(hours=float(number))
+        if mark:
+            own[TYPES[kind]] = span
+        else:
+            common = dict.fromkeys(TYPES.values(), span)
+    return common | own
+
+
+def parse_span(text: str) -> timedelta:
+    """`90m`, `2h` or `1d` as a time span. Raise ValueError."""
+    match = re.fullmatch(r"(\d{1,5})([mhd])", text.strip(), re.ASCII)
+    if match is None or not int(match[1]):
+        raise ValueError(f"{text!r} is no span of time; write 90m, 2h or 1d")
+    return timedelta(**{UNITS[match[2]]: int(match[1])})

@@ -1,0 +1,134 @@
+"""What a person reads: results as text. Cron mails whatever is printed, so nothing is when all is well."""
+
+from collections.abc import Iterator
+
+from cove_poller.commands.results import BackfillResult, CommandResult, LoginResult, LoginTest
+from cove_poller.errors import CovePollerError, Terminated
+from cove_poller.records.columns import label
+from cove_poller.text import counted, fitted
+
+SHOWN_WARNINGS = 20
+
+WHAT_NOW = {
+    2: "Nothing was done.",
+    3: "What was saved is right and stays; the next run goes on from there.",
+    10: "Nothing was done. Mend the configuration; `cove-poller config check` shows every problem.",
+    11: "No backup data was read or written. Mend the login, then run `cove-poller test-login`.",
+    12: "No backup data was written. Give the API user a role that may do this, in Cove's console.",
+    13: "Nothing new is known, so Backupchecks shows the state before. The next run tries again.",
+    14: "Nothing was written that is not complete. The next run tries again once the database is mended.",
+    15: "Nothing was done. If no other run is busy, look for one that hangs.",
+}
+
+
+def sync_summary(result: CommandResult, *, dry_run: bool) -> str:
+    """Everything about a sync, for a terminal."""
+    lines = ["Nothing was written: this is what would be."] if dry_run else []
+    for login in result.logins:
+        if isinstance(login, LoginResult):
+            lines += _login_lines(login, dry_run=dry_run)
+    return "\n".join(lines)
+
+
+def _login_lines(login: LoginResult, *, dry_run: bool) -> Iterator[str]:
+    outcome = login.outcome
+    left_out = f", {login.not_due} not due" if login.not_due else ""
+    yield (
+        f"{login.login}: {counted(outcome.devices, 'device')}, {outcome.running} running, {outcome.unlinked} unlinked"
+        f"{left_out} ({counted(login.request_count, 'request')})"
+    )
+    yield f"  sessions: {outcome.sessions.new} new, {outcome.sessions.updated} updated"
+    yield _runs_line(login)
+    if dry_run:
+        yield from (f"  would create customer {name}" for name in outcome.new_customers)
+        yield from (f"  would create job {name}" for name in outcome.new_jobs)
+
+
+def _runs_line(login: LoginResult) -> str:
+    runs = login.outcome.job_runs
+    return f"  job runs: {runs.new} new, {runs.updated} updated, {runs.protected} protected by a review"
+
+
+def backfill_summary(result: CommandResult, *, dry_run: bool) -> str:
+    """Everything about a backfill."""
+    lines = ["Nothing was written: this is what would be."] if dry_run else []
+    for login in result.logins:
+        if isinstance(login, BackfillResult):
+            lines += _backfill_lines(login)
+    return "\n".join(lines)
+
+
+def _backfill_lines(login: BackfillResult) -> Iterator[str]:
+    ways = ", ".join(f"{count} by {way}" for way, count in login.ways.items()) or "none read"
+    before = f", {login.resumed} done before by a run that was interrupted" if login.resumed else ""
+    yield f"{login.login}: {counted(login.outcome.devices, 'device')} ({ways}){before}"
+    yield f"  sessions: {login.outcome.sessions.new} new, {login.outcome.sessions.updated} updated"
+    for source, origins in login.sources.items():
+        yield f"    {label(source)}: {', '.join(f'{count} from {origin}' for origin, count in origins.items())}"
+    yield _runs_line(login)
+
+
+def unreviewed(result: CommandResult) -> str | None:
+    """What a dry run says of the runs that somebody will have to review; None if there are none."""
+    count = sum(login.outcome.job_runs.new for login in result.logins if isinstance(login, BackfillResult))
+    if not count:
+        return None
+    return (
+        f"{counted(count, 'job run')} will be added, each of which somebody has to review in Backupchecks"
+        " (--reviewed adds them as reviewed)."
+    )
+
+
+def trouble(result: CommandResult) -> str:
+    """What went wrong or is worth a warning, for the cron mail; empty when all is well."""
+    lines: list[str] = []
+    for login in result.logins:
+        if isinstance(login, LoginTest):
+            problems, warnings = [], login.warnings
+        else:
+            problems, warnings = login.outcome.failures, login.outcome.warnings
+        if login.error:
+            lines.append(f"login {login.login}: {login.error}")
+            lines.append(f"  {what_now(login.exit_code)}")
+        lines += _limited([f"login {login.login}: {problem}" for problem in problems])
+        lines += _limited([f"login {login.login}: warning: {warning}" for warning in warnings])
+    if lines and result.exit_code:
+        lines.insert(0, f"cove-poller {result.command} ended with {result.exit_code}:")
+    return "\n".join(lines)
+
+
+def _limited(lines: list[str]) -> list[str]:
+    hidden = len(lines) - SHOWN_WARNINGS
+    return lines if hidden <= 0 else [*lines[:SHOWN_WARNINGS], f"  and {hidden} more like these"]
+
+
+def what_now(exit_code: int) -> str:
+    """What is safe and what to do next."""
+    return WHAT_NOW.get(exit_code, "What was saved before is right and stays.")
+
+
+def failure(command: str, error: CovePollerError) -> str:
+    """An error that ended a command before any login was looked at."""
+    if isinstance(error, Terminated):
+        return f"cove-poller {command}: {error}"
+    return f"cove-poller {command}: {error}\n{what_now(error.exit_code)}"
+
+
+def login_test_summary(result: CommandResult) -> str:
+    """What `test-login` found, a block per login."""
+    return "\n".join(
+        line for login in result.logins if isinstance(login, LoginTest) for line in _login_test_lines(login)
+    )
+
+
+def _login_test_lines(login: LoginTest) -> Iterator[str]:
+    if login.user is None:
+        yield f"{login.login}: no login at {login.host or 'Cove'}"
+        return
+    name = login.partner_name or "name not known, the user may not ask for it"
+    yield f"{login.login}: logged in at {login.host}"
+    yield f"  user: {login.user}"
+    yield f"  partner: {name} (id {login.partner_id})"
+    if not login.error:
+        yield f"  devices visible: {login.devices}"
+        yield f"  columns refused: {fitted(', '.join(login.refused_columns), 500) or 'none'}"

@@ -1,0 +1,61 @@
+"""`status --json`: everything that is known, as one JSON object. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from cove_poller.commands.results import envelope, in_json
+from cove_poller.records.freshness import OLD, is_overdue, poll_warnings
+from cove_poller.records.overview import DeviceState, Overview, PollState, SourceState
+
+
+def status_json(overview: Overview, started_at: datetime, finished_at: datetime) -> dict[str, Any]:
+    """The envelope of every command, then the devices, the worst first. Times are UTC, spans are seconds."""
+    return {
+        **envelope("status", 0, started_at, finished_at),
+        "as_of": in_json(overview.as_of),
+        "warnings": poll_warnings(overview),
+        "polls": [_poll(poll, overview.as_of) for poll in overview.polls],
+        "unpolled_logins": list(overview.unpolled),
+        "counts": _counts(overview.counts()),
+        "buckets": _counts(overview.buckets()),
+        "devices": [_device(device) for device in overview.devices],
+        "error": None,
+    }
+
+
+def _counts(counts: Mapping[Any, int]) -> dict[str, int]:
+    return {str(name): count for name, count in counts.items()}
+
+
+def _poll(poll: PollState, as_of: datetime) -> dict[str, Any]:
+    return {**_fields(poll), "is_old": is_overdue(poll, as_of, OLD)}
+
+
+def _device(device: DeviceState) -> dict[str, Any]:
+    own = {**_fields(device), "sources": [_source(source) for source in device.sources]}
+    derived = {
+        "name": device.name,
+        "condition": device.condition.value,
+        "bucket": device.bucket.value,
+        "is_linked": device.is_linked,
+        "is_stale": device.is_stale,
+        "is_offline": device.is_offline,
+        "success_age_seconds": _plain(device.success_age),
+    }
+    return derived | {("alert_after_seconds" if name == "alert_after" else name): one for name, one in own.items()}
+
+
+def _source(source: SourceState) -> dict[str, Any]:
+    return {"name": source.name, **_fields(source)}
+
+
+def _fields(state: Any) -> dict[str, Any]:
+    return {field.name: _plain(getattr(state, field.name)) for field in fields(state)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return in_json(value)
+    return int(value.total_seconds()) if isinstance(value, timedelta) else value

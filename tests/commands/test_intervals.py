@@ -1,0 +1,314 @@
+"""How often a customer is polled: the decision by itself, and `sync` with intervals against the fake Cove."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cove_poller.config.settings import IntervalSettings
+from cove_poller.records.intervals import FORGIVEN, Schedule, interval_of, slot
+from tests.cli.test_main import the_json
+from tests.config.test_settings import config_text, problem_lines, refusal
+from tests.conftest import BEGIN, NEVER_STALE, Cli, Site
+from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, serving
+
+HALF_HOUR = timedelta(minutes=30)
+MIDNIGHT = datetime(2026, 3, 3, tzinfo=UTC)
+UNITS = {"m": 1, "h": 60, "d": 1440}
+
+lengths = st.sampled_from(["1m", "5m", "30m", "45m", "4h", "7h", "1d", "3d"])
+syncs = st.lists(st.tuples(st.integers(0, 14 * 86_400), st.booleans()), min_size=1, max_size=60)
+"""Moments in seconds after BEGIN, and whether Cove was to be reached then."""
+
+
+def settings(default: str | None = None, **customers: str) -> IntervalSettings:
+    return IntervalSettings.model_validate({"default": default, "customers": customers})
+
+
+def minutes(text: str) -> int:
+    return int(text[:-1]) * UNITS[text[-1]]
+
+
+def polls_of(customer: str, intervals: IntervalSettings, moments: list[tuple[datetime, bool]]) -> list[datetime]:
+    """When a customer was polled with success, by syncs at these moments."""
+    polled, last = [], None
+    for moment, reachable in moments:
+        schedule = Schedule(intervals, last, moment)
+        skipped = not schedule.is_anybody_due([customer, "Example Garage"])
+        if reachable and not skipped and schedule.is_due(customer):
+            polled.append(moment)
+        if reachable or skipped:
+            last = moment
+    return polled
+
+
+@given(lengths, lengths, syncs)
+def test_a_customer_is_polled_by_the_first_successful_sync_of_each_slot_and_by_no_other(
+    default: str, own: str, syncs: list[tuple[int, bool]]
+) -> None:
+    moments = [(BEGIN + timedelta(seconds=seconds), reachable) for seconds, reachable in sorted(syncs)]
+    intervals = settings(default, **{"Example Bakery": own})
+    for customer, length in (("Example Bakery", own), ("Example Garage", default)):
+        first: dict[int, datetime] = {}
+        for moment, reachable in moments:
+            if reachable:
+                first.setdefault(int(moment.timestamp() + 60) // (minutes(length) * 60), moment)
+        assert polls_of(customer, intervals, moments) == list(first.values())
+
+
+@given(st.sampled_from([30, 60, 240, 1440]), st.lists(st.integers(-60, 300), min_size=50, max_size=200))
+def test_cron_that_is_a_minute_early_or_five_late_still_polls_at_the_customers_pace(
+    length: int, jitters: list[int]
+) -> None:
+    moments = [(BEGIN + number * HALF_HOUR + timedelta(seconds=late), True) for number, late in enumerate(jitters)]
+    polled = polls_of("Example Bakery", settings(f"{length}m"), moments)
+    gaps = [later - earlier for earlier, later in pairwise(polled)]
+    assert len(polled) == -(-len(jitters) * 30 // length)
+    assert all(abs(gap - timedelta(minutes=length)) <= timedelta(seconds=360) for gap in gaps)
+
+
+def test_a_sync_a_minute_before_a_slot_counts_for_it_and_an_earlier_one_does_not() -> None:
+    four_hours, noon = timedelta(hours=4), MIDNIGHT + timedelta(hours=12)
+    assert slot(noon - FORGIVEN, four_hours) == slot(noon, four_hours)
+    assert slot(noon - FORGIVEN - timedelta(seconds=1), four_hours) == slot(noon, four_hours) - 1
+    assert slot(noon + four_hours, four_hours) == slot(noon, four_hours) + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "hours"),
+    [
+        ("Example Bakery", 4),
+        ("Example Bakery (it@bakery.example.com)", 4),
+        ("example  BAKERY (new@bakery.example.com)", 4),
+        ("Example Museum (a@example.com)", 2),
+        ("Example Museum (b@example.com)", 1),
+        ("Example Garage (a@example.com)", 3),
+        ("Example Garage (b@example.com)", 24),
+        ("Example Bakery Two", 24),
+    ],
+)
+def test_a_customers_interval_is_found_by_the_name_that_cove_lists_with_or_without_its_mail_address(
+    name: str, hours: int
+) -> None:
+    customers = {
+        "Example Bakery": "4h", "Example Museum": "2h", "Example Museum (b@example.com)": "1h",
+        "Example Garage (a@example.com)": "3h", "example bakery": "1d",
+    }  # fmt: skip
+    assert interval_of(name, settings("1d", **customers)) == timedelta(hours=hours)
+
+
+def test_without_a_default_whoever_is_not_named_is_due_every_time() -> None:
+    schedule = Schedule(settings(**{"Example Bakery": "4h"}), MIDNIGHT, MIDNIGHT + timedelta(seconds=1))
+    assert (schedule.is_due("Example Bakery"), schedule.is_due("Example Museum")) == (False, True)
+
+
+@pytest.mark.parametrize("wrong", ['"30"', '"0h"', '"-4h"', '"4 hours"', '"1w"', "30", '""', '"999999d"'])
+def test_a_duration_that_is_none_is_refused_with_its_path(make_config: Callable[..., Any], wrong: str) -> None:
+    more = f"[intervals]\ndefault = {wrong}\n[intervals.customers]\nBakery = {wrong}"
+    (bakery, default) = problem_lines(refusal(make_config, config_text(more=more)))
+    assert default == 'intervals.default: must be a time like "30m", "4h" or "1d"'
+    assert bakery.startswith("intervals.customers.Bakery: must be a time like ")
+
+
+@pytest.fixture
+def make_config(tmp_path: Path) -> Callable[..., Any]:
+    from cove_poller.config.settings import load_config
+
+    def make(text: str) -> Any:
+        (tmp_path / "cove.toml").write_text(text)
+        return load_config(tmp_path / "cove.toml", {})
+
+    return make
+
+
+# sync with intervals
+
+
+def make_device(account_id: int, partner_id: int) -> FakeDevice:
+    start = BEGIN + timedelta(hours=1)
+    sessions = [
+        TrueSession("D01", moment, moment + timedelta(minutes=10), 5)
+        for moment in (start + number * timedelta(hours=2) for number in range(24))
+    ]
+    name = f"srv{account_id}"
+    return FakeDevice(account_id, partner_id, f"{name}_abcde", name.upper(), "server", ("D01",), {"D01": sessions})
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """Two servers of a bakery and one of a museum, which back up every two hours."""
+    partners = [
+        Partner(1000, "Example MSP", None),
+        Partner(1001, "Example Bakery (it@bakery.example.com)", 1000),
+        Partner(1002, "Example Museum", 1000),
+    ]
+    return Fleet(partners, [make_device(1, 1001), make_device(2, 1001), make_device(3, 1002)])
+
+
+@pytest.fixture
+def cove(fleet: Fleet) -> Iterator[FakeCove]:
+    with serving(FakeCove(fleet, BEGIN + timedelta(hours=4))) as cove:
+        yield cove
+
+
+class IntervalSite(Site):
+    """A site whose configuration has intervals."""
+
+    def config(self) -> Any:
+        return super().config().model_copy(update={"intervals": self.settings["intervals"]})
+
+
+@pytest.fixture
+def site(cove: FakeCove, database_url: str, tmp_path: Path) -> IntervalSite:
+    site = IntervalSite(cove, database_url, tmp_path, {"intervals": settings("30m", **{"Example Bakery": "4h"})})
+    site.migrate()
+    return site
+
+
+def seen_sessions(site: Site) -> Counter[int]:
+    return Counter(row["account_id"] for row in site.rows("SELECT account_id FROM cove_sessions"))
+
+
+def test_only_the_devices_of_customers_who_are_due_are_written_and_the_others_are_counted(
+    site: IntervalSite, cove: FakeCove, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "cove_poller")
+    polls = []
+    for _ in range(9):
+        (login,) = site.sync().to_json()["logins"]
+        polls.append((login["devices"], login["not_due"], login["error"], login["warnings"]))
+        cove.now += HALF_HOUR
+    assert polls == [(3, 0, None, []), *[(1, 2, None, [])] * 7, (3, 0, None, [])]
+    assert "login main: 2 devices left out, not due yet" in caplog.messages
+    assert site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL") == []
+
+
+def test_a_device_that_is_gone_is_marked_even_while_its_customer_is_not_due(
+    site: IntervalSite, cove: FakeCove, fleet: Fleet
+) -> None:
+    site.sync()
+    fleet.devices.pop(0)
+    cove.now += HALF_HOUR
+    (login,) = site.sync().to_json()["logins"]
+    assert (login["devices"], login["not_due"]) == (1, 1)
+    assert site.rows("SELECT account_id FROM cove_devices WHERE gone_at IS NOT NULL") == [{"account_id": 1}]
+
+
+def test_when_nobody_is_due_cove_is_asked_for_nothing_and_the_audit_trail_says_ok(
+    site: IntervalSite, cove: FakeCove
+) -> None:
+    site.settings["intervals"] = settings("4h")
+    site.sync()
+    asked = len(cove.requests)
+    cove.now += HALF_HOUR
+    result = site.sync()
+    (login,) = result.to_json()["logins"]
+    assert (result.exit_code, login["devices"], login["not_due"], login["requests"]) == (0, 0, 3, 0)
+    assert len(cove.requests) == asked
+    row = site.rows("SELECT command, outcome, exit_code, devices, error FROM cove_polls ORDER BY id")[-1]
+    assert row == {"command": "sync", "outcome": "ok", "exit_code": 0, "devices": 0, "error": None}
+
+
+def test_a_sync_that_failed_or_was_rejected_does_not_count_as_one(site: IntervalSite, cove: FakeCove) -> None:
+    site.settings["intervals"] = settings("4h")
+    cove.faults.forbidden_methods = frozenset({"EnumerateAccountStatistics"})
+    assert site.sync().exit_code == 12
+    cove.faults.forbidden_methods = frozenset()
+    cove.now += HALF_HOUR
+    site.settings["login"] = {"password": "wrong"}
+    assert site.sync().exit_code == 11
+    del site.settings["login"]
+    cove.now += HALF_HOUR
+    assert site.sync().to_json()["logins"][0]["devices"] == 3
+
+
+def test_a_listing_that_broke_off_does_not_count_and_one_with_a_nameless_device_does(
+    site: IntervalSite, cove: FakeCove
+) -> None:
+    site.settings |= {"intervals": settings("4h"), "api": {"page_size": 2}}
+    cove.faults.break_at_record = 2
+    assert site.sync().exit_code == 3
+    cove.faults.break_at_record = None
+    cove.faults.edit_row = lambda row, device: row if device.account_id > 1 else {**row, "I1": ""}
+    cove.now += HALF_HOUR
+    result = site.sync()
+    assert (result.exit_code, result.to_json()["logins"][0]["not_due"]) == (3, 0)
+    cove.now += HALF_HOUR
+    assert site.sync().to_json()["logins"][0]["requests"] == 0
+
+
+def test_backfill_and_a_sync_of_another_login_do_not_count_and_backfill_asks_whatever_the_interval(
+    site: IntervalSite, cove: FakeCove
+) -> None:
+    site.settings["intervals"] = settings("1d")
+    assert site.backfill().logins[0].exit_code == 0
+    site.execute(
+        "INSERT INTO cove_polls (command, login, started_at, outcome, exit_code)"
+        f" VALUES ('sync', 'other', '{cove.now:%Y-%m-%d %H:%M:%S.000000}', 'ok', 0)"
+    )
+    assert site.sync().to_json()["logins"][0]["devices"] == 3
+    cove.now += HALF_HOUR
+    asked = len(cove.requests)
+    assert site.backfill().exit_code == 0
+    assert len(cove.requests) > asked
+
+
+def test_a_clock_that_was_ahead_once_keeps_nobody_waiting(site: IntervalSite, cove: FakeCove) -> None:
+    site.settings["intervals"] = settings("4h")
+    right = cove.now
+    cove.now += timedelta(days=1000)
+    site.sync()
+    cove.now = right
+    assert site.sync().to_json()["logins"][0]["not_due"] == 0
+
+
+def test_a_slow_pace_loses_no_session_that_cove_still_tells_of(site: IntervalSite, cove: FakeCove) -> None:
+    """The bakery is polled every two hours, as often as it backs up, the museum every half hour: both are whole."""
+    site.settings["intervals"] = settings("30m", **{"Example Bakery": "2h"})
+    for _ in range(17):
+        assert site.sync().exit_code == 0
+        cove.now += HALF_HOUR
+    counts = seen_sessions(site)
+    assert counts[1] == counts[2] == counts[3] > 4
+
+
+INTERVALS = """
+[api]
+url = "{url}"
+[intervals]
+default = "4h"
+"""
+
+
+def test_the_command_says_at_v_and_in_json_that_nobody_is_due_and_each_login_is_by_itself(
+    cli: Cli, cove: FakeCove
+) -> None:
+    login = f'password = "{cove.password}"'
+    other = f'[logins.other]\nusername = "{cove.username}"\n{login}\n'
+    text = config_text(login=login, more=other + INTERVALS.format(url=cove.url) + NEVER_STALE)
+    cli.write_config(text.replace("api-backupchecks", cove.username))
+    assert cli("sync", "--login", "main").stderr == ""
+    asked = len(cove.requests)
+    quiet = cli("sync", "--login", "main")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr, len(cove.requests)) == (0, "", "", asked)
+    told = cli("-v", "sync", "--json")
+    logins = the_json(told.stdout)["logins"]
+    assert [(one["login"], one["devices"], one["not_due"]) for one in logins] == [("main", 0, 3), ("other", 3, 0)]
+    assert "login main: no customer is due yet, so Cove is not asked; 3 devices left out" in told.stderr
+
+
+def test_without_intervals_every_sync_polls_everybody_and_json_has_no_word_of_them(
+    site: IntervalSite, cove: FakeCove
+) -> None:
+    site.settings["intervals"] = settings()
+    for _ in range(2):
+        (login,) = site.sync().to_json()["logins"]
+        assert login["devices"] == 3
+        assert "not_due" not in json.dumps(login)

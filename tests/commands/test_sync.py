@@ -1,0 +1,558 @@
+"""`sync` against a real Cove over HTTP and real databases: what it writes, and what it leaves alone."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from cove_poller.commands.record_page import Recorder
+from cove_poller.database.engine import open_database
+from tests.conftest import BEGIN, Site
+from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, make_fleet, serving
+
+TABLES = ("customers", "jobs", "job_runs", "cove_devices", "cove_sessions", "cove_polls")
+NIGHT = BEGIN + timedelta(hours=2)
+MORNING = BEGIN + timedelta(hours=8)
+
+
+def make_device(account_id: int = 1, name: str = "srv1_abcde", **changes: Any) -> FakeDevice:
+    """A server whose files and SQL were backed up in the night."""
+    values: dict[str, Any] = {
+        "partner_id": 1001,
+        "computer_name": name.partition("_")[0].upper(),
+        "kind": "server",
+        "active": ("D01", "D10"),
+    }
+    device = FakeDevice(account_id, name=name, **{**values, **changes})
+    for source in device.active:
+        add_session(device, source, 0)
+    return device
+
+
+def add_session(device: FakeDevice, source: str, hour: float, status: int = 5, minutes: int = 10) -> None:
+    start = NIGHT + timedelta(hours=hour)
+    session = TrueSession(source, start, start + timedelta(minutes=minutes), status)
+    device.sessions.setdefault(source, []).append(session)
+    device.totals.clear()
+
+
+def make_small_fleet(*devices: FakeDevice, customer: str = "Example Bakery") -> Fleet:
+    return Fleet([Partner(1000, "Example MSP", None), Partner(1001, customer, 1000)], list(devices))
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """One server of one customer."""
+    return make_small_fleet(make_device())
+
+
+@pytest.fixture
+def cove(fleet: Fleet) -> Iterator[FakeCove]:
+    with serving(FakeCove(fleet, MORNING)) as cove:
+        yield cove
+
+
+def snapshot(site: Site, *tables: str) -> dict[str, list[dict[str, Any]]]:
+    return {table: sorted(site.rows(f"SELECT * FROM {table}"), key=str) for table in tables or TABLES}
+
+
+def runs(site: Site) -> list[tuple[str, str]]:
+    query = "SELECT r.status, j.job_name FROM job_runs r JOIN jobs j ON j.id = r.job_id ORDER BY r.run_at, j.job_name"
+    return [(row["status"], row["job_name"]) for row in site.rows(query)]
+
+
+def test_a_first_sync_makes_customer_job_and_run_and_links_them(site: Site) -> None:
+    (login,) = site.sync().to_json()["logins"]
+    assert login["job_runs"] == {"new": 1, "updated": 0, "unchanged": 0, "protected": 0}
+    assert login["sessions"] == {"new": 3, "updated": 0, "unchanged": 0}
+    (row,) = site.rows(
+        "SELECT c.name, c.active, j.job_name, j.backup_type, j.backup_software, j.cove_account_id, r.status, r.remark,"
+        " r.source_type, r.external_id, r.mail_message_id, r.reviewed_at"
+        " FROM job_runs r JOIN jobs j ON j.id = r.job_id JOIN customers c ON c.id = j.customer_id"
+    )
+    assert row == {
+        "name": "Example Bakery", "active": True, "job_name": "SRV1", "backup_type": "Server",
+        "backup_software": "Cove Data Protection", "cove_account_id": 1, "status": "Success",
+        "remark": "Files and Folders, SQL Server: Completed.", "source_type": "api", "external_id": "1",
+        "mail_message_id": None, "reviewed_at": None,
+    }  # fmt: skip
+
+
+def test_the_same_poll_twice_changes_no_row(make_postgres: Callable[[], str], tmp_path: Path) -> None:
+    with serving(FakeCove(make_fleet(3, BEGIN, 2, devices=30), BEGIN + timedelta(days=1))) as cove:
+        site = Site(cove, make_postgres(), tmp_path)
+        site.migrate()
+        site.sync()
+        before = changes_by_table(site)
+        (login,) = site.sync().to_json()["logins"]
+        after = changes_by_table(site)
+    assert before["job_runs"] > 0
+    assert login["sessions"]["unchanged"] > 30
+    audit_rows = {table: after[table] - before[table] for table in TABLES}
+    assert audit_rows == {**dict.fromkeys(TABLES, 0), "cove_polls": 2}  # the audit trail: one insert, one update
+
+
+def changes_by_table(site: Site) -> dict[str, int]:
+    """How many rows PostgreSQL has inserted, updated or deleted, by its own count."""
+    site.rows("SELECT pg_stat_clear_snapshot(), pg_sleep(1.2)")  # it counts with up to a second's delay
+    query = "SELECT relname, n_tup_ins + n_tup_upd + n_tup_del AS changes FROM pg_stat_user_tables"
+    return {row["relname"]: row["changes"] for row in site.rows(query)}
+
+
+@pytest.fixture
+def statement_counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """How many statements each page cost, page after page."""
+    counts: list[int] = []
+    seen: list[str] = []
+    original = Recorder.save_page
+
+    def count(*args: Any) -> None:
+        seen.append(args[2])
+
+    def save_page(self: Recorder, *args: Any) -> Any:
+        seen.clear()
+        outcome = original(self, *args)
+        counts.append(len(seen))
+        return outcome
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", count)
+    monkeypatch.setattr(Recorder, "save_page", save_page)
+    yield counts
+    sa.event.remove(sa.Engine, "before_cursor_execute", count)
+
+
+def test_a_page_costs_the_same_number_of_statements_whatever_it_holds(
+    database_url: str, tmp_path: Path, statement_counts: list[int], measured: Callable[[str], None]
+) -> None:
+    for devices in (1, 250):
+        fleet = make_small_fleet(*(make_device(number, f"srv{number}_x") for number in range(1, devices + 1)))
+        with serving(FakeCove(fleet, MORNING)) as cove:
+            site = Site(cove, database_url, tmp_path)
+            site.migrate()
+            site.sync()
+            site.sync()
+    kind = database_url.partition(":")[0]
+    measured(f"SQL statements of a page with 1 device, again, with 250, again, on {kind}: {statement_counts}")
+    assert len(set(statement_counts)) == 1
+    assert len(statement_counts) == 4
+
+
+def test_a_reviewed_run_stays_as_it_is_to_the_byte_whatever_cove_says_later(site: Site, fleet: Fleet) -> None:
+    site.sync()
+    site.execute("UPDATE job_runs SET reviewed_at = run_at")
+    reviewed = snapshot(site, "job_runs")["job_runs"]
+    device = fleet.devices[0]
+    device.sessions["D01"][0] = TrueSession("D01", NIGHT, NIGHT + timedelta(minutes=10), 2)
+    add_session(device, "D10", 0.3, status=2)
+    (login,) = site.sync().to_json()["logins"]
+    assert login["job_runs"] == {"new": 1, "updated": 0, "unchanged": 0, "protected": 1}
+    assert [row for row in snapshot(site, "job_runs")["job_runs"] if row["id"] == reviewed[0]["id"]] == reviewed
+    assert runs(site) == [("Success", "SRV1"), ("Failed", "SRV1")]
+
+
+def test_a_run_is_updated_in_place_and_counted_when_a_session_joins_it(site: Site, fleet: Fleet) -> None:
+    site.sync()
+    add_session(fleet.devices[0], "D10", 0.3, status=2)
+    (login,) = site.sync().to_json()["logins"]
+    assert login["job_runs"]["updated"] == 1
+    assert runs(site) == [("Failed", "SRV1")]
+
+
+def test_a_running_session_is_counted_and_its_round_waits(site: Site, cove: FakeCove) -> None:
+    cove.now = NIGHT + timedelta(minutes=5)
+    assert site.sync().to_json()["logins"][0]["running"] == 1
+    assert runs(site) == []
+    assert site.rows("SELECT running_since FROM cove_devices")[0]["running_since"] is not None
+    cove.now = MORNING
+    site.sync()
+    assert runs(site) == [("Success", "SRV1")]
+    assert site.rows("SELECT running_since FROM cove_devices")[0]["running_since"] is None
+
+
+def test_configured_words_and_statuses_are_used(site: Site, fleet: Fleet) -> None:
+    site.settings = {"backupchecks": {"status": {"failed": "Error"}}, "status": {"6": "failed"}}
+    add_session(fleet.devices[0], "D01", 1, status=6)
+    site.sync()
+    assert runs(site)[-1] == ("Error", "SRV1")
+
+
+class TestLinking:
+    def test_a_job_that_is_there_is_claimed_whatever_its_case(self, site: Site) -> None:
+        site.execute(
+            "INSERT INTO customers (name) VALUES ('example  BAKERY')",
+            "INSERT INTO jobs (customer_id, backup_software, backup_type, job_name)"
+            " VALUES (1, 'Cove Data Protection', 'Server', 'srv1'), (1, 'Other', 'Server', 'SRV1')",
+        )
+        site.sync()
+        assert [row["cove_account_id"] for row in snapshot(site, "jobs")["jobs"]] == [1, None]
+        assert len(snapshot(site, "customers")["customers"]) == 1
+
+    def test_a_configured_customer_wins_over_a_name_that_fits(self, site: Site) -> None:
+        site.execute("INSERT INTO customers (name) VALUES ('Example Bakery'), ('Bakery Ltd')")
+        site.settings = {"backupchecks": {"customers": {"Example Bakery": "Bakery Ltd"}}}
+        site.sync()
+        assert site.rows("SELECT c.name FROM jobs j JOIN customers c ON c.id = j.customer_id") == [
+            {"name": "Bakery Ltd"}
+        ]
+
+    def test_an_ambiguous_customer_leaves_the_device_unlinked_with_a_warning_once(self, site: Site) -> None:
+        site.execute("INSERT INTO customers (name) VALUES ('EXAMPLE BAKERY'), ('ExampleBakery')")
+        first, second = (site.sync().to_json()["logins"][0] for _ in range(2))
+        assert (first["unlinked"], second["unlinked"]) == (1, 1)
+        assert "belongs to no job" in first["warnings"][0]
+        assert second["warnings"] == []
+        assert runs(site) == []
+        assert len(snapshot(site, "cove_sessions")["cove_sessions"]) == 3
+
+    def test_the_runs_of_a_device_are_written_as_soon_as_it_is_linked(self, site: Site, fleet: Fleet) -> None:
+        site.settings = {"backupchecks": {"create_customers": False}}
+        site.sync()
+        add_session(fleet.devices[0], "D01", 3, status=2)
+        site.sync()
+        assert runs(site) == []
+        site.execute("INSERT INTO customers (name) VALUES ('Example Bakery')")
+        site.sync()
+        assert runs(site) == [("Success", "SRV1"), ("Failed", "SRV1")]
+
+    def test_a_created_customer_loses_the_mail_address_and_its_next_device_finds_it(
+        self, site: Site, fleet: Fleet
+    ) -> None:
+        fleet.partners[1] = Partner(1001, "Example Bakery (it@example.com)", 1000)
+        site.sync()
+        fleet.devices.append(make_device(2, "srv2_abcde"))
+        site.sync()
+        assert site.rows("SELECT name FROM customers") == [{"name": "Example Bakery"}]
+        assert len(runs(site)) == 2
+
+    def test_two_cove_customers_that_differ_in_the_mail_address_only_are_not_mixed(
+        self, site: Site, fleet: Fleet
+    ) -> None:
+        fleet.partners[1:] = [Partner(1001, "Acme (a@example.com)", 1000), Partner(1002, "Acme (b@example.com)", 1000)]
+        fleet.devices.append(make_device(2, "srv2_abcde", partner_id=1002))
+        (login,) = site.sync().to_json()["logins"]
+        assert login["unlinked"] == 1
+        assert "devices of another Cove customer" in login["warnings"][0]
+
+    def test_two_devices_with_one_computer_name_get_a_job_each(self, site: Site, fleet: Fleet) -> None:
+        fleet.devices.append(make_device(2, "srv1_new", computer_name="SRV1"))
+        site.sync()
+        assert {row["job_name"] for row in snapshot(site, "jobs")["jobs"]} == {"SRV1", "srv1_new"}
+
+    def test_a_renamed_device_and_customer_keep_their_job(self, site: Site, fleet: Fleet) -> None:
+        site.sync()
+        fleet.partners[1] = Partner(1001, "Example Bakery Group", 1000)
+        fleet.devices[0].computer_name = "SRV1-OLD"
+        site.sync()
+        assert len(snapshot(site, "jobs")["jobs"]) == len(snapshot(site, "customers")["customers"]) == 1
+        assert site.rows("SELECT computer_name FROM cove_devices") == [{"computer_name": "SRV1-OLD"}]
+
+    def test_an_ignored_device_makes_no_run(self, site: Site) -> None:
+        site.settings = {"backupchecks": {"create_customers": False}}
+        site.sync()
+        site.execute("UPDATE cove_devices SET ignored = true")
+        site.settings = {}
+        assert site.sync().to_json()["logins"][0]["unlinked"] == 0
+        assert runs(site) == []
+
+    def test_a_microsoft_365_tenant_is_called_by_its_device_name(self, site: Site, fleet: Fleet) -> None:
+        fleet.devices[:] = [make_device(9, "example.com", kind="m365", computer_name=None, active=("D19", "D20"))]
+        site.sync()
+        (job,) = snapshot(site, "jobs")["jobs"]
+        assert (job["job_name"], job["backup_type"]) == ("example.com", "Microsoft 365")
+
+
+def test_dry_run_writes_nothing_and_tells_what_it_would_create(site: Site) -> None:
+    before = snapshot(site)
+    result = site.sync(dry_run=True)
+    assert result.to_json()["logins"][0]["job_runs"]["new"] == 1
+    outcome = result.logins[0].outcome  # type: ignore[union-attr]
+    assert (outcome.new_customers, outcome.new_jobs) == (["Example Bakery"], ["SRV1 (Example Bakery)"])
+    assert snapshot(site) == before
+
+
+def test_a_device_that_is_no_longer_listed_is_marked_once_and_unmarked_when_it_comes_back(
+    site: Site, fleet: Fleet
+) -> None:
+    fleet.devices.append(make_device(2, "srv2_abcde"))
+    site.sync()
+    gone = fleet.devices.pop()
+    first, second = (site.sync().to_json()["logins"][0]["warnings"] for _ in range(2))
+    assert (first, second) == (["Cove no longer lists 1 device: srv2_abcde"], [])
+    assert len(site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL")) == 1
+    fleet.devices.append(gone)
+    site.sync()
+    assert site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL") == []
+
+
+def test_a_listing_without_any_device_is_an_error_where_there_were_some(site: Site, fleet: Fleet) -> None:
+    site.sync()
+    fleet.devices.clear()
+    result = site.sync()
+    assert result.exit_code == 13
+    assert "lists no device at all" in str(result.logins[0].error)
+    assert site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL") == []
+
+
+def test_a_device_that_cove_suddenly_knows_nothing_of_keeps_its_record_and_makes_the_run_partial(
+    site: Site, fleet: Fleet, cove: FakeCove
+) -> None:
+    fleet.devices.append(make_device(2, "srv2_abcde"))
+    site.sync()
+    before = snapshot(site, "cove_devices", "job_runs")
+    cove.faults.edit_row = lambda row, device: {
+        code: value for code, value in row.items() if code[0] == "I" or device.account_id == 1
+    }
+    result = site.sync()
+    assert result.exit_code == 3
+    assert "no backup column" in result.to_json()["logins"][0]["warnings"][0]
+    assert snapshot(site, "cove_devices", "job_runs") == before
+
+
+def test_a_source_that_falls_silent_turns_the_newest_run_into_a_warning_and_the_sync_into_a_partial_one(
+    site: Site, cove: FakeCove
+) -> None:
+    site.sync()
+    cove.faults.edit_row = lambda row, device: {code: value for code, value in row.items() if code[:3] != "D10"}
+    for _ in range(2):
+        result = site.sync()
+        assert result.exit_code == 3
+        assert "SQL Server: Cove no longer says anything of it" in result.to_json()["logins"][0]["warnings"][0]
+        assert runs(site) == [("Warning", "SRV1")]
+    assert site.rows("SELECT status FROM cove_devices") == [{"status": "warning"}]
+    cove.faults.edit_row = None
+    assert site.sync().exit_code == 0
+    assert runs(site) == [("Success", "SRV1")]
+
+
+def test_a_failure_without_a_time_reaches_the_newest_run(site: Site, cove: FakeCove) -> None:
+    site.sync()
+    cove.faults.edit_row = lambda row, device: {**row, "D10F00": "2", "D10F15": ""}
+    assert site.sync().exit_code == 3
+    assert runs(site) == [("Failed", "SRV1")]
+
+
+def test_a_failed_total_that_no_source_explains_is_told(site: Site, cove: FakeCove) -> None:
+    late = str(int((NIGHT + timedelta(hours=3)).timestamp()))
+    cove.faults.edit_row = lambda row, device: {**row, "D09F00": "2", "D09F15": late, "D09F17": "2", "D09F18": late}
+    (warning,) = site.sync().to_json()["logins"][0]["warnings"]
+    assert warning.endswith("Cove's total says what none of its data sources explains, Failed at 2026-03-02 05:00Z")
+
+
+def test_a_source_that_this_program_does_not_know_is_told_of_once_and_its_runs_are_warnings(
+    site: Site, cove: FakeCove
+) -> None:
+    cove.faults.edit_row = lambda row, device: {**row, "I78": row["I78"] + "D18"}
+    first, second = (site.sync().to_json()["logins"][0]["warnings"] for _ in range(2))
+    assert (len(first), second) == (1, [])
+    assert "System State (Linux): could not be read" in first[0]
+    assert runs(site) == [("Warning", "SRV1")]
+
+
+def test_a_device_without_a_name_is_left_out_and_makes_the_run_partial(
+    site: Site, fleet: Fleet, cove: FakeCove
+) -> None:
+    fleet.devices.append(make_device(2, "srv2_abcde"))
+    cove.faults.edit_row = lambda row, device: row if device.account_id == 1 else {**row, "I1": ""}
+    result = site.sync()
+    assert result.exit_code == 3
+    assert result.to_json()["logins"][0]["warnings"] == [
+        "device 2: Cove sends no name or no customer for it; it was left out"
+    ]
+    assert runs(site) == [("Success", "SRV1")]
+
+
+def test_a_listing_that_breaks_off_keeps_what_was_saved_and_marks_nobody_gone(site: Site, fleet: Fleet) -> None:
+    fleet.devices += [make_device(number, f"srv{number}_abcde") for number in range(2, 7)]
+    site.sync()
+    site.settings = {"api": {"page_size": 2}}
+    site.cove.faults.break_at_record = 3
+    add_session(fleet.devices[0], "D01", 1)
+    result = site.sync()
+    assert (result.exit_code, result.logins[0].error is not None) == (3, True)
+    assert len(runs(site)) == 7
+    assert site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL") == []
+
+
+def test_a_refused_optional_column_is_named_and_everything_else_works(site: Site, cove: FakeCove, fleet: Fleet) -> None:
+    fleet.devices.append(make_device(2, "srv2_abcde", active=("D01",)))
+    cove.faults.forbidden_columns = lambda code: code.startswith("D10")
+    result = site.sync()
+    assert result.exit_code == 0
+    (warning,) = result.to_json()["logins"][0]["warnings"]
+    assert warning.startswith("Cove refuses 9 columns to this user: SQL Server (D10F00, ")
+    assert runs(site) == [("Warning", "SRV1"), ("Success", "SRV2")]
+    (row,) = site.rows("SELECT remark FROM job_runs WHERE external_id = '1'")
+    assert row["remark"] == "SQL Server: could not be read. Files and Folders, Total: Completed."
+
+
+@pytest.mark.parametrize("column", ["I1", "I8", "I78", "D09F00", "D09F15"])
+def test_a_refused_required_column_ends_with_12_and_nothing_is_written(site: Site, cove: FakeCove, column: str) -> None:
+    cove.faults.forbidden_columns = lambda code: code == column
+    before = snapshot(site, *TABLES[:-1])
+    assert site.sync().exit_code == 12
+    assert snapshot(site, *TABLES[:-1]) == before
+
+
+class TestRejectedLogin:
+    def test_it_is_asked_once_and_not_by_the_next_run_until_the_configuration_changes(
+        self, site: Site, cove: FakeCove
+    ) -> None:
+        right = cove.password
+        site.settings = {"login": {"password": "wrong"}}
+        assert site.sync().exit_code == 11
+        assert cove.count("Login") == 1
+        first = cove.now
+        for _ in range(2):
+            cove.now += timedelta(minutes=30)
+            result = site.sync()
+            assert result.exit_code == 11
+            assert f"(not tried again since {first:%Y-%m-%d %H:%M}Z" in str(result.logins[0].error)
+        assert len(cove.requests) == 1
+        site.settings = {"login": {"password": right}}
+        assert site.sync().exit_code == 0
+
+    def test_a_visa_renewal_that_is_rejected_is_remembered_too(self, site: Site, cove: FakeCove) -> None:
+        site.settings = {"login": {"password": cove.password}}
+        site.sync()
+        cove.faults.every_visa_is_refused = True
+        original = cove.answer
+
+        def reject_the_second(message: dict[str, Any]) -> dict[str, Any]:
+            if message["method"] == "Login" and cove.count("Login") == 2:
+                cove.password = "changed"
+            return original(message)
+
+        cove.answer = reject_the_second  # type: ignore[method-assign]
+        assert site.sync().exit_code == 11
+        count = len(cove.requests)
+        assert site.sync().exit_code == 11
+        assert len(cove.requests) == count
+
+    def test_a_run_that_never_came_to_log_in_does_not_make_it_be_forgotten(self, site: Site, cove: FakeCove) -> None:
+        site.settings = {"login": {"password": "wrong"}}
+        assert site.sync().exit_code == 11
+        site.settings = {"login": {"password": None, "password_file": "missing"}}
+        assert site.sync().exit_code == 10
+        site.settings = {"login": {"password": "wrong"}}
+        assert site.sync().exit_code == 11
+        assert cove.count("Login") == 1
+
+    def test_a_dry_run_remembers_it_too(self, site: Site, cove: FakeCove) -> None:
+        site.settings = {"login": {"password": "wrong"}}
+        for _ in range(2):
+            assert site.sync(dry_run=True).exit_code == 11
+        assert cove.count("Login") == 1
+
+    def test_neither_password_nor_its_hash_can_be_found_in_the_database(self, site: Site) -> None:
+        site.settings = {"login": {"password": "wrong-token-value"}}
+        site.sync()
+        content = str(snapshot(site))
+        assert "wrong-token-value" not in content
+        (row,) = site.rows("SELECT login_fingerprint FROM cove_polls")
+        assert len(row["login_fingerprint"]) == 33
+
+
+def test_a_visa_that_is_always_refused_ends_the_run_without_a_login_loop(site: Site, cove: FakeCove) -> None:
+    cove.faults.every_visa_is_refused = True
+    assert site.sync().exit_code == 13
+    assert cove.count("Login") == 2
+
+
+def test_the_audit_trail_has_a_row_a_run_with_its_end_and_counts(site: Site) -> None:
+    site.sync()
+    (row,) = site.rows("SELECT * FROM cove_polls")
+    expected = {
+        "command": "sync", "login": "main", "outcome": "ok", "exit_code": 0, "devices": 1, "sessions_new": 3,
+        "job_runs_new": 1, "job_runs_updated": 0, "requests": 3, "error": None,
+    }  # fmt: skip
+    assert {key: row[key] for key in expected} == expected
+    assert row["finished_at"] is not None
+
+
+def test_a_run_that_another_one_is_busy_with_ends_with_15_and_no_row_differs(site: Site) -> None:
+    site.sync()
+    before = snapshot(site)
+    with open_database(site.config(), None) as database, database.lock("main"):
+        assert site.sync().exit_code == 15
+    assert snapshot(site) == before
+    assert site.sync().exit_code == 0
+
+
+def test_a_run_that_dies_within_a_page_leaves_a_state_that_the_next_one_completes(
+    site: Site, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.devices += [make_device(number, f"srv{number}_abcde") for number in range(2, 6)]
+    site.settings = {"api": {"page_size": 2}}
+    pages: list[int] = []
+    original = Recorder.save_page
+
+    def die_at_the_end_of_the_second(self: Recorder, *args: Any) -> Any:
+        outcome = original(self, *args)
+        pages.append(1)
+        if len(pages) == 2:
+            raise MemoryError
+        return outcome
+
+    monkeypatch.setattr(Recorder, "save_page", die_at_the_end_of_the_second)
+    with pytest.raises(MemoryError):
+        site.sync()
+    assert len(runs(site)) == 2
+    (poll,) = site.rows("SELECT outcome, exit_code FROM cove_polls")
+    assert (poll["outcome"], poll["exit_code"]) == ("error", 1)
+    monkeypatch.undo()
+    site.sync()
+    assert len(runs(site)) == 5
+
+
+def test_a_superseded_run_that_other_rows_refer_to_stays_and_the_sync_goes_on(site: Site, fleet: Fleet) -> None:
+    device = fleet.devices[0]
+    site.sync()
+    add_session(device, "D01", 1)
+    site.sync()
+    assert len(runs(site)) == 2
+    kind = "INTEGER" if site.database_url.startswith("sqlite") else "BIGINT"
+    site.execute(f"CREATE TABLE tickets (run_id {kind} NOT NULL REFERENCES job_runs (id))")
+    site.execute("INSERT INTO tickets SELECT id FROM job_runs")
+    start = NIGHT + timedelta(minutes=20)
+    device.sessions["D10"].append(TrueSession("D10", start, start + timedelta(minutes=35), 2))
+    device.totals.clear()
+    assert site.sync().exit_code == 0
+    assert ("Failed", "SRV1") in runs(site)
+
+
+def test_the_sessions_of_a_superseded_run_go_with_it_however_old_they_are(site: Site, fleet: Fleet) -> None:
+    device = fleet.devices[0]
+    device.active, device.sessions = ("D01", "D10"), {}
+    add_session(device, "D01", 0, minutes=300)
+    add_session(device, "D10", 5.1, minutes=295)
+    add_session(device, "D01", 11.7, minutes=10)
+    site.cove.now = NIGHT + timedelta(hours=20)
+    site.sync()
+    assert len(runs(site)) == 2
+    device.active = ("D01", "D02", "D10")
+    add_session(device, "D02", 10.1, minutes=90)
+    device.totals.clear()
+    site.sync()
+    assert len(runs(site)) == 1
+    orphans = "SELECT 1 FROM cove_sessions WHERE job_run_id IS NULL OR job_run_id NOT IN (SELECT id FROM job_runs)"
+    assert site.rows(f"{orphans} AND data_source <> 'D09'") == []
+
+
+def test_counts_tell_only_of_what_was_committed(site: Site, fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.devices += [make_device(number, f"srv{number}_abcde") for number in range(2, 6)]
+    site.settings = {"api": {"page_size": 3}}
+    original = Recorder.save_page
+
+    def break_the_second(self: Recorder, store: Any, devices: Any, *args: Any) -> Any:
+        outcome = original(self, store, devices, *args)
+        if devices[0].account_id > 1:
+            store._connection.exec_driver_sql("INSERT INTO no_such_table VALUES (1)")
+        return outcome
+
+    monkeypatch.setattr(Recorder, "save_page", break_the_second)
+    result = site.sync()
+    assert result.exit_code == 3
+    assert result.to_json()["logins"][0]["job_runs"]["new"] == len(runs(site)) == 3

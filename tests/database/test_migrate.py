@@ -1,0 +1,501 @@
+"""`migrate` on an empty database and on those that others laid out, and `sync` on what it has made of them."""
+
+import re
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from cove_poller.database import engine as database
+from cove_poller.database import migrate
+from cove_poller.errors import DatabaseError
+from tests.conftest import BEGIN, Cli, Site
+from tests.world.fake_cove import FakeCove, Partner
+from tests.world.layouts import EMPTY, FOUND, GRANTS, RENAMED, STRICT, Layout, LiveSite, run_script
+
+MakeSite = Callable[[Layout], LiveSite]
+LIVE_TABLES = ("customers", "jobs", "job_runs")
+OUR_TABLES = ("cove_devices", "cove_sessions", "cove_polls")
+
+on_postgresql = pytest.mark.parametrize("make_site", ["postgresql"], indirect=True)
+on_sqlite = pytest.mark.parametrize("make_site", ["sqlite"], indirect=True)
+of_found_layouts = pytest.mark.parametrize("live", FOUND, indirect=True, ids=lambda layout: layout.name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def make_site(request: pytest.FixtureRequest, cove: FakeCove, tmp_path: Path) -> MakeSite:
+    """Makes installations on databases as they are found, not migrated; on both kinds in turn."""
+
+    def make(layout: Layout) -> LiveSite:
+        url = f"sqlite:///{tmp_path / uuid.uuid4().hex}.db"
+        if request.param == "postgresql":
+            url = request.getfixturevalue("make_postgres")()
+            set_default(url, "timezone", "Asia/Tokyo")  # local time must not matter
+        run_script(url, layout.script(url))
+        return LiveSite(cove, url, tmp_path, layout=layout)
+
+    return make
+
+
+@pytest.fixture(params=[EMPTY, *FOUND], ids=lambda layout: layout.name)
+def live(request: pytest.FixtureRequest, make_site: MakeSite) -> LiveSite:
+    """An installation on each layout in turn, not migrated."""
+    return make_site(request.param)
+
+
+def set_default(url: str, name: str, value: str) -> None:
+    """Set a parameter for all sessions of a PostgreSQL database."""
+    run_script(url, f"ALTER DATABASE {sa.make_url(url).database} SET {name} TO '{value}'")
+
+
+def altered(layout: Layout, old: str, new: str, defaults: dict[str, dict[str, Any]] | None = None) -> Layout:
+    """The layout with a piece of its SQL replaced, and with more constants."""
+    piece = re.compile(re.escape(old), re.IGNORECASE)
+    assert piece.search(layout.postgresql)
+    assert piece.search(layout.sqlite)
+    constants = {**layout.settings.get("defaults", {}), **(defaults or {})}
+    return replace(
+        layout,
+        postgresql=piece.sub(new, layout.postgresql),
+        sqlite=piece.sub(new, layout.sqlite),
+        settings={**layout.settings, "defaults": constants},
+    )
+
+
+@contextmanager
+def transaction(site: Site, statement: str) -> Iterator[None]:
+    """Somebody else's transaction, open meanwhile."""
+    engine = sa.create_engine(site.database_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+        yield
+
+
+def utc(value: Any) -> datetime:
+    """A time as the database has it, which is UTC where no zone is kept."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def cut(text: str, limit: int | None) -> str:
+    """A remark as it fits into its column."""
+    return text if limit is None or len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def problems(command: Callable[[], object]) -> str:
+    """What a person reads when the database is not as it must be."""
+    with pytest.raises(DatabaseError) as caught:
+        command()
+    return str(caught.value)
+
+
+def test_migrate_prepares_a_database_and_finds_nothing_to_do_the_second_time(live: LiveSite) -> None:
+    assert live.prepare()
+    before = live.snapshot()
+    assert live.prepare() == ""
+    assert live.snapshot() == before
+
+
+@of_found_layouts
+def test_migrate_leaves_the_rows_that_are_there_untouched_to_the_byte(live: LiveSite) -> None:
+    columns = live.columns()
+    before = live.stored(columns)
+    assert len(before["job_runs"]) >= 2
+    live.prepare()
+    live.prepare()
+    assert live.stored(columns) == before
+
+
+@on_postgresql
+@of_found_layouts
+def test_migrate_changes_nothing_of_backupchecks_but_the_mail_column(live: LiveSite) -> None:
+    before = set(live.catalogue())
+    live.prepare()
+    after = set(live.catalogue())
+    lost = {name for kind, name, *_ in before - after if kind != "constraint"}  # as which 18 has each NOT NULL, too
+    gained = {name.partition(".")[2] for _, name, *_ in after - before}
+    mail_column = {"job_runs.mail_id"} if live.layout is RENAMED else set()
+    assert lost == {f"public.{name}" for name in mail_column}
+    assert {name for name in gained if "cove_" not in name} == {
+        "job_runs.source_type",
+        "job_runs.external_id",
+        *mail_column,
+    }
+    assert {"jobs.cove_account_id", "ux_job_runs_cove_key", *OUR_TABLES} <= gained
+
+
+def test_migrate_adds_a_column_that_an_earlier_version_of_the_poller_did_not_have(live: LiveSite) -> None:
+    live.prepare()
+    before = live.columns()
+    live.execute(f"ALTER TABLE {live.named('cove_polls')} DROP COLUMN request")
+    assert live.columns() != before
+    live.prepare()
+    assert live.columns() == before
+
+
+def test_a_statement_that_fails_leaves_the_database_as_it_was(live: LiveSite) -> None:
+    last = "ix_cove_polls_login"  # what migrate makes last
+    assert last in live.prepare(dry_run=True).splitlines()[-2]
+    live.execute(
+        f"CREATE TABLE {live.named('theirs')} (id integer)", f"CREATE INDEX {last} ON {live.named('theirs')} (id)"
+    )
+    before = live.snapshot()
+    assert last in problems(live.prepare)
+    assert live.snapshot() == before
+
+
+class TestDryRun:
+    def test_the_printed_sql_makes_what_migrate_makes_and_printing_it_changes_nothing(
+        self, live: LiveSite, make_site: MakeSite, cli: Cli
+    ) -> None:
+        cli.write_config(live.toml())
+        before = live.snapshot()
+        printed = cli("migrate", "--dry-run")
+        assert (printed.returncode, printed.stderr) == (0, "")
+        assert live.snapshot() == before
+        run_script(live.database_url, printed.stdout)
+        other = make_site(live.layout)
+        other.prepare()
+        assert live.catalogue() == other.catalogue()
+        assert live.catalogue() != before[0]
+
+    def test_nothing_is_printed_for_a_database_that_is_ready(self, live: LiveSite, cli: Cli) -> None:
+        cli.write_config(live.toml())
+        live.prepare()
+        printed = cli("migrate", "--dry-run")
+        assert (printed.returncode, printed.stdout, printed.stderr) == (0, "", "")
+
+
+class TestSync:
+    SHORT_REMARKS = replace(altered(RENAMED, "comment varchar(120)", "comment varchar(60)"), remark_limit=60)
+
+    @pytest.mark.parametrize("layout", [SHORT_REMARKS, STRICT], ids=lambda layout: layout.name)
+    def test_what_is_written_into_a_found_database_is_what_is_written_into_our_own(
+        self, layout: Layout, make_site: MakeSite, cove: FakeCove
+    ) -> None:
+        sites = ours, live = make_site(EMPTY), make_site(layout)
+        for site in sites:
+            site.prepare()
+        polls = [BEGIN + timedelta(days=2, hours=hour) for hour in range(0, 12, 3)]
+        for cove.now in polls:
+            first, second = (site.sync().logins[0].to_json() for site in sites)
+            assert (first["error"], second["error"]) == (None, None)
+            assert second["job_runs"] == first["job_runs"]
+            assert second["sessions"] == first["sessions"]
+        found, wanted = (
+            {(run["external_id"], utc(run["run_at"]), run["status"], cut(run["remark"], limit)) for run in site.runs()}
+            for site, limit in ((live, None), (ours, layout.remark_limit))
+        )
+        assert found == wanted
+        longest = max(len(run["remark"]) for run in live.runs())
+        assert longest == layout.remark_limit or (longest > 60 and layout.remark_limit is None)
+        assert len(live.runs()) == len(ours.runs()) == len(wanted) > 20
+        assert {run["mail_message_id"] for run in live.runs()} == {None}
+        assert {utc(run["created_at"]) for run in live.runs()} <= set(polls)
+
+    def test_a_second_poll_at_the_same_time_writes_no_run(self, live: LiveSite) -> None:
+        live.prepare()
+        live.sync()
+        before = live.stored()["job_runs"]
+        assert live.runs()
+        again = live.sync().logins[0].to_json()
+        assert [(again[rows]["new"], again[rows]["updated"]) for rows in ("sessions", "job_runs")] == [(0, 0)] * 2
+        assert live.stored()["job_runs"] == before
+
+    def test_constants_fill_the_columns_that_the_poller_does_not_know(self, make_site: MakeSite) -> None:
+        live = make_site(RENAMED)
+        live.prepare()
+        live.sync()
+        assert {(bool(run["missed"]), float(run["ticket_weight"])) for run in live.runs()} == {(False, 1.25)}
+        assert {row["customer_name"]: row["tier"] for row in live.rows("SELECT * FROM customers")} == {
+            "Example Bakery 0": "gold",
+            'Example Café "Zoë"': "none",
+            "Example Dental 1": "standard",
+            "Example Garage 2": "standard",
+        }
+
+    def test_a_job_that_is_there_is_linked_and_its_mail_runs_stay(self, make_site: MakeSite) -> None:
+        live = make_site(STRICT)
+        live.prepare()
+        before = live.stored()["job_runs"]
+        live.sync()
+        assert live.rows(f"SELECT id FROM {live.named('jobs')} WHERE cove_account_id = 500000") == [{"id": 2}]
+        assert live.stored()["job_runs"][: len(before)] == before
+
+    @on_sqlite
+    def test_sqlite_is_prepared_by_the_first_sync_that_is_no_dry_run(self, live: LiveSite) -> None:
+        before = live.snapshot()
+        assert live.sync(dry_run=True).exit_code == 0
+        assert live.snapshot() == before
+        assert live.sync().exit_code == 0
+        assert live.prepare() == ""
+        assert live.runs()
+
+    @on_postgresql
+    def test_postgresql_that_is_not_prepared_is_refused_with_the_command_to_run(self, live: LiveSite, cli: Cli) -> None:
+        before = live.snapshot()
+        cli.write_config(live.toml())
+        done = cli("sync")
+        assert (done.returncode, done.stdout) == (14, "")
+        assert "run: cove-poller migrate" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert live.snapshot() == before
+
+    @on_postgresql
+    def test_what_is_missing_is_named(self, make_site: MakeSite) -> None:
+        said = problems(make_site(RENAMED).sync)
+        missing = ("jobs.cove_account_id", "job_runs.source_type", "job_runs.mail_id", "unique index", *OUR_TABLES)
+        assert [name for name in missing if name not in said] == []
+        assert "customers, jobs and job_runs" in problems(make_site(EMPTY).sync)
+
+
+class TestWhatIsNoneOfOurs:
+    """Other people's columns and indexes must not get in the way, whatever they are called or hold."""
+
+    def test_a_constant_may_be_for_a_column_with_one_of_the_pollers_names(self, make_site: MakeSite) -> None:
+        old = "missed boolean NOT NULL"
+        constants = {**RENAMED.settings["defaults"]["job_runs"], "status": "new"}
+        live = make_site(
+            altered(RENAMED, old, f"{old}, status varchar(9) NOT NULL DEFAULT 'old'", {"job_runs": constants})
+        )
+        live.prepare()
+        live.sync()
+        query = "SELECT DISTINCT status FROM job_runs WHERE source_type"
+        assert live.rows(f"{query} = 'api'") == [{"status": "new"}]
+        assert live.rows(f"{query} IS NULL") == [{"status": "old"}]
+        assert {run["status"] for run in live.runs()} >= {"Success", "Failed"}
+
+    def test_a_constant_may_be_a_time(self, make_site: MakeSite) -> None:
+        new = "updated_at timestamp NOT NULL DEFAULT '2000-01-01 00:00:00.000000', notes text NOT NULL"
+        live = make_site(altered(RENAMED, "notes text NOT NULL", new, {"jobs": {"updated_at": "2026-01-01T12:00:00"}}))
+        live.prepare()
+        live.sync()
+        query = "SELECT DISTINCT updated_at FROM jobs WHERE cove_account_id <> 500000"
+        assert [utc(row["updated_at"]) for row in live.rows(query)] == [datetime(2026, 1, 1, 12, tzinfo=UTC)]
+
+    def test_a_customer_whose_name_is_too_long_for_its_column_is_named_with_what_to_do(
+        self, make_site: MakeSite
+    ) -> None:
+        live = make_site(altered(STRICT, "name text NOT NULL,\n    active", "name varchar(17) NOT NULL,\n    active"))
+        partners = live.cove.fleet.partners
+        partners[3] = Partner(partners[3].id, "Example Garage and Sons", 1000)
+        live.prepare()
+        login = live.sync().logins[0].to_json()
+        assert login["error"] is None
+        assert login["unlinked"] == sum(device.partner_id == partners[3].id for device in live.cove.fleet.devices)
+        assert "'Example Garage and Sons' is too long a name for Backupchecks; map it" in " ".join(login["warnings"])
+        customers = live.rows(f"SELECT name FROM {live.named('customers')} ORDER BY id")
+        assert customers == [{"name": "Example Dental 1"}, {"name": "Example Bakery 0"}]
+
+    def test_an_index_over_an_expression_is_no_trouble(self, make_site: MakeSite) -> None:
+        live = make_site(STRICT)
+        live.execute(f"CREATE UNIQUE INDEX by_remark ON {live.named('job_runs')} (lower(remark), id)")
+        live.prepare()
+        assert live.sync().exit_code == 0
+
+    @on_postgresql
+    def test_a_column_of_a_type_that_the_library_does_not_know_is_no_trouble(self, make_site: MakeSite) -> None:
+        live = make_site(STRICT)
+        live.execute(f"ALTER TABLE {live.named('job_runs')} ADD COLUMN details xml")
+        live.prepare()
+        assert live.sync().exit_code == 0
+
+    @pytest.mark.parametrize("condition", ["", " WHERE remark IS NOT NULL"], ids=["whole", "partial"])
+    def test_a_unique_index_over_the_key_is_enough_unless_it_covers_some_rows_only(
+        self, condition: str, make_site: MakeSite
+    ) -> None:
+        live = make_site(EMPTY)
+        live.prepare()
+        live.execute(
+            "DROP INDEX ux_job_runs_cove_key",
+            f"CREATE UNIQUE INDEX theirs ON job_runs (external_id, run_at, source_type){condition}",
+        )
+        assert ("ux_job_runs_cove_key" in live.prepare()) == bool(condition)
+        assert live.sync().exit_code == 0
+
+
+class TestRefusal:
+    """What a person must solve first is said, and nothing is changed."""
+
+    def test_rows_that_are_there_twice_are_listed(self, live: LiveSite) -> None:
+        live.prepare()
+        live.sync()
+        run, runs = live.runs()[0], live.named("job_runs")
+        columns = ", ".join(name for name in live.columns()["job_runs"] if name != "id")
+        twice = f"FROM {runs} WHERE external_id = '{run['external_id']}' AND id <= {run['id']}"
+        live.execute(
+            f"DROP INDEX {live.named('ux_job_runs_cove_key')}",
+            f"INSERT INTO {runs} ({columns}) SELECT {columns} {twice}",
+        )
+        newest = live.rows(f"SELECT max(id) AS id FROM {runs}")[0]["id"]
+        before = live.snapshot()
+        for dry_run in (True, False):
+            said = problems(lambda dry_run=dry_run: live.prepare(dry_run=dry_run))  # type: ignore[misc]
+            assert f"2 rows (ids {run['id']} to {newest})" in said
+            assert f"external_id '{run['external_id']}', run_at {utc(run['run_at']):%Y-%m-%d %H:%M:%S}Z" in said
+            assert live.snapshot() == before
+        live.execute(f"DELETE FROM {runs} WHERE id = {newest}")
+        assert "ux_job_runs_cove_key" in live.prepare()
+
+    def test_all_problems_are_named_at_once_with_the_key_that_mends_each(self, make_site: MakeSite) -> None:
+        broken = """
+            CREATE TABLE customers (id integer PRIMARY KEY, active boolean, tier text NOT NULL);
+            CREATE TABLE jobs (id integer PRIMARY KEY, customer_id text, backup_software text, backup_type text,
+                job_name text, active boolean);
+            CREATE TABLE job_runs (id integer PRIMARY KEY, job_id integer, run_at text, remark text,
+                mail_message_id integer, reviewed_at timestamp NOT NULL, owner text NOT NULL);
+        """
+        mended_by = {
+            "customers.name": "[backupchecks.columns.customers] name",
+            "customers.tier": "[backupchecks.defaults.customers] tier",
+            "jobs.customer_id": "[backupchecks.columns.jobs] customer_id",
+            "jobs.colour": "[backupchecks.defaults.jobs]",
+            "job_runs.run_at": "[backupchecks.columns.job_runs] run_at",
+            "job_runs.status": "[backupchecks.columns.job_runs] status",
+            "job_runs.reviewed_at": "[backupchecks.columns.job_runs] reviewed_at",
+            "job_runs.owner": "[backupchecks.defaults.job_runs] owner",
+        }
+        settings = {"defaults": {"jobs": {"colour": "red"}}}
+        live = make_site(Layout("broken", postgresql=broken, sqlite=broken, settings=settings))
+        before = live.snapshot()
+        lines = problems(live.prepare).splitlines()[1:]
+        said = {column: line for line in lines for column in mended_by if line.split()[0] == column}
+        assert {column for column, key in mended_by.items() if key not in said.get(column, "")} == set()
+        assert len(lines) == len(mended_by)
+        assert live.snapshot() == before
+
+    def test_every_column_that_is_needed_and_missing_is_named(self, make_site: MakeSite) -> None:
+        bare = "".join(f"CREATE TABLE {table} (other integer);" for table in LIVE_TABLES)
+        lines = problems(make_site(Layout("bare", postgresql=bare, sqlite=bare)).prepare).splitlines()[1:]
+        needed = {
+            "customers": ("id", "name", "active"),
+            "jobs": ("id", "customer_id", "backup_software", "backup_type", "job_name", "active"),
+            "job_runs": ("id", "job_id", "run_at", "status", "remark", "mail_message_id"),
+        }
+        wanted = {f"{table}.{column}" for table, columns in needed.items() for column in columns}
+        assert {line.split()[0] for line in lines} == wanted
+        assert all("(there are: other)" in line and "[backupchecks.columns." in line for line in lines)
+
+    @pytest.mark.parametrize("table", LIVE_TABLES)
+    def test_a_missing_table_is_named_with_the_schema_that_may_be_wrong(self, table: str, make_site: MakeSite) -> None:
+        others = "".join(f"CREATE TABLE {name} (id integer);" for name in LIVE_TABLES if name != table)
+        live = make_site(Layout("partial", postgresql=others, sqlite=others))
+        before = live.snapshot()
+        assert re.search(rf"table {table} is missing.*\[database\] schema", problems(live.prepare))
+        assert live.snapshot() == before
+
+    @on_postgresql
+    def test_a_schema_that_does_not_exist_is_named_with_its_key(self, make_site: MakeSite) -> None:
+        live = make_site(replace(EMPTY, schema="nowhere"))
+        for command in (live.prepare, live.sync):
+            assert 'no schema "nowhere" ([database] schema)' in problems(command)
+
+    @on_sqlite
+    def test_a_mail_column_that_sqlite_cannot_make_nullable_is_named_with_what_to_do(self, make_site: MakeSite) -> None:
+        live = make_site(replace(RENAMED, sqlite=RENAMED.sqlite.replace("mail_id INTEGER", "mail_id INTEGER NOT NULL")))
+        before = live.snapshot()
+        for command in (live.prepare, live.sync):
+            said = problems(command)
+            assert "job_runs.mail_id is NOT NULL" in said
+            assert "make the table anew" in said
+        assert live.snapshot() == before
+
+
+class TestBusyDatabase:
+    """Better a migration that fails than a Backupchecks that waits behind it."""
+
+    @pytest.fixture
+    def busy(self, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> LiveSite:
+        """A PostgreSQL installation that waits for locks as briefly as a test may; and if not, then not forever."""
+        monkeypatch.setattr(migrate, "LOCK_TIMEOUT", "SET LOCAL lock_timeout = '200ms'")
+        live = make_site(RENAMED)
+        set_default(live.database_url, "statement_timeout", "5s")
+        return live
+
+    @on_postgresql
+    @pytest.mark.parametrize("mode", ["ACCESS SHARE", "ROW EXCLUSIVE", "ACCESS EXCLUSIVE"])
+    def test_migrate_does_not_wait_long_for_a_lock_on_job_runs(self, mode: str, busy: LiveSite) -> None:
+        before = busy.snapshot()
+        with transaction(busy, f"LOCK TABLE job_runs IN {mode} MODE"):
+            assert "lock timeout" in problems(busy.prepare)
+        assert busy.snapshot() == before
+        busy.prepare()
+
+    @on_postgresql
+    def test_neither_does_the_printed_sql(self, busy: LiveSite, capfd: pytest.CaptureFixture[str]) -> None:
+        printed = busy.prepare(dry_run=True)
+        before = busy.snapshot()
+        locked = transaction(busy, "LOCK TABLE job_runs IN ACCESS SHARE MODE")
+        with locked, pytest.raises(subprocess.CalledProcessError):
+            run_script(busy.database_url, printed)
+        assert "lock timeout" in capfd.readouterr().err
+        assert busy.snapshot() == before
+
+    @on_sqlite
+    def test_migrate_does_not_wait_forever_for_another_writer(
+        self, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.2)
+        live = make_site(RENAMED)
+        with transaction(live, "UPDATE customers SET tier = 'silver'"):
+            assert "locked" in problems(live.prepare)
+        live.prepare()
+
+
+@pytest.fixture
+def role(postgres_url: str) -> Iterator[str]:
+    """A PostgreSQL role without any rights, whose password is `example`."""
+    name = f"role_{uuid.uuid4().hex}"
+    run_script(postgres_url, f"CREATE ROLE {name} LOGIN PASSWORD 'example'")
+    yield name
+    run_script(postgres_url, f"DROP ROLE {name}")
+
+
+@on_postgresql
+class TestLeastRights:
+    def limited(self, owner: LiveSite, role: str) -> LiveSite:
+        """The prepared installation for a role that has the granted rights only."""
+        url, schema = sa.make_url(owner.database_url), f'"{owner.layout.schema}"'
+        nobody = f"REVOKE ALL ON DATABASE {url.database} FROM PUBLIC; REVOKE ALL ON SCHEMA {schema} FROM PUBLIC;"
+        granted = GRANTS.format(role=role, database=url.database, schema=schema)
+        run_script(owner.database_url, f"CREATE TABLE {owner.named('secrets')} (id integer); {nobody} {granted}")
+        limited = url.set(username=role, password="example").render_as_string(hide_password=False)
+        return replace(owner, database_url=limited)
+
+    def test_the_granted_rights_are_enough_for_sync_and_for_nothing_else(
+        self, role: str, live: LiveSite, cove: FakeCove
+    ) -> None:
+        live.prepare()
+        limited = self.limited(live, role)
+        assert limited.sync().exit_code == 0
+        cove.now += timedelta(hours=6)
+        again = limited.sync()
+        assert again.exit_code == 0
+        assert again.logins[0].to_json()["job_runs"]["new"] > 0
+        jobs, customers = live.named("jobs"), live.named("customers")
+        columns = live.columns()
+        for statement in (
+            f"SELECT * FROM {live.named('secrets')}",
+            f"UPDATE {jobs} SET {columns['jobs'][2]} = 'theirs'",
+            f"DELETE FROM {jobs}",
+            f"UPDATE {customers} SET {columns['customers'][1]} = 'theirs'",
+            f"DROP TABLE {live.named('job_runs')}",
+            f"DROP TABLE {live.named('cove_polls')}",
+            f"CREATE TABLE {live.named('mine')} (id integer)",
+        ):
+            with pytest.raises(sa.exc.ProgrammingError, match=r"permission denied|must be owner"):
+                limited.execute(statement)
+
+    def test_migrate_is_left_to_the_owner(self, role: str, live: LiveSite) -> None:
+        live.prepare()
+        limited = self.limited(live, role)
+        live.execute(f"DROP INDEX {live.named('ux_job_runs_cove_key')}")
+        assert "must be owner" in problems(limited.prepare)
+        assert "run: cove-poller migrate" in problems(limited.sync)

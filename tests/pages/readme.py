@@ -1,0 +1,76 @@
+"""The generated parts of the README. `python -m tests.pages.readme` writes them anew."""
+
+import re
+from pathlib import Path
+
+import click
+
+from cove_poller.cli.main import main
+from cove_poller.records.statuses import CODE_NAMES, DEFAULT_STATUSES
+from tests.pages.questions import answers
+from tests.world.layouts import GRANTS
+
+README = Path(__file__).parents[2] / "README.md"
+SAMPLES = README.parent / "cove_poller" / "samples"
+SHOWN = re.compile(r"<!-- shown: questions -->\n.*?<!-- end shown -->", re.DOTALL)
+BLOCK = re.compile(r"<!-- block: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The paths of all commands, groups included."""
+    below = command.commands.items() if isinstance(command, click.Group) else ()
+    return [path, *(found for name, one in below for found in commands(one, (*path, name)))]
+
+
+def help_texts() -> str:
+    shown = (f"$ cove-poller {' '.join([*path, '--help'])}\n{help_text(path)}" for path in commands(main))
+    return "\n".join(f"```\n{text}\n```\n" for text in shown)
+
+
+def help_text(path: tuple[str, ...]) -> str:
+    """What `--help` of a command prints, without running anything of it in this process."""
+    command: click.Command = main
+    context = click.Context(main, info_name="cove-poller", terminal_width=78, **main.context_settings)
+    for name in path:
+        assert isinstance(command, click.Group)
+        command = command.commands[name]
+        context = click.Context(command, info_name=name, parent=context)
+    return command.get_help(context)
+
+
+def status_table() -> str:
+    rows = [f"| {code} {CODE_NAMES[code]} | {DEFAULT_STATUSES[code].value} |" for code in sorted(CODE_NAMES)]
+    return "\n".join(["| Cove's session status | counts as |", "|---|---|", *rows, "| any other | warning |"]) + "\n"
+
+
+def grants() -> str:
+    rights = GRANTS.format(database="backupchecks", schema="public", role="cove_poller")
+    return f"```sql\nCREATE ROLE cove_poller LOGIN PASSWORD '...';\n{rights}```\n"
+
+
+def sample(name: str, language: str) -> str:
+    """A sample file as it stands in the package."""
+    return f"```{language}\n{(SAMPLES / name).read_text(encoding='utf-8')}```\n"
+
+
+def rendered(text: str) -> str:
+    """The README with its generated parts made anew."""
+    blocks = {
+        "help": help_texts(),
+        "status": status_table(),
+        "grants": grants(),
+        "cron": sample("cove-poller.cron", "sh"),
+        "service": sample("cove-poller.service", "ini"),
+        "timer": sample("cove-poller.timer", "ini"),
+        "cronjob": sample("cronjob.yaml", "yaml"),
+    }
+    return BLOCK.sub(lambda match: f"<!-- block: {match[1]} -->\n{blocks[match[1]]}<!-- end -->", text)
+
+
+def answered(text: str) -> str:
+    """The README with the four questions asked anew."""
+    return SHOWN.sub(lambda _: f"<!-- shown: questions -->\n{answers()}<!-- end shown -->", text)
+
+
+if __name__ == "__main__":
+    README.write_text(answered(rendered(README.read_text(encoding="utf-8"))), encoding="utf-8")

@@ -1,0 +1,188 @@
+"""The samples that come with the package: each is read by what reads it in real life, and its command is run."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+import yaml
+
+from tests.conftest import BEGIN, NEVER_STALE, Cli
+from tests.pages.readme import SAMPLES
+from tests.world.fake_cove import FakeCove, Fleet, make_fleet
+
+INSTALLED = "/usr/local/bin/cove-poller"
+CRON_FIELD = re.compile(r"(\*|\d+)(-\d+)?(/\d+)?(,(\*|\d+)(-\d+)?(/\d+)?)*")
+PASSWORD_FILE = re.compile(r'^(?:# )?password_file = "([\w-]+)"', re.MULTILINE)
+CREDENTIALS = {"cove.toml", "cove-password", "database-password"}
+CONFIG = """\
+[database]
+url = "{database}"
+password_file = "database-password"
+[api]
+url = "{url}"
+requests_per_second = 1000
+[logins.main]
+username = "{username}"
+password_file = "cove-password"
+"""
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return make_fleet(seed=4, begin=BEGIN, days=2, devices=4)
+
+
+@pytest.fixture
+def credentials(cli: Cli, cove: FakeCove, make_postgres: Callable[[], str]) -> Path:
+    """A directory with configuration and passwords as systemd and Kubernetes make them, on PostgreSQL."""
+    directory = cli.directory / "credentials"
+    directory.mkdir()
+    database = sa.make_url(make_postgres()).set(password=None).render_as_string()
+    config = CONFIG.format(database=database, url=cove.url, username=cove.username) + NEVER_STALE
+    for name, content in (("cove.toml", config), ("cove-password", cove.password), ("database-password", "invented")):
+        (directory / name).write_text(content)
+        (directory / name).chmod(0o444)
+    assert cli("--config", f"{directory}/cove.toml", "migrate", CREDENTIALS_DIRECTORY=str(directory)).returncode == 0
+    return directory
+
+
+def unit_values(name: str, key: str) -> list[str]:
+    lines = (SAMPLES / name).read_text(encoding="utf-8").splitlines()
+    return [line.partition("=")[2] for line in lines if line.startswith(f"{key}=")]
+
+
+def cronjob() -> dict[str, Any]:
+    content = yaml.safe_load((SAMPLES / "cronjob.yaml").read_text(encoding="utf-8"))
+    assert isinstance(content, dict)
+    return content
+
+
+def pod() -> dict[str, Any]:
+    spec = cronjob()["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert isinstance(spec, dict)
+    return spec
+
+
+def test_the_names_of_the_credentials_are_those_that_the_sample_configuration_reads() -> None:
+    names = set(PASSWORD_FILE.findall((SAMPLES / "cove.example.toml").read_text(encoding="utf-8")))
+    assert {"cove.toml", *names} == CREDENTIALS
+    loaded = [value.split(":") for value in unit_values("cove-poller.service", "LoadCredential")]
+    assert {name for name, _ in loaded} == CREDENTIALS
+    assert {path for _, path in loaded} == {f"/etc/cove-poller/{name}" for name in CREDENTIALS}
+
+
+def test_the_cron_file_has_one_line_with_five_fields_a_user_and_a_command_that_polls(
+    cli: Cli, credentials: Path
+) -> None:
+    text = (SAMPLES / "cove-poller.cron").read_text(encoding="utf-8")
+    assert text.endswith("\n")  # cron does not read a last line without it
+    (line,) = [line for line in text.splitlines() if line[:1] in tuple("*0123456789")]
+    *fields, user, command = line.split(maxsplit=6)
+    assert len(fields) == 5
+    assert all(CRON_FIELD.fullmatch(field) for field in fields)
+    assert re.fullmatch(r"[a-z_][a-z0-9_-]*", user)
+    assert "%" not in command  # a line break, to cron
+    words = shlex.split(command.replace("/etc/cove-poller", str(credentials)))
+    assert words[0] == INSTALLED
+    polls(cli, words[1:], CREDENTIALS_DIRECTORY=str(credentials))
+
+
+def polls(cli: Cli, arguments: list[str], **environ: str) -> None:
+    """Run the command and see that it polls, and is as silent as cron wants it to be."""
+    done = cli(*arguments, **environ)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_service_starts_a_sync_that_finds_configuration_and_passwords_among_its_credentials(
+    cli: Cli, cove: FakeCove, credentials: Path
+) -> None:
+    (command,) = unit_values("cove-poller.service", "ExecStart")
+    words = shlex.split(command.replace("%d", str(credentials)))
+    assert words[0] == INSTALLED
+    polls(cli, words[1:], CREDENTIALS_DIRECTORY=str(credentials))
+    assert cove.count("Login") == 1
+    for name in ("cove-password", "database-password"):
+        (credentials / name).rename(credentials / "away")
+        done = cli(*words[1:], CREDENTIALS_DIRECTORY=str(credentials))
+        assert done.returncode == 10
+        assert f"{credentials / name} cannot be read" in done.stderr
+        (credentials / "away").rename(credentials / name)
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed (Debian package systemd)")
+    command = str(Path(sys.executable).parent / "cove-poller")
+    units = [tmp_path / name for name in ("cove-poller.service", "cove-poller.timer")]
+    for unit in units:
+        unit.write_text((SAMPLES / unit.name).read_text(encoding="utf-8").replace(INSTALLED, command))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *map(str, units)], capture_output=True, text=True, check=False
+    )
+    about_us = [line for line in done.stderr.splitlines() if "cove-poller" in line]
+    assert (done.returncode, about_us) == (0, [])
+
+
+def test_the_service_is_hardened_and_names_no_secret() -> None:
+    for key, value in {
+        "Type": "oneshot", "DynamicUser": "yes", "ProtectSystem": "strict", "ProtectHome": "yes", "PrivateTmp": "yes",
+        "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "StateDirectory": "cove-poller",
+    }.items():  # fmt: skip
+        assert unit_values("cove-poller.service", key) == [value], key
+    assert unit_values("cove-poller.service", "Environment") == []
+    assert unit_values("cove-poller.timer", "OnCalendar") == ["*:0/30"]
+
+
+def test_the_cronjob_never_runs_twice_at_once_nor_as_root_nor_with_a_secret_in_it() -> None:
+    job, spec = cronjob(), pod()
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
+    assert job["spec"]["schedule"] == "*/30 * * * *"
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    assert job["spec"]["jobTemplate"]["spec"]["backoffLimit"] == 0
+    assert (spec["restartPolicy"], spec["automountServiceAccountToken"]) == ("Never", False)
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] > 0
+    (container,) = spec["containers"]
+    rights = container["securityContext"]
+    assert (rights["readOnlyRootFilesystem"], rights["allowPrivilegeEscalation"]) == (True, False)
+    assert rights["capabilities"] == {"drop": ["ALL"]}
+    assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+    assert container["resources"]["limits"]["memory"]
+    assert [one["name"] for one in container["env"]] == ["CREDENTIALS_DIRECTORY"]
+
+
+def test_the_cronjob_polls_one_login_with_its_secrets_as_files(cli: Cli, credentials: Path) -> None:
+    (container,) = pod()["containers"]
+    environ = {one["name"]: one["value"] for one in container["env"]}
+    where = environ["CREDENTIALS_DIRECTORY"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod()["volumes"]}
+    assert mounts.keys() == volumes.keys()
+    assert mounts["secrets"] == where
+    text = (SAMPLES / "cronjob.yaml").read_text(encoding="utf-8")
+    assert f"kubectl create secret generic {volumes['secrets']['secret']['secretName']} " in text
+    assert set(re.findall(r"--from-file=([\w.-]+)", text)) == CREDENTIALS
+    assert container["command"] == ["cove-poller"]
+    assert container["args"][-2:] == ["--login", "main"]
+    arguments = [argument.replace(where, str(credentials)) for argument in container["args"]]
+    polls(cli, arguments, CREDENTIALS_DIRECTORY=str(credentials))
+
+
+def test_every_sample_is_in_the_wheel(tmp_path: Path) -> None:
+    root = SAMPLES.parents[1]
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=root, check=True, capture_output=True,
+    )  # fmt: skip
+    (wheel,) = tmp_path.glob("*.whl")
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("cove_poller/samples/")}
+    assert packed == {f"cove_poller/samples/{path.name}" for path in SAMPLES.iterdir()}
+    assert {"cove_poller/samples/cove-poller.timer", "cove_poller/samples/cronjob.yaml"} < packed

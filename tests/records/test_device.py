@@ -1,0 +1,348 @@
+"""Cove's words, read: every form of a value, every form of a reply, and what is said of a device because of it."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cove_poller.errors import ApiError
+from cove_poller.records.columns import DataSource, canonical_code, label, parse_active_sources, unpadded_spellings
+from cove_poller.records.device import (
+    ALL_COLUMNS,
+    OPTIONAL_COLUMNS,
+    REQUIRED_COLUMNS,
+    Device,
+    LoginUser,
+    Reply,
+    StatisticsRow,
+    column_code,
+    describe_columns,
+    device_column,
+    device_from_row,
+    parse_reply,
+)
+
+MOMENT = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
+SECONDS = int(MOMENT.timestamp())
+
+
+def make_device(**settings: Any) -> Device:
+    """A device from its columns, in the shape that Cove sends them."""
+    pairs = [{code: value} for code, value in sorted(settings.items())]
+    return device_from_row(StatisticsRow.model_validate({"AccountId": 1, "PartnerId": 1001, "Settings": pairs}))
+
+
+def make_reply(inner: Any = LoginUser, **parts: Any) -> Reply[Any]:
+    return parse_reply(json.dumps(parts).encode(), inner)
+
+
+def inner_result(reply: Reply[Any]) -> Any:
+    assert reply.result is not None
+    return reply.result.result
+
+
+# --- Values
+
+
+@pytest.mark.parametrize("form", [str, int, float, lambda value: [value], lambda value: [str(value)], " {} ".format])
+def test_numbers_and_times_are_read_as_text_number_or_list_of_one(form: Any) -> None:
+    device = make_device(D01F00=form(5), D01F09=form(SECONDS), D01F06=form(0), I14=form(128_849_018_880), I32=form(2))
+    source = device.sources["D01"]
+    assert (source.last_status, source.last_success_at, source.errors_count) == (5, MOMENT, 0)
+    assert (device.fields.used_bytes, device.fields.os_type) == (128_849_018_880, 2)
+    assert device.malformed == frozenset()
+
+
+@pytest.mark.parametrize("nothing", [None, "", "  ", [], [None], [""]], ids=repr)
+def test_a_value_that_says_nothing_is_as_good_as_left_out(nothing: object) -> None:
+    device = make_device(I1=nothing, I14=nothing, D01F00=nothing, D01F09=nothing, D02F00="5")
+    assert (device.fields.name, device.fields.used_bytes) == (None, None)
+    assert set(device.sources) == {"D02"}
+    assert device.malformed == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("value", "time"),
+    [
+        (SECONDS, MOMENT),
+        (str(SECONDS), MOMENT),
+        (f"{SECONDS}.75", MOMENT),
+        (SECONDS * 1000, MOMENT),
+        (f"{SECONDS * 1000 + 999}", MOMENT),
+        (0, None),
+        ("0", None),
+        ("", None),
+        ("-1", None),
+    ],
+)
+def test_a_time_is_seconds_or_milliseconds_and_nought_is_never(value: object, time: datetime | None) -> None:
+    device = make_device(D01F00="5", D01F15=value)
+    assert device.sources["D01"].last_session_at == time
+    assert device.malformed == frozenset()
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["yesterday", "2026-03-02", "nan", "inf", "1e300", 1e300, "9" * 30, "9" * 5000, 10**400, [[5]], {"time": 5}],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_time_that_makes_no_sense_is_named_and_the_rest_of_the_device_is_read(value: object) -> None:
+    device = make_device(I1="pc1", I4=value, D01F00="5", D01F15=value, D02F15=str(SECONDS))
+    assert device.malformed == {"I4", "D01F15"}
+    assert (device.name, device.fields.created_at) == ("pc1", None)
+    assert (device.sources["D01"].last_status, device.sources["D01"].last_session_at) == (5, None)
+    assert device.sources["D02"].last_session_at == MOMENT
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["many", "5.5", "0x5", "nan", "9" * 5000, 1e300, [[5]], {}, "9" * 30, 10**400],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_number_that_makes_no_sense_is_named_and_the_rest_of_the_device_is_read(value: object) -> None:
+    device = make_device(I1="pc1", I14=value, D01F00=value, D01F15=str(SECONDS), D01F12=value)
+    assert device.malformed == {"I14", "D01F00", "D01F12"}
+    assert (device.name, device.fields.used_bytes) == ("pc1", None)
+    assert (device.sources["D01"].last_status, device.sources["D01"].last_session_at) == (None, MOMENT)
+
+
+@pytest.mark.parametrize("seconds", [10**11, 10**15])
+def test_a_duration_of_centuries_makes_no_sense_since_no_start_can_be_reckoned_from_it(seconds: int) -> None:
+    device = make_device(D01F00="5", D01F12=str(seconds), D01F18=str(SECONDS))
+    assert device.malformed == {"D01F12"}
+    assert (device.sources["D01"].duration_seconds, device.sources["D01"].last_completed_at) == (None, MOMENT)
+
+
+def test_a_text_is_read_without_nul_characters_and_outer_blanks() -> None:
+    device = make_device(I1=" pc\0one\0 ", I8=["Example\0 Bakery"], I18=12345, D01F08="55\0")
+    assert (device.name, device.fields.customer_name) == ("pcone", "Example Bakery")
+    assert device.fields.computer_name == "12345"
+    assert device.sources["D01"].color_bar == "55"
+
+
+def test_a_device_without_a_name_is_called_by_its_id() -> None:
+    assert make_device(I8="Example Bakery").name == "device 1"
+
+
+@pytest.mark.parametrize("settings", [None, []])
+def test_a_row_without_settings_is_a_device_of_which_nothing_is_known(settings: object) -> None:
+    row = StatisticsRow.model_validate({"AccountId": "7", "Flags": None, "Settings": settings})
+    device = device_from_row(row)
+    assert (device.account_id, device.partner_id, device.sources, device.active_sources) == (7, None, {}, ())
+
+
+def test_settings_that_nobody_asked_for_do_no_harm() -> None:
+    device = make_device(F00="2", AR="Example Bakery", D01F99="5", D01F00="5", D1F0X="2", I999="x")
+    assert device.fields.name is None
+    assert device.sources["D01"].last_status == 5
+    assert set(device.sources) == {"D01"}
+
+
+# --- Codes
+
+
+@pytest.mark.parametrize("code", ["D01F09", "D1F09", "D1F9", "D01F9"])
+def test_a_column_is_read_in_every_spelling(code: str) -> None:
+    device = make_device(**{code: str(SECONDS)})
+    assert device.sources["D01"].last_success_at == MOMENT
+
+
+@pytest.mark.parametrize(
+    ("code", "canonical"),
+    [
+        ("D9F0", "D09F00"),
+        ("D10F15", "D10F15"),
+        ("D001F001", "D01F01"),
+        ("I01", "I1"),
+        ("I0", "I0"),
+        ("I078", "I78"),
+        ("D01", "D01"),
+        ("d01f09", "d01f09"),
+        ("D01F", "D01F"),
+        ("D100F00", "D100F00"),
+        ("AA843", "AA843"),
+        ("", ""),
+    ],
+)
+def test_a_code_has_one_canonical_spelling_and_what_is_no_code_stays_as_it_is(code: str, canonical: str) -> None:
+    assert canonical_code(code) == canonical
+
+
+@pytest.mark.parametrize("code", ALL_COLUMNS)
+def test_every_column_asked_for_is_canonical_and_so_are_its_other_spellings(code: str) -> None:
+    assert {canonical_code(spelling) for spelling in [code, *unpadded_spellings(code)]} == {code}
+
+
+def test_the_columns_asked_for_are_those_of_every_source_and_the_device() -> None:
+    sources = (1, 2, 4, 5, 6, 8, 9, 10, 11, 14, 15, 19, 20, 23)
+    fields = (0, 6, 8, 9, 12, 15, 16, 17, 18)
+    assert set(ALL_COLUMNS) == {
+        *(f"I{number}" for number in (0, 1, 4, 8, 14, 18, 32, 59, 78)),
+        *(f"D{source:02d}F{field:02d}" for source in sources for field in fields),
+    }
+    assert len(ALL_COLUMNS) == len(set(ALL_COLUMNS))
+    assert set(REQUIRED_COLUMNS) == {"I1", "I8", "I78", "D09F00", "D09F15"}
+    assert set(OPTIONAL_COLUMNS) == set(ALL_COLUMNS) - set(REQUIRED_COLUMNS)
+
+
+def test_a_column_is_found_by_what_it_means() -> None:
+    assert column_code(DataSource.SQL_SERVER, "last_success_at") == "D10F09"
+    assert device_column("customer_name") == "I8"
+
+
+def test_columns_are_described_by_the_names_of_their_sources() -> None:
+    codes = ["I32", "D02F00", "D02F15", "D21F00"]
+    assert describe_columns(codes) == "Device (I32); System State (D02F00, D02F15); D21 (D21F00)"
+    assert label("D23") == "Microsoft 365 Teams"
+
+
+# --- Active sources and kinds of devices
+
+
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        ("D01D02", ("D01", "D02")),
+        ("D1,D2", ("D01", "D02")),
+        ("D1D2D10", ("D01", "D02", "D10")),
+        ("D01, D10; D1", ("D01", "D10")),
+        ("D19D20D05", ("D05", "D19", "D20")),
+        ("d01d02", ("D01", "D02")),
+        ("D01D16D17", ("D01",)),
+        ("D01D99", ("D01", "D99")),
+        ("", ()),
+        ("none", ()),
+        ("Disabled", ()),
+        ("FSX", ()),
+    ],
+)
+def test_active_sources_are_read_from_either_notation_sorted_and_without_restores(
+    text: str, sources: tuple[str, ...]
+) -> None:
+    assert parse_active_sources(text) == sources
+
+
+@pytest.mark.parametrize("active", [None, "", "garbage", "D16D17"])
+def test_where_active_sources_say_nothing_those_with_sessions_count_but_not_their_total(active: str | None) -> None:
+    device = make_device(I78=active, D02F00="5", D01F00="2", D09F00="2")
+    assert device.active_sources == ("D01", "D02")
+
+
+def test_active_sources_are_what_cove_lists_though_others_have_sessions() -> None:
+    assert make_device(I78="D19D20D05", D01F00="5").active_sources == ("D05", "D19", "D20")
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        pytest.param({"I59": "2", "I18": "SRV1", "I32": "2", "I78": "D01"}, "Microsoft 365", id="account type 2"),
+        pytest.param({"I59": "1", "I32": "0", "I78": "D19D05"}, "Microsoft 365", id="only 365 sources, no computer"),
+        pytest.param({"I18": "", "I78": "D5,D23"}, "Microsoft 365", id="only 365 sources, an empty computer"),
+        pytest.param({"D20F00": "5", "D09F00": "5"}, "Microsoft 365", id="only 365 sessions, no computer"),
+        pytest.param({"I78": "D01D19", "I32": "2"}, "Server", id="365 among other sources"),
+        pytest.param({"I18": "SRV1", "I78": "D19", "I32": "2"}, "Server", id="365 sources on a computer"),
+        pytest.param({"I18": "SRV1", "I32": 2, "I59": "1"}, "Server", id="OS type 2"),
+        pytest.param({"I18": "PC1", "I32": "1"}, "Workstation", id="OS type 1"),
+        pytest.param({"I18": "PC1", "I32": "0"}, "Workstation", id="OS type 0"),
+        pytest.param({"I18": "PC1", "I32": "unknown", "I59": "?"}, "Workstation", id="types that are words"),
+        pytest.param({}, "Workstation", id="nothing known"),
+    ],
+)
+def test_the_kind_of_a_device_follows_from_its_account_its_sources_and_its_system(
+    settings: dict[str, Any], kind: str
+) -> None:
+    assert make_device(**settings).device_type == kind
+
+
+# --- Replies
+
+
+def test_a_login_is_read_from_the_documented_reply() -> None:
+    user = {"EmailAddress": None, "Flags": ["NonInteractive"], "Name": "api-poller", "PartnerId": 1000, "RoleId": 3}
+    reply = make_reply(id="1", jsonrpc="2.0", result={"result": user}, visa="1000-50121-1-1-AB")
+    assert reply.visa == "1000-50121-1-1-AB"
+    assert reply.error is None
+    assert inner_result(reply) == LoginUser(user_name="api-poller", partner_id=1000)
+
+
+@pytest.mark.parametrize("partner_id", [1000, "1000", None])
+def test_a_partner_id_is_read_as_number_or_text_or_not_at_all(partner_id: object) -> None:
+    user = inner_result(make_reply(result={"result": {"PartnerId": partner_id}}))
+    assert user.partner_id == (1000 if partner_id else None)
+
+
+@pytest.mark.parametrize("result", [{"result": None}, {}, {"totalStatistics": None}])
+def test_a_result_may_be_empty(result: object) -> None:
+    reply = make_reply(list[StatisticsRow], result=result, visa="v")
+    assert inner_result(reply) is None
+    assert (reply.visa, reply.error) == ("v", None)
+
+
+@pytest.mark.parametrize(
+    ("data", "number"),
+    [
+        (1701, 1701),
+        ("1701", 1701),
+        (1701.0, 1701),
+        (0, None),
+        ("0", None),
+        (None, None),
+        ("", None),
+        ("text", None),
+        ([1701], None),
+        ({"code": 1701}, None),
+        (float("inf"), None),
+        (float("nan"), None),
+    ],
+    ids=repr,
+)
+def test_the_number_of_an_error_is_read_in_any_form_and_the_visa_beside_it(data: object, number: int | None) -> None:
+    reply = make_reply(error={"code": -32603, "data": data, "message": "no"}, visa="v")
+    assert reply.error is not None
+    assert (reply.error.cove_code, reply.error.message) == (number, "no")
+    assert reply.visa == "v"
+
+
+def test_an_error_may_be_empty_and_is_one_all_the_same() -> None:
+    reply = make_reply(error={}, result=None)
+    assert reply.error is not None
+    assert (reply.error.cove_code, reply.error.message) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["Crème & Söhne", "日本", "naïve €"])
+def test_a_reply_is_read_as_utf_8(name: str) -> None:
+    body = json.dumps({"result": {"result": {"Name": name}}}, ensure_ascii=False).encode()
+    assert inner_result(parse_reply(body, LoginUser)) == LoginUser(user_name=name)
+
+
+def test_a_reply_that_is_not_utf_8_is_read_as_latin_1() -> None:
+    body = '{"result": {"result": {"Name": "Crème & Söhne"}}}'.encode("latin-1")
+    assert inner_result(parse_reply(body, LoginUser)) == LoginUser(user_name="Crème & Söhne")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"secret",
+        b'{"visa": "secret"',
+        b'["secret"]',
+        b'{"result": "secret"}',
+        b'{"error": "secret"}',
+        b"\xff\xfesecret",
+    ],
+    ids=repr,
+)
+def test_a_reply_of_another_shape_is_an_error_that_does_not_repeat_it(body: bytes) -> None:
+    with pytest.raises(ApiError, match=f"an answer of {len(body)} bytes") as info:
+        parse_reply(body, LoginUser)
+    assert "secret" not in f"{info.value} {info.value.__cause__}"
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"id": 1}', b'{"message": "Forbidden", "visa": "v"}', b'{"error": null, "result": null}']
+)
+def test_a_reply_with_neither_result_nor_error_is_an_error(body: bytes) -> None:
+    with pytest.raises(ApiError):
+        parse_reply(body, LoginUser)

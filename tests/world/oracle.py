@@ -1,0 +1,129 @@
+"""What the poller should have recorded, worked out from the fleet's truth and the times of the polls alone.
+
+Written anew from the rules, without a line of the poller's code, and without any care for speed.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from tests.world.fake_cove.fleet import FakeDevice, TrueSession, ended, running
+from tests.world.fake_cove.wire import Reading, last_completed, last_successful, total_sessions
+
+STATUS = {5: "success", 8: "warning", 6: "warning", 7: "warning", 11: "warning", 2: "failed", 3: "failed", 10: "failed"}
+RANK = {"success": 1, "warning": 2, "failed": 3}
+GAP = timedelta(minutes=15)
+SPAN = timedelta(minutes=360)
+
+
+def status_of(code: int) -> str:
+    return STATUS.get(code, "warning")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A session that a poll could have seen: what Cove told of its status and times."""
+
+    session: TrueSession
+    status_is_known: bool = True
+    only_as_success: bool = False
+
+    def times(self, reading: Reading, *, only_basic: bool) -> tuple[datetime, datetime]:
+        """Its start and end as far as Cove tells them: where one is not told, the other stands for it."""
+        finished = reading.completed_is == "ended" or self.session.status in (5, 8)
+        if finished and not only_basic and not self.only_as_success:
+            return self.session.start, self.session.end
+        side = reading.last_success_is if self.only_as_success else reading.last_session_is
+        told = self.session.end if side == "end" else self.session.start
+        return told, told
+
+
+def visible(
+    device: FakeDevice, polls: Iterable[datetime], reading: Reading, *, only_basic: bool = False
+) -> dict[str, dict[TrueSession, Seen]]:
+    """Per data source the ended sessions that one of the polls showed; `only_basic`: F00, F09 and F15 alone."""
+    polls = list(polls)
+    time_lines = {**device.sessions, "D09": total_sessions(device, reading)}
+    any_running = {now: any(running(one, now) for one in device.sessions.values()) for now in polls}
+    found: dict[str, dict[TrueSession, Seen]] = {}
+    for source, sessions in time_lines.items():
+        seen = found.setdefault(source, {})
+        for now in polls:
+            done = ended(sessions, now)
+            busy = any_running[now] if source == "D09" else running(sessions, now) is not None
+            if done and not busy:
+                seen[done[-1]] = Seen(done[-1])
+            if not only_basic and (completed := last_completed(done, reading)):
+                seen[completed] = Seen(completed)
+            if source == "D09":
+                continue  # a success in between is told by the source that had it
+            if (success := last_successful(done, reading)) and success not in seen:
+                seen[success] = Seen(success, status_is_known=not only_basic, only_as_success=True)
+    return {source: seen for source, seen in found.items() if seen}
+
+
+@dataclass(frozen=True)
+class ExpectedRun:
+    run_at: datetime
+    status: str
+
+
+def as_told(
+    seen: dict[str, dict[TrueSession, Seen]], reading: Reading, *, only_basic: bool = False
+) -> dict[str, list[TrueSession]]:
+    """The seen sessions per data source, with the times and statuses that Cove told, by their end."""
+    told: dict[str, list[TrueSession]] = {}
+    for source, of_source in seen.items():
+        for session, how in of_source.items():
+            start, end = how.times(reading, only_basic=only_basic)
+            status = session.status if how.status_is_known else -1
+            told.setdefault(source, []).append(replace(session, start=start, end=end, status=status))
+    return {source: sorted(sessions, key=lambda session: session.end) for source, sessions in told.items()}
+
+
+def expected_runs(active: Sequence[str], told: dict[str, list[TrueSession]]) -> list[ExpectedRun]:
+    """The runs that the sessions make, by the rules, one session after the other."""
+    of_sources = [session for source, sessions in told.items() if source != "D09" for session in sessions]
+    rounds: list[list[TrueSession]] = []
+    for session in sorted(of_sources, key=lambda session: session.end):
+        if rounds:
+            latest = max(one.end for one in rounds[-1])
+            if session.start <= latest + GAP and session.end <= latest + SPAN:
+                rounds[-1].append(session)
+                continue
+        rounds.append([session])
+    return [_run(active, members, told) for members in rounds]
+
+
+def _run(active: Sequence[str], members: Sequence[TrueSession], told: dict[str, list[TrueSession]]) -> ExpectedRun:
+    run_at = max(one.end for one in members)
+    statuses = []
+    for source in active:
+        known = [one for one in told.get(source, ()) if one.end <= run_at]
+        statuses += [status_of(known[-1].status)] if known else []
+    begin = min(one.start for one in members)
+    in_round = [one for one in told.get("D09", ()) if begin <= one.end <= run_at + GAP]
+    statuses += [status_of(in_round[-1].status)] if in_round else []
+    return ExpectedRun(run_at, max(statuses, key=RANK.__getitem__))
+
+
+@dataclass
+class Score:
+    """How many of the expected were found, and how many of the found were expected."""
+
+    expected: int = 0
+    found: int = 0
+    right: int = 0
+
+    def add(self, expected: int, found: int, right: int) -> None:
+        self.expected += expected
+        self.found += found
+        self.right += right
+
+    @property
+    def is_perfect(self) -> bool:
+        return self.expected > 0 and self.right == self.expected == self.found
+
+    def __str__(self) -> str:
+        recall, precision = self.right / max(self.expected, 1), self.right / max(self.found, 1)
+        return f"recall {recall:.2%}, precision {precision:.2%} ({self.right} of {self.expected})"
