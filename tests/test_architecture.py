@@ -10,7 +10,7 @@ import cove_poller
 
 PACKAGE = Path(cove_poller.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
-GROUND = {"__init__", "__main__", "errors", "files", "spans", "text"}
+GROUND = {"__init__", "__main__", "errors", "files", "redaction", "spans", "text"}
 
 KNOWS = {
     "config": {"ground"},

@@ -21,14 +21,14 @@ class Context:
         self._named = config_file
 
     def file(self) -> Path:
-        from cove_poller.config.settings import find_config
+        from cove_poller.config.file import find_config
 
         return find_config(self._named, os.environ)
 
     def load(self) -> Any:
         """The checked configuration and its credentials."""
         from cove_poller.config.credentials import Credentials
-        from cove_poller.config.settings import load_config
+        from cove_poller.config.file import load_config
 
         file = self.file()
         config = load_config(file, os.environ)
@@ -72,7 +72,7 @@ def login_names(context: click.Context, parameter: click.Parameter, incomplete: 
     """For the shell: the configured logins that begin so; none, and no word, where anything is wrong."""
     del parameter
     with suppress(Exception):
-        from cove_poller.config.settings import find_config, load_config
+        from cove_poller.config.file import find_config, load_config
 
         named: Path | None = context.find_root().params["config_file"]
         config = load_config(find_config(named and named.expanduser(), os.environ), os.environ)

@@ -261,7 +261,7 @@ def config_check(context: Context) -> None:
 def config_show(context: Context) -> None:
     """Show the configuration in effect, with secrets hidden."""
     with errors_shown("config show"):
-        from cove_poller.config.settings import shown
+        from cove_poller.config.file import shown
 
         click.echo(shown(context.load()[0]), nl=False)
 

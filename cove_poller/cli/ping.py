@@ -19,9 +19,8 @@ from urllib3.exceptions import HTTPError
 
 from cove_poller import __version__
 from cove_poller.cli.logs import TEXT_FORMAT
-from cove_poller.config.secrets import REDACTED, redacted
-from cove_poller.cove.client import VISA
 from cove_poller.errors import CovePollerError
+from cove_poller.redaction import REDACTED, VISA, redacted
 from cove_poller.views.mail import failure
 
 TIMEOUT_SECONDS = 10

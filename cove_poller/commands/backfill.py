@@ -24,7 +24,7 @@ from cove_poller.database.store import Store
 from cove_poller.errors import ApiError, DatabaseError
 from cove_poller.records.device import Device
 from cove_poller.records.past import Past, Request
-from cove_poller.records.rounds import Review
+from cove_poller.records.run_plan import Review
 from cove_poller.text import counted, listed
 
 COMMAND = "backfill"

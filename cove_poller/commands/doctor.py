@@ -15,7 +15,8 @@ from cove_poller.commands.doctor_database import CONTRACT, DATABASE, RIGHTS, TAB
 from cove_poller.commands.doctor_report import Check, Report, Verdict, attempted, completed, fine, not_tried, warning
 from cove_poller.commands.login_run import utc_now
 from cove_poller.config.credentials import Credentials
-from cove_poller.config.settings import Config, load_config
+from cove_poller.config.file import load_config
+from cove_poller.config.settings import Config
 from cove_poller.database.audit_trail import last_poll
 from cove_poller.database.engine import Database, open_database
 from cove_poller.text import age

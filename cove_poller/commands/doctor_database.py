@@ -15,7 +15,7 @@ from cove_poller.database.store import Store
 from cove_poller.database.tables import Inspection, Tables
 from cove_poller.errors import DatabaseError
 from cove_poller.records.columns import DataSource
-from cove_poller.records.rounds import JobRun, PlannedRun
+from cove_poller.records.run_plan import JobRun, PlannedRun
 from cove_poller.records.session import Origin, Session
 from cove_poller.records.statuses import Status
 

@@ -17,14 +17,9 @@ from cove_poller.records.columns import DataSource, label
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.device_record import Row, continued, device_row, differs
 from cove_poller.records.past import NO_PAST, Past
-from cove_poller.records.rounds import Review, RunPolicy
-from cove_poller.records.session import (
-    UNREADABLE,
-    DeviceReading,
-    Session,
-    read_device,
-    with_silence,
-)
+from cove_poller.records.reading import UNREADABLE, DeviceReading, read_device, with_silence
+from cove_poller.records.run_plan import Review, RunPolicy
+from cove_poller.records.session import Session
 from cove_poller.records.statuses import SEVERITY, Status, code_name, worst
 
 SourceAndOrigin = tuple[str, str]

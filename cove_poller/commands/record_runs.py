@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cove_poller.database.store import History, Store
-from cove_poller.records.rounds import DeviceHistory, PlannedRun, Review, RunPlan, RunPolicy, plan_runs
-from cove_poller.records.session import DeviceReading
+from cove_poller.records.reading import DeviceReading
+from cove_poller.records.run_plan import DeviceHistory, PlannedRun, Review, RunPlan, RunPolicy, plan_runs
 
 
 @dataclass

@@ -9,7 +9,8 @@ from cove_poller.database.sessions import Span
 from cove_poller.database.store import Store
 from cove_poller.records.matching import compare, merged
 from cove_poller.records.past import NO_PAST, Past
-from cove_poller.records.session import DeviceReading, RecordedSession, Session, SourceKey, SourceReading, settle_doubts
+from cove_poller.records.reading import DeviceReading, SourceKey, SourceReading, settle_doubts
+from cove_poller.records.session import RecordedSession, Session
 
 MIDNIGHT = time(tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -11,10 +11,10 @@ from cove_poller.config.credentials import Credentials
 from cove_poller.config.settings import Config
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
+from cove_poller.cove.replies import Partner
 from cove_poller.database.audit_trail import ACCEPTED, audited, fingerprint
 from cove_poller.database.engine import open_database
 from cove_poller.errors import ConfigError, CovePollerError, DatabaseError, LoginRejected, PermissionDenied, Terminated
-from cove_poller.records.device import Partner
 
 log = logging.getLogger(__name__)
 

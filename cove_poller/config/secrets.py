@@ -16,8 +16,6 @@ DATABASE_VARIABLE = "COVE_POLLER_DATABASE_PASSWORD"
 LOGIN_VARIABLE = "COVE_POLLER_PASSWORD"
 COMMAND_TIMEOUT_SECONDS = 30
 ONE_SOURCE = "set only one of password, password_file and password_command"
-REDACTED = "[redacted]"
-SHORTEST_REDACTED = 4  # shorter ones would tear holes into ordinary words
 
 
 class SecretSource(BaseModel):
@@ -128,11 +126,3 @@ def _mode(file: Path) -> int:
         return file.stat().st_mode
     except OSError:
         return 0
-
-
-def redacted(text: str, secrets: Iterable[str]) -> str:
-    """The text without any of the secrets, should somebody else have put one into it."""
-    for secret in secrets:
-        if len(secret) >= SHORTEST_REDACTED:
-            text = text.replace(secret, REDACTED)
-    return text

@@ -32,8 +32,8 @@ from requests.exceptions import RequestException, SSLError
 from urllib3.exceptions import HTTPError
 
 from cove_poller import __version__
-from cove_poller.config.secrets import REDACTED, redacted
 from cove_poller.config.settings import ApiSettings, LoginSettings
+from cove_poller.cove.replies import LoginUser, Reply, ReplyError, Result, parse_reply
 from cove_poller.errors import (
     ApiError,
     ApiUnavailable,
@@ -42,7 +42,7 @@ from cove_poller.errors import (
     PermissionDenied,
     VisaRefused,
 )
-from cove_poller.records.device import LoginUser, Reply, ReplyError, Result, parse_reply
+from cove_poller.redaction import REDACTED, VISA, redacted
 from cove_poller.text import fitted, one_line
 
 BAD_LOGIN = 2100
@@ -58,9 +58,6 @@ LOCKED_OUT = re.compile(r"password|credential|lock|block|denied|disabled|factor|
 """How a refusal of the person, not of the moment, may be worded: only 2100's text is known."""
 
 VISA_WORD = re.compile(r"\bvisa\b", re.IGNORECASE)
-VISA = re.compile(r"[\d-]*[0-9A-Fa-f]{32,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-"""A visa's looks, and a token's."""
-
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 

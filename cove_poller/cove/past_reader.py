@@ -20,7 +20,8 @@ from cove_poller.records.columns import LABELS, M365_SOURCES, DataSource, label
 from cove_poller.records.device import DECISIVE_FIELDS, Device, column_code
 from cove_poller.records.matching import unexplained
 from cove_poller.records.past import Past, Request
-from cove_poller.records.session import Origin, Session, read_device
+from cove_poller.records.reading import read_device
+from cove_poller.records.session import Origin, Session
 from cove_poller.records.statuses import Status
 from cove_poller.text import counted
 

@@ -16,7 +16,8 @@ from cove_poller.cove.listing import Listing
 from cove_poller.cove.paging import iter_pages
 from cove_poller.cove.threads import as_completed
 from cove_poller.records.device import Device, StatisticsRow, device_from_row
-from cove_poller.records.session import DeviceReading, Session, read_device
+from cove_poller.records.reading import DeviceReading, read_device
+from cove_poller.records.session import Session
 from cove_poller.records.snapshot_sessions import sessions_from_snapshots
 from cove_poller.records.statuses import Status
 from cove_poller.records.window import Window

@@ -14,7 +14,7 @@ from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.database.run_objects import ObjectStore
 from cove_poller.database.statements import MOMENT, Statements, named
 from cove_poller.database.tables import RUN_KEY, Tables
-from cove_poller.records.rounds import PlannedRun, RecordedRun, Review
+from cove_poller.records.run_plan import PlannedRun, RecordedRun, Review
 
 log = logging.getLogger(__name__)
 

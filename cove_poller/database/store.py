@@ -10,7 +10,7 @@ from datetime import datetime
 from cove_poller.database.devices import DeviceStore
 from cove_poller.database.runs import RunStore
 from cove_poller.database.sessions import SessionStore
-from cove_poller.records.rounds import RecordedRun
+from cove_poller.records.run_plan import RecordedRun
 from cove_poller.records.session import RecordedSession
 
 

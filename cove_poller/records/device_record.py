@@ -6,7 +6,8 @@ from typing import Any
 
 from cove_poller.records.columns import DataSource
 from cove_poller.records.device import Device
-from cove_poller.records.session import DeviceReading, Session
+from cove_poller.records.reading import DeviceReading
+from cove_poller.records.session import Session
 from cove_poller.records.statuses import Status, worst
 
 LAST_SEEN_PRECISION = timedelta(hours=1)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cove_poller.records.columns import label
-from cove_poller.records.session import Blindness, Origin, Session
+from cove_poller.records.reading import Blindness
+from cove_poller.records.session import Origin, Session
 from cove_poller.records.statuses import SEVERITY, Status, code_name, worst
 from cove_poller.text import age, counted
 

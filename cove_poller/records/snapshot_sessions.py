@@ -9,7 +9,8 @@ from datetime import datetime
 from itertools import count
 
 from cove_poller.records.matching import as_session, compare
-from cove_poller.records.session import DeviceReading, Origin, RecordedSession, Session, SourceKey, settle_doubts
+from cove_poller.records.reading import DeviceReading, SourceKey, settle_doubts
+from cove_poller.records.session import Origin, RecordedSession, Session
 from cove_poller.records.window import Window
 
 

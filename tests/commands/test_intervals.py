@@ -119,7 +119,7 @@ def test_a_duration_that_is_none_is_refused_with_its_path(make_config: Callable[
 
 @pytest.fixture
 def make_config(tmp_path: Path) -> Callable[..., Any]:
-    from cove_poller.config.settings import load_config
+    from cove_poller.config.file import load_config
 
     def make(text: str) -> Any:
         (tmp_path / "cove.toml").write_text(text)

@@ -17,7 +17,8 @@ from pydantic.fields import FieldInfo
 
 from cove_poller.config import secrets as secret
 from cove_poller.config.credentials import Credentials
-from cove_poller.config.settings import ApiSettings, Config, find_config, load_config, search_paths, shown
+from cove_poller.config.file import find_config, load_config, search_paths, shown
+from cove_poller.config.settings import ApiSettings, Config
 from cove_poller.errors import ConfigError
 from tests.conftest import Cli
 from tests.world.fake_cove import FakeCove

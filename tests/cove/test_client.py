@@ -30,6 +30,7 @@ from pydantic import SecretStr
 from cove_poller.config.settings import ApiSettings, LoginSettings
 from cove_poller.cove import client as client_module
 from cove_poller.cove.client import CoveClient
+from cove_poller.cove.replies import Partner
 from cove_poller.errors import (
     ApiError,
     ApiUnavailable,
@@ -38,7 +39,7 @@ from cove_poller.errors import (
     PermissionDenied,
     VisaRefused,
 )
-from cove_poller.records.device import Partner, StatisticsRow
+from cove_poller.records.device import StatisticsRow
 from tests.world.fake_cove import FakeCove, Fleet, HttpAnswer, RpcError
 from tests.world.fake_cove import Partner as FakePartner
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cove_poller.cove.replies import LoginUser, Reply, parse_reply
 from cove_poller.errors import ApiError
 from cove_poller.records.columns import DataSource, canonical_code, label, parse_active_sources, unpadded_spellings
 from cove_poller.records.device import (
@@ -13,14 +14,11 @@ from cove_poller.records.device import (
     OPTIONAL_COLUMNS,
     REQUIRED_COLUMNS,
     Device,
-    LoginUser,
-    Reply,
     StatisticsRow,
     column_code,
     describe_columns,
     device_column,
     device_from_row,
-    parse_reply,
 )
 
 MOMENT = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)

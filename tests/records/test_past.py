@@ -16,7 +16,8 @@ from cove_poller.errors import ApiError
 from cove_poller.records.colorbar import usual_time
 from cove_poller.records.device import SourceFields
 from cove_poller.records.matching import SessionChanges, as_session, compare, merged
-from cove_poller.records.session import DeviceReading, Origin, RecordedSession, Session, read_source
+from cove_poller.records.reading import DeviceReading, read_source
+from cove_poller.records.session import Origin, RecordedSession, Session
 from cove_poller.records.snapshot_sessions import sessions_from_snapshots
 from cove_poller.records.statuses import Status
 from cove_poller.records.window import Window

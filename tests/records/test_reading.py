@@ -9,16 +9,9 @@ import pytest
 from cove_poller.records.columns import DataSource, label
 from cove_poller.records.device import SourceFields, StatisticsRow, device_from_row
 from cove_poller.records.matching import compare
+from cove_poller.records.reading import SourceReading, read_device, read_source, settle_doubts
 from cove_poller.records.remark import remark, source_reports
-from cove_poller.records.session import (
-    Origin,
-    RecordedSession,
-    Session,
-    SourceReading,
-    read_device,
-    read_source,
-    settle_doubts,
-)
+from cove_poller.records.session import Origin, RecordedSession, Session
 from cove_poller.records.statuses import DEFAULT_STATUSES, Status, status_of, worst
 
 NOON = 1_772_000_000

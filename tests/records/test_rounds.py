@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cove_poller.records.rounds import DeviceHistory, JobRun, RecordedRun, RunPlan, RunPolicy, plan_runs, rounds
-from cove_poller.records.session import Blindness, Origin, RecordedSession
+from cove_poller.records.reading import Blindness
+from cove_poller.records.rounds import rounds
+from cove_poller.records.run_plan import DeviceHistory, JobRun, RecordedRun, RunPlan, RunPolicy, plan_runs
+from cove_poller.records.session import Origin, RecordedSession
 from cove_poller.records.statuses import Status
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)

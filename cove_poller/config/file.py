@@ -1,0 +1,136 @@
+"""The configuration file: where it is, what is wrong with it, and how it is shown.
+
+Every problem is reported at once, with its path, and never with the value: it might be a password.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import tomli_w
+from pydantic import ValidationError
+
+from cove_poller.config.secrets import ONE_SOURCE, SecretSource, password_variables
+from cove_poller.config.settings import HIDDEN, Config, LoginSettings, hidden_url
+from cove_poller.errors import ConfigError
+
+CONFIG_VARIABLE = "COVE_POLLER_CONFIG"
+FILE_NAME = "cove.toml"
+
+# How pydantic names the members of a union, as if they were keys, and what a person would say instead of it.
+UNION_MEMBERS = frozenset({"str", "int", "float", "bool", "list[str]"})
+MESSAGES = {
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "tuple_type": "must be a list",
+    "path_type": "must be text",
+}
+
+
+def search_paths(environ: Mapping[str, str]) -> list[Path]:
+    """Where the configuration is looked for when nobody names it, the first found wins."""
+    home = environ.get("HOME")
+    ours = environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
+    places = ["", f"{ours}/cove-poller" if ours else None, "/etc/cove-poller"]
+    return [Path(place) / FILE_NAME for place in places if place is not None]
+
+
+def find_config(named: Path | None, environ: Mapping[str, str]) -> Path:
+    """The configuration file: `named`, else $COVE_POLLER_CONFIG, else the first of the usual places."""
+    if named or (named := Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None):
+        if not _is_file(named):
+            raise ConfigError(f"no configuration at {named}; write one with: cove-poller config init {named}")
+        return named
+    paths = search_paths(environ)
+    for path in paths:
+        if _is_file(path):
+            return path
+    looked = ", ".join(str(path) for path in paths)
+    raise ConfigError(f"no configuration found ({looked}); write one with: cove-poller config init")
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; one that may not even be looked at is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def load_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """The checked configuration. Raise ConfigError that names every problem with its path."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        found = {_problem(dict(detail)) for detail in error.errors(include_input=False)}
+    problems = sorted({*found, *_password_problems(content, environ)})
+    raise ConfigError("\n  ".join([f"{path} has {len(problems)} problem(s):", *problems]))
+
+
+def _problem(detail: dict[str, Any]) -> str:
+    location = [str(part) for part in detail["loc"] if part != "[key]" and part not in UNION_MEMBERS]
+    path = ".".join(location)
+    if detail["type"] == "missing":
+        return f"{path}: missing"
+    if detail["type"] == "extra_forbidden":
+        return f"{path}: unknown key{_suggestion(location)}"
+    if not UNION_MEMBERS.isdisjoint(detail["loc"]):
+        return f"{path}: is of the wrong type"
+    return f"{path}: {MESSAGES.get(detail['type']) or detail['msg'].removeprefix('Value error, ')}"
+
+
+def _suggestion(location: list[str]) -> str:
+    """A hint at the key that was probably meant."""
+    model: Any = Config
+    for part in location[:-1]:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else LoginSettings
+    names = [field.alias or name for name, field in getattr(model, "model_fields", {}).items()]
+    close = difflib.get_close_matches(location[-1], names, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _password_problems(content: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
+    """What pydantic does not look for in a table with another mistake, or cannot know."""
+    logins = content.get("logins")
+    for name, login in logins.items() if isinstance(logins, dict) else ():
+        if not isinstance(login, dict):
+            continue
+        if len(SecretSource.model_fields.keys() & login.keys()) > 1:
+            yield f"logins.{name}: {ONE_SOURCE}"
+        if not any(key.startswith("password") for key in login):
+            variables = password_variables(name)
+            if not any(environ.get(variable) for variable in variables):
+                yield f"logins.{name}.password_file: missing (or ${' or $'.join(variables)})"
+    database = content.get("database")
+    if isinstance(database, dict) and len(SecretSource.model_fields.keys() & database.keys()) > 1:
+        yield f"database: {ONE_SOURCE}"
+
+
+def shown(config: Config) -> str:
+    """The configuration in effect as TOML, with every secret hidden."""
+    content = config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    content["database"]["url"] = hidden_url(config.database.url)
+    if url := config.healthchecks.url:
+        parts = urlsplit(url.get_secret_value())
+        content["healthchecks"]["url"] = f"{parts.scheme}://{parts.netloc}/{HIDDEN}"
+    for login in config.logins:
+        content["logins"][login]["api"] = config.api_of(login).model_dump(mode="json")
+    return tomli_w.dumps(_hidden(content))
+
+
+def _hidden(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: HIDDEN if key == "password" else _hidden(value) for key, value in content.items()}
+    return content
