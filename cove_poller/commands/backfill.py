@@ -25,6 +25,7 @@ from cove_poller.errors import ApiError, DatabaseError
 from cove_poller.records.device import Device
 from cove_poller.records.past import Past, Request
 from cove_poller.records.run_plan import Review
+from cove_poller.records.statuses import Statuses
 from cove_poller.text import counted, listed
 
 COMMAND = "backfill"
@@ -119,7 +120,7 @@ class Backfill:
         try:
             for page in listing.iter_pages():
                 reader = reader or PastReader(
-                    client, listing, self._request, self._config.status_overrides(), self._now
+                    client, listing, self._request, Statuses.from_config(self._config.status), self._now
                 )
                 devices = self._left_to_do(page.devices, begun_at, listing.refused)
                 self._result.listed += len(devices)
@@ -184,7 +185,7 @@ class Backfill:
         settings, request = self._config.backupchecks, self._request
         review = Review(request.window, self._now(), settings.reviewed_by) if request.reviewed else None
         linker = Linker(settings) if request.dry_run else self._linker  # nothing that it made is there any more
-        return Recorder(self._result.login, settings, self._config.status_overrides(), linker, review)
+        return Recorder(self._result.login, settings, Statuses.from_config(self._config.status), linker, review)
 
     def _record(self, devices: Sequence[Device], refused: Sequence[str], pasts: Mapping[int, Past]) -> None:
         with self._database.transaction() as connection:

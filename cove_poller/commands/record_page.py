@@ -20,7 +20,7 @@ from cove_poller.records.past import NO_PAST, Past
 from cove_poller.records.reading import UNREADABLE, DeviceReading, read_device, with_silence
 from cove_poller.records.run_plan import Review, RunPolicy
 from cove_poller.records.session import Session
-from cove_poller.records.statuses import SEVERITY, Status, code_name, worst
+from cove_poller.records.statuses import SEVERITY, Status, Statuses, code_name, worst
 
 SourceAndOrigin = tuple[str, str]
 
@@ -58,7 +58,7 @@ class Recorder:
 
     login: str
     settings: BackupchecksSettings
-    overrides: Mapping[int, Status]
+    statuses: Statuses
     linker: Linker
     review: Review | None = None
 
@@ -77,7 +77,7 @@ class Recorder:
         outcome = Outcome()
         previous = store.devices(device.account_id for device in devices)
         devices = [device for device in devices if _is_believable(device, previous.get(device.account_id), outcome)]
-        readings = {device.account_id: read_device(device, refused, self.overrides) for device in devices}
+        readings = {device.account_id: read_device(device, refused, self.statuses) for device in devices}
         changes = compare_with_record(store, readings, pasts, now)
         for device in devices:
             account, newest = device.account_id, changes[device.account_id].newest

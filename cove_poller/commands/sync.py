@@ -23,6 +23,7 @@ from cove_poller.database.store import Store
 from cove_poller.errors import ApiError
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.intervals import Schedule
+from cove_poller.records.statuses import Statuses
 from cove_poller.text import counted, listed
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class Poll:
         """Every page into the database, the next one fetched meanwhile; then what a complete listing tells."""
         result, backupchecks = self._result, self._config.backupchecks
         listing = Listing(client, known_partner(result))
-        recorder = Recorder(result.login, backupchecks, self._config.status_overrides(), Linker(backupchecks))
+        recorder = Recorder(result.login, backupchecks, Statuses.from_config(self._config.status), Linker(backupchecks))
         try:
             with closing(fetched_ahead(listing.iter_pages())) as pages:
                 for page in pages:

@@ -22,7 +22,7 @@ from cove_poller.records.matching import unexplained
 from cove_poller.records.past import Past, Request
 from cove_poller.records.reading import read_device
 from cove_poller.records.session import Origin, Session
-from cove_poller.records.statuses import Status
+from cove_poller.records.statuses import Statuses
 from cove_poller.text import counted
 
 Refusal = ApiError | PermissionDenied
@@ -36,16 +36,16 @@ class PastReader:
         client: CoveClient,
         listing: Listing,
         request: Request,
-        overrides: Mapping[int, Status],
+        statuses: Statuses,
         now: Callable[[], datetime],
     ) -> None:
         self._workers = client.api.backfill_workers
         self._request = request
-        self._overrides = overrides
+        self._statuses = statuses
         self._now = now
         self._refused = listing.refused
-        self._history = SessionHistory(client, request.window, overrides)
-        self._snapshots = Snapshots(client, listing, request.window, overrides)
+        self._history = SessionHistory(client, request.window, statuses)
+        self._snapshots = Snapshots(client, listing, request.window, statuses)
 
     def read(self, devices: Sequence[Device], tick: Callable[[], None]) -> Iterator[tuple[Device, Past]]:
         """Each device with its past, as soon as it is known; `tick` is called where that takes a while."""
@@ -87,7 +87,7 @@ class PastReader:
         """Why a source's history is not to be trusted: it lacks what the listing shows, or what the colour bar does."""
         if source == DataSource.TOTAL:
             return []
-        reading = read_device(device, self._refused, self._overrides).sources[source]
+        reading = read_device(device, self._refused, self._statuses).sources[source]
         told = [session for session in reading.sessions if self._is_in_window(session)]
         read = [session for session in rows.sessions if session.data_source == source]
         lacking = [
@@ -129,8 +129,8 @@ class PastReader:
         sources = {*device.active_sources, *device.sources, DataSource.TOTAL.value}
         by_snapshot = self._told_by_snapshots(device, replay, sources)
         asked = sources - by_snapshot if self._request.allows(Origin.COLORBAR) else set()
-        reading = read_device(device, self._refused, self._overrides)
-        bars = read_bars(device, reading, asked, window, now, self._overrides)
+        reading = read_device(device, self._refused, self._statuses)
+        bars = read_bars(device, reading, asked, window, now, self._statuses)
         ways = {Origin.SNAPSHOT: by_snapshot, Origin.COLORBAR: bars.sources}
         failures = [str(one) for one in refusals if isinstance(one, ApiError)]
         warnings = [str(one) for one in refusals if isinstance(one, PermissionDenied)]

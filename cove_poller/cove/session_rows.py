@@ -6,7 +6,7 @@ every one of them is read in each spelling that was seen.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -14,12 +14,17 @@ from pydantic import AliasChoices, Field
 
 from cove_poller.records.device import CoveModel, Duration, Moment, Number, Text
 from cove_poller.records.session import Origin, Session
-from cove_poller.records.statuses import SEVERITY, Status, code_of_word, status_of
+from cove_poller.records.statuses import (
+    COMPLETED,
+    COMPLETED_WITH_ERRORS,
+    SEVERITY,
+    SUCCESSFUL_CODES,
+    Status,
+    Statuses,
+    code_of_word,
+    tells_an_end,
+)
 from cove_poller.records.window import Window
-
-COMPLETED, COMPLETED_WITH_ERRORS = 5, 8
-ENDED_WITHOUT_TIME = frozenset({2, 3, 6, 7, 10, 11, 13})
-"""Status codes that tell of an end even where its time is missing: nothing that runs, or went well, has them."""
 
 BACKUP_BIT = 1
 
@@ -49,7 +54,7 @@ class SessionRow(CoveModel):
     @property
     def ended_at(self) -> datetime | None:
         """Its end; where that is not told its start and duration, which the reporting service tells too."""
-        if self.end is None and self.started_at and self.seconds and self.code in (COMPLETED, COMPLETED_WITH_ERRORS):
+        if self.end is None and self.started_at and self.seconds and self.code in SUCCESSFUL_CODES:
             return self.started_at + timedelta(seconds=self.seconds)
         return self.end
 
@@ -65,7 +70,7 @@ class SessionRow(CoveModel):
     @property
     def has_ended(self) -> bool:
         """Whether it has an end, or a status that it can only have got by one."""
-        return self.ended_at is not None or self.code in ENDED_WITHOUT_TIME
+        return self.ended_at is not None or tells_an_end(self.code)
 
     @property
     def code(self) -> int | None:
@@ -86,7 +91,7 @@ class ReadRows:
 def read_rows(
     rows: Iterable[SessionRow],
     window: Window,
-    overrides: Mapping[int, Status],
+    statuses: Statuses,
     source_of: Callable[[str], str | None],
 ) -> ReadRows:
     """The backup sessions that ended in the window; `source_of` knows the service's names of data sources."""
@@ -94,7 +99,7 @@ def read_rows(
     failures: Counter[str] = Counter()
     unknown: set[str] = set()
     for row in rows:
-        status = status_of(row.code, overrides)
+        status = statuses.meaning(row.code)
         if not row.is_backup or status is Status.NONE:
             continue
         if not row.has_ended:

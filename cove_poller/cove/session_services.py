@@ -14,7 +14,7 @@ from cove_poller.cove.session_rows import ReadRows, SessionRow, read_rows
 from cove_poller.errors import ApiError, PermissionDenied, VisaRefused
 from cove_poller.records.columns import M365_SERVICES, m365_source, plugin_source
 from cove_poller.records.device import Device
-from cove_poller.records.statuses import Status
+from cove_poller.records.statuses import Statuses
 from cove_poller.records.window import Window
 
 PAGE_SIZE = 500
@@ -25,10 +25,10 @@ LONGEST_SESSION = timedelta(days=31)
 class SessionHistory:
     """Reads devices' sessions in a window. May be used by several threads."""
 
-    def __init__(self, client: CoveClient, window: Window, overrides: Mapping[int, Status]) -> None:
+    def __init__(self, client: CoveClient, window: Window, statuses: Statuses) -> None:
         self._client = client
         self._window = window
-        self._overrides = overrides
+        self._statuses = statuses
         self._patience = Patience()
         self._reporting = Service(urljoin(client.api.url, "reporting_api"), ShowsVisa.AS_BEARER)
         self._visa_for_nodes = ShowsVisa.NOT_AT_ALL
@@ -113,7 +113,7 @@ class SessionHistory:
 
     def _read(self, ask: Callable[[int], list[SessionRow]], source_of: Callable[[str], str | None]) -> ReadRows:
         pages = iter_pages(ask, lambda row: row.key, PAGE_SIZE, "sessions", full=2)
-        return read_rows((row for page in pages for row in page), self._window, self._overrides, source_of)
+        return read_rows((row for page in pages for row in page), self._window, self._statuses, source_of)
 
     def _started_between(self) -> tuple[int, int]:
         """When the sessions began that may have ended in the window, in Unix seconds."""

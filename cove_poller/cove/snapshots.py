@@ -5,7 +5,7 @@ it rejects some data sources, and all of them to some users; how far back it goe
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from cove_poller.records.device import Device, StatisticsRow, device_from_row
 from cove_poller.records.reading import DeviceReading, read_device
 from cove_poller.records.session import Session
 from cove_poller.records.snapshot_sessions import sessions_from_snapshots
-from cove_poller.records.statuses import Status
+from cove_poller.records.statuses import Statuses
 from cove_poller.records.window import Window
 
 METHOD = "EnumerateAccountHistoryStatistics"
@@ -48,11 +48,11 @@ class Replay:
 class Snapshots:
     """Reads what the history of statistics shows in a window, with what the `listing` found out about the columns."""
 
-    def __init__(self, client: CoveClient, listing: Listing, window: Window, overrides: Mapping[int, Status]) -> None:
+    def __init__(self, client: CoveClient, listing: Listing, window: Window, statuses: Statuses) -> None:
         self._page_size = client.api.page_size
         self._workers = client.api.backfill_workers
         self._window = window
-        self._overrides = overrides
+        self._statuses = statuses
         self._query = ColumnQuery(
             client, METHOD, listing.partner_id, listing.refused, unpadded=listing.unpadded, any_error_refuses=True
         )
@@ -101,7 +101,7 @@ class Snapshots:
     ) -> None:
         for device in map(device_from_row, rows):
             if device.account_id in wanted:
-                reading = read_device(device, self._query.refused, self._overrides)
+                reading = read_device(device, self._query.refused, self._statuses)
                 found[device.account_id].append(Snapshot(moment, reading, frozenset(device.sources)))
 
     def _replayed(self, account: int, snapshots: list[Snapshot]) -> Replay:

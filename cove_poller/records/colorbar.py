@@ -5,7 +5,7 @@ not documented; here it is a day of UTC. How a code of 10 and more is shown is n
 anything but digits, or more than 28 of them, is not read at all.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -13,11 +13,10 @@ from cove_poller.records.columns import label
 from cove_poller.records.device import Device
 from cove_poller.records.reading import DeviceReading
 from cove_poller.records.session import Origin, Session
-from cove_poller.records.statuses import Status, status_of
+from cove_poller.records.statuses import NO_BACKUP, Status, Statuses
 from cove_poller.records.window import Window
 
 MOST_DAYS = 28
-NO_BACKUP = 0
 ENDED = frozenset({2, 3, 5, 6, 7, 8})
 NOON = timedelta(hours=12)
 DAY = timedelta(days=1)
@@ -38,7 +37,7 @@ def read_bars(
     sources: Collection[str],
     window: Window,
     now: datetime,
-    overrides: Mapping[int, Status],
+    statuses: Statuses,
 ) -> BarReading:
     """The sessions in the window that the bars of `sources` show, each at the time of day at which the device runs.
 
@@ -59,7 +58,7 @@ def read_bars(
         if missing := _before_bar(bar, device, window, now):
             failures.append(f"{label(source)}: its colour bar begins on {missing}; what was before could not be read")
         for day, code in _days(bar, now.astimezone(UTC).date()):
-            status = status_of(code, overrides)
+            status = statuses.meaning(code)
             moment = datetime.combine(day, time(tzinfo=UTC)) + usual
             if code != NO_BACKUP and status not in (Status.RUNNING, Status.NONE) and moment in window:
                 sessions.append(Session(source, moment, None, status, code, None, Origin.COLORBAR))

@@ -17,10 +17,9 @@ from functools import cached_property
 from cove_poller.records.columns import DataSource
 from cove_poller.records.device import DECISIVE_FIELDS, Device, SourceFields, column_code
 from cove_poller.records.session import Origin, Session, is_near
-from cove_poller.records.statuses import SEVERITY, Status, code_name, status_of, worst
+from cove_poller.records.statuses import COMPLETED, SEVERITY, SUCCESSFUL_CODES, Status, Statuses, code_name, worst
 
 UNREADABLE = "could not be read"
-SUCCESSFUL_CODES = frozenset({5, 8})  # Cove's "successful" certainly has 5 and perhaps 8 in it
 NO_FIELDS = SourceFields.model_construct()
 
 
@@ -77,16 +76,16 @@ class DeviceReading:
 class _Reader:
     """Reads the sessions of one source."""
 
-    def __init__(self, source: str, fields: SourceFields, overrides: Mapping[int, Status]) -> None:
+    def __init__(self, source: str, fields: SourceFields, statuses: Statuses) -> None:
         self.source = source
         self.fields = fields
-        self.overrides = overrides
-        self.running = status_of(fields.last_status, overrides) is Status.RUNNING
+        self.statuses = statuses
+        self.running = statuses.meaning(fields.last_status) is Status.RUNNING
 
     def session(
         self, at: datetime, code: int | None, started_at: datetime | None = None, origin: Origin = Origin.POLL
     ) -> Session:
-        return Session(self.source, at, started_at, status_of(code, self.overrides), code, None, origin)
+        return Session(self.source, at, started_at, self.statuses.meaning(code), code, None, origin)
 
     def read(self) -> tuple[Session, ...]:
         """The ended sessions that the fields show, the last first."""
@@ -105,7 +104,7 @@ class _Reader:
             return Blindness(Status.WARNING, "Cove does not tell how its last session went") if sessions else None
         if any(session.status_code == code for session in sessions):
             return None
-        floor = worst([Status.WARNING, status_of(code, self.overrides)])
+        floor = worst([Status.WARNING, self.statuses.meaning(code)])
         return Blindness(floor, f"{code_name(code)}, at a time that Cove does not tell")
 
     def _last(self) -> Session | None:
@@ -187,28 +186,28 @@ class _Reader:
 
     def _is_successful(self, code: int | None) -> bool:
         """Whether a session with this code, than which none is newer, must be the last successful one."""
-        return code in SUCCESSFUL_CODES and code == (self.fields.last_success_status or 5)
+        return code in SUCCESSFUL_CODES and code == (self.fields.last_success_status or COMPLETED)
 
     def _told_by_success(self, session: Session, time: datetime) -> Session:
         """The session with its status or its other end, where the success gives that away."""
         if session.status_code is None:
             code = self.fields.last_success_status
-            session = replace(session, status_code=code, status=status_of(code, self.overrides))
+            session = replace(session, status_code=code, status=self.statuses.meaning(code))
         if session.started_at or time == session.session_at:
             return session
         start, end = sorted((time, session.session_at))
         return replace(session, session_at=end, started_at=start)
 
 
-def read_source(source: str, fields: SourceFields, *, readable: bool, overrides: Mapping[int, Status]) -> SourceReading:
+def read_source(source: str, fields: SourceFields, *, readable: bool, statuses: Statuses) -> SourceReading:
     """What `fields` say of `source`; `readable` is false where Cove refuses, or garbles, the decisive columns."""
-    reader = _Reader(source, fields, overrides)
+    reader = _Reader(source, fields, statuses)
     sessions = reader.read()
     blindness = reader.undated(sessions) if readable else Blindness(Status.WARNING, UNREADABLE)
     return SourceReading(reader.running, sessions, blindness, reader.doubt())
 
 
-def read_device(device: Device, refused: Iterable[str], overrides: Mapping[int, Status]) -> DeviceReading:
+def read_device(device: Device, refused: Iterable[str], statuses: Statuses) -> DeviceReading:
     """What a row says of all of a device's data sources.
 
     `refused` are the column codes that Cove does not let this user read. A source that is active but refused,
@@ -226,7 +225,7 @@ def read_device(device: Device, refused: Iterable[str], overrides: Mapping[int, 
             device.sources.get(code, NO_FIELDS),
             readable=code == DataSource.TOTAL
             or (code in known and not silent and not known[DataSource(code)] & unreadable),
-            overrides=overrides,
+            statuses=statuses,
         )
         for code in sorted(codes)
     }

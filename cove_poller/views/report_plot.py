@@ -6,9 +6,9 @@ from datetime import datetime, time, timedelta
 from itertools import groupby
 from typing import Any
 
-from cove_poller.records.colorbar import MOST_DAYS, NO_BACKUP
+from cove_poller.records.colorbar import MOST_DAYS
 from cove_poller.records.columns import DataSource
-from cove_poller.records.statuses import Status, status_of
+from cove_poller.records.statuses import NO_BACKUP, Status, status_of
 
 LETTERS = {Status.SUCCESS: "s", Status.WARNING: "w", Status.FAILED: "f", Status.RUNNING: "r", Status.NONE: "n"}
 """A day or a session in one letter; the style sheet has its colour and shape."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from cove_poller.cli.main import main
-from cove_poller.records.statuses import CODE_NAMES, DEFAULT_STATUSES
+from cove_poller.records.statuses import TABLE
 from tests.pages.questions import answers
 from tests.world.layouts import GRANTS
 
@@ -39,7 +39,8 @@ def help_text(path: tuple[str, ...]) -> str:
 
 
 def status_table() -> str:
-    rows = [f"| {code} {CODE_NAMES[code]} | {DEFAULT_STATUSES[code].value} |" for code in sorted(CODE_NAMES)]
+    known = [row for row in TABLE.values() if not row.name.startswith("Unknown")]
+    rows = [f"| {row.code} {row.name} | {row.meaning.value} |" for row in known]
     return "\n".join(["| Cove's session status | counts as |", "|---|---|", *rows, "| any other | warning |"]) + "\n"
 
 

@@ -19,7 +19,7 @@ from cove_poller.records.matching import SessionChanges, as_session, compare, me
 from cove_poller.records.reading import DeviceReading, read_source
 from cove_poller.records.session import Origin, RecordedSession, Session
 from cove_poller.records.snapshot_sessions import sessions_from_snapshots
-from cove_poller.records.statuses import Status
+from cove_poller.records.statuses import Status, Statuses
 from cove_poller.records.window import Window
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -227,7 +227,10 @@ def test_snapshots_are_read_like_polls_and_a_running_session_is_none_yet() -> No
         (at(1800), {"F00": 2, "F15": second + 3600, "F18": second + 3600, "F12": 3600, "F17": 2}),
     ]
     readings = [
-        (moment, DeviceReading({"D01": read_source("D01", fields_of(row), readable=True, overrides={})}, ("D01",)))
+        (
+            moment,
+            DeviceReading({"D01": read_source("D01", fields_of(row), readable=True, statuses=Statuses())}, ("D01",)),
+        )
         for moment, row in rows
     ]
     found = sessions_from_snapshots(1, readings, WINDOW)
@@ -340,10 +343,10 @@ def test_a_row_is_read_in_every_spelling(
     row: dict[str, object], expected: tuple[int | None, int | None] | None
 ) -> None:
     parsed = SessionRow.model_validate({"Id": 1, "PluginId": "FileSystem", **row})
-    found = read_rows([parsed], WINDOW, {}, lambda word: "D01").sessions
+    found = read_rows([parsed], WINDOW, Statuses(), lambda word: "D01").sessions
     assert [(one.status_code, one.duration_seconds) for one in found] == ([] if expected is None else [expected])
 
 
 def test_a_completed_session_without_an_end_is_still_running() -> None:
     row = SessionRow.model_validate({"StartTime": 1772409600, "EndTime": 0, "Status": "Completed", "PluginId": 1})
-    assert read_rows([row], WINDOW, {}, lambda word: "D01").sessions == ()
+    assert read_rows([row], WINDOW, Statuses(), lambda word: "D01").sessions == ()

@@ -12,7 +12,7 @@ from cove_poller.records.matching import compare
 from cove_poller.records.reading import SourceReading, read_device, read_source, settle_doubts
 from cove_poller.records.remark import remark, source_reports
 from cove_poller.records.session import Origin, RecordedSession, Session
-from cove_poller.records.statuses import DEFAULT_STATUSES, Status, status_of, worst
+from cove_poller.records.statuses import TABLE, Status, Statuses, worst
 
 NOON = 1_772_000_000
 HOUR = 3600
@@ -23,7 +23,7 @@ def utc(seconds: int) -> datetime:
 
 
 def make_reading(**fields: Any) -> SourceReading:
-    return read_source("D01", SourceFields.model_validate(fields), readable=True, overrides={})
+    return read_source("D01", SourceFields.model_validate(fields), readable=True, statuses=Statuses())
 
 
 def told(reading: SourceReading) -> list[tuple[int | None, int, int | None, str]]:
@@ -118,7 +118,9 @@ def test_a_graver_status_is_not_taken_back_by_what_is_told_of_the_session_once_t
 def test_a_failed_total_gets_no_start_from_a_success_of_another_source_seconds_before() -> None:
     fields = SourceFields.model_validate({"F00": 3, "F15": NOON, "F09": NOON - 2})
     (session,) = (
-        one for one in read_source("D09", fields, readable=True, overrides={}).sessions if one.session_at == utc(NOON)
+        one
+        for one in read_source("D09", fields, readable=True, statuses=Statuses()).sessions
+        if one.session_at == utc(NOON)
     )
     assert (session.started_at, session.status) == (None, Status.FAILED)
 
@@ -134,7 +136,7 @@ def test_a_source_that_never_ran_has_no_session_and_no_trouble(never: dict[str, 
 
 
 def test_a_source_that_could_not_be_read_is_at_best_a_warning() -> None:
-    reading = read_source("D01", SourceFields(), readable=False, overrides={})
+    reading = read_source("D01", SourceFields(), readable=False, statuses=Statuses())
     assert reading.blindness
     assert (reading.blindness.floor, reading.blindness.reason) == (Status.WARNING, "could not be read")
 
@@ -152,7 +154,7 @@ def test_every_status_code_of_every_source_gets_its_word_and_nothing_unknown_is_
 ) -> None:
     settings = [{"I78": str(source)}, {f"{source}F00": str(code)}, {f"{source}F15": str(NOON)}]
     row = StatisticsRow.model_validate({"AccountId": 1, "PartnerId": 1, "Settings": settings})
-    reading = read_device(device_from_row(row), (), {}).sources[source]
+    reading = read_device(device_from_row(row), (), Statuses()).sources[source]
     if expected == "running":
         assert reading.running
         assert reading.sessions == ()
@@ -168,9 +170,9 @@ def test_every_status_code_of_every_source_gets_its_word_and_nothing_unknown_is_
 
 
 def test_only_five_is_a_success_unless_the_configuration_says_otherwise() -> None:
-    assert [code for code in range(-1, 200) if status_of(code, {}) is Status.SUCCESS] == [5]
-    assert status_of(6, {6: Status.FAILED}) is Status.FAILED
-    assert set(DEFAULT_STATUSES.values()) <= {Status.SUCCESS, Status.WARNING, Status.FAILED, Status.RUNNING}
+    assert [code for code in range(-1, 200) if Statuses().meaning(code) is Status.SUCCESS] == [5]
+    assert Statuses.from_config({6: "failed"}).meaning(6) is Status.FAILED
+    assert {row.meaning for row in TABLE.values()} <= {Status.SUCCESS, Status.WARNING, Status.FAILED, Status.RUNNING}
     assert worst([Status.SUCCESS, Status.NONE, Status.RUNNING]) is Status.SUCCESS
 
 
@@ -180,7 +182,7 @@ def test_a_source_that_is_active_but_refused_unknown_or_garbled_is_blind_and_one
         {"D09F00": "5"}, {"D09F15": str(NOON)},
     ]  # fmt: skip
     device = device_from_row(StatisticsRow.model_validate({"AccountId": 1, "Settings": settings}))
-    reading = read_device(device, ("D10F15",), {})
+    reading = read_device(device, ("D10F15",), Statuses())
     assert set(reading.blindness) == {"D02", "D10", "D22"}
     assert reading.total_stands_in
 
@@ -188,7 +190,7 @@ def test_a_source_that_is_active_but_refused_unknown_or_garbled_is_blind_and_one
 def test_a_device_of_which_only_the_total_is_told_is_blind_in_all_its_sources() -> None:
     settings = [{"I78": "D01D02"}, {"D09F00": "5"}, {"D09F15": str(NOON)}]
     device = device_from_row(StatisticsRow.model_validate({"AccountId": 1, "Settings": settings}))
-    assert set(read_device(device, (), {}).blindness) == {"D01", "D02"}
+    assert set(read_device(device, (), Statuses()).blindness) == {"D01", "D02"}
 
 
 def test_a_known_session_is_not_recorded_again_whichever_of_its_times_is_seen() -> None:
