@@ -22,7 +22,7 @@ KNOWS = {
     "cli": {"ground", "config", "commands", "views"},
 }
 NOT_YET = {
-    ("config", "records"), ("cli", "cove"), ("cli", "database"), ("cli", "records"), ("views", "config"),
+    ("config", "records"), ("cli", "database"), ("cli", "records"), ("views", "config"),
 }  # fmt: skip
 LIBRARIES = {
     "click": {"cli"},
@@ -77,7 +77,7 @@ def test_every_module_stands_in_a_room_or_on_the_ground() -> None:
 
 @pytest.mark.parametrize("package", KNOWS)
 def test_a_room_is_small_enough_to_be_known_by_heart(package: str) -> None:
-    assert len([module for module in MODULES if room(module) == package]) <= 19  # with its __init__
+    assert len([module for module in MODULES if room(module) == package]) <= 20  # with its __init__
 
 
 def test_the_ground_stands_on_nothing() -> None:
