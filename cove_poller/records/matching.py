@@ -1,175 +1,248 @@
-"""What sessions that were seen add to those on record. Pure: no clock, network or database.
+"""What sessions that were seen add to those on record, of one data source. Pure: no clock, network or database.
 
-Sessions of one data source are told apart by their times, whichever of them each fact knows. What is seen may be
-a poll's few facts, or all that a device had in a window of time: then a record that it does not explain is wrong.
+What is seen may be a poll's few facts, or all that a device had in a window of time. Sessions of one source are told
+apart by their times, whichever of them each fact knows, and by statuses that cannot be of one session.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TypeVar
 
 from cove_poller.records.columns import DataSource
-from cove_poller.records.session import TRUST, Origin, RecordedSession, Session, is_near
+from cove_poller.records.session import (
+    CLOSE,
+    MINUTE,
+    NEVER,
+    PROVISIONAL,
+    TRUST,
+    Origin,
+    RecordedSession,
+    Session,
+    TimeIs,
+    in_whole_minutes,
+    is_close,
+    is_same_time,
+    may_be_one,
+)
 from cove_poller.records.statuses import SEVERITY
 from cove_poller.records.window import Window
 
 S = TypeVar("S", bound=Session)
-Time = Callable[[Session], datetime | None]
-NUDGES = tuple(timedelta(seconds=sign * second) for second in (1, 2) for sign in (1, -1))
+DAY = timedelta(days=1)
+Likeness = tuple[int, bool, timedelta]
+"""How alike two sessions are, the surest first: the kind of agreement, other statuses, how far their times differ."""
 
 
-def _end(session: Session) -> datetime | None:
-    return session.session_at
+def likeness(one: Session, other: Session) -> Likeness | None:
+    """Return how surely two records are of the same session; None if they are not.
 
-
-def _start(session: Session) -> datetime | None:
-    return session.started_at
-
-
-def _lone_time(session: Session) -> datetime | None:
-    """The only time that is known, so that it may be the start or the end."""
-    return session.session_at if session.started_at is None else None
-
-
-SAME_TIMES: tuple[tuple[Time, Time], ...] = ((_end, _end), (_start, _start), (_start, _lone_time), (_lone_time, _start))
-"""Which time of one record may be which of the other's, where both are of the same session; the surest first."""
-
-
-def _rules(source: str) -> tuple[tuple[Time, Time], ...]:
-    """The total's sessions overlap, so that one may begin when another begins or ends: only their ends count."""
-    return SAME_TIMES[:1] if source == DataSource.TOTAL else SAME_TIMES
-
-
-def _by_time(records: Iterable[S], time: Time) -> dict[datetime, list[S]]:
-    found: dict[datetime, list[S]] = defaultdict(list)
-    for record in records:
-        if moment := time(record):
-            found[moment].append(record)
-    return found
-
-
-def partners(
-    seen: Sequence[Session], records: Sequence[S], *, nudges: Sequence[timedelta] = (timedelta(),)
-) -> dict[int, S]:
-    """Which of `records` is of the same session as which of `seen` (by its place there); none is taken twice.
-
-    The surest matches come first. With `nudges` times match that differ by one of them.
+    For example a poll's end 01:40:44 and a history's 01:40 are, and a failed session that began when a completed one
+    did are not. The total's sessions overlap, so only their one time counts.
     """
-    found: dict[int, S] = {}
+    in_minutes = in_whole_minutes(one) != in_whole_minutes(other)
+    kind = None
+    if one.data_source == DataSource.TOTAL:
+        kind = 0 if is_close(one.session_at, other.session_at) else None
+    elif one.ended_at and other.ended_at:
+        kind = _kind_of_whole(one, other, in_minutes=in_minutes)
+    elif one.session_at == other.session_at and one.time_is == other.time_is:
+        kind = 1
+    elif may_be_one(one, other):
+        kind = 2 if any(is_same_time(*pair, in_minutes=in_minutes) for pair in _comparable(one, other)) else None
+    if kind is None:
+        return None
+    return kind, one.status_code != other.status_code, _apart(one, other)
+
+
+def _kind_of_whole(one: Session, other: Session, *, in_minutes: bool) -> int | None:
+    """How two sessions agree whose ends are known."""
+    starts_agree = is_same_time(one.started_at, other.started_at, in_minutes=in_minutes)
+    if is_same_time(one.ended_at, other.ended_at, in_minutes=in_minutes):
+        if starts_agree or one.started_at is None or other.started_at is None:
+            return 0
+        return 3 if may_be_one(one, other) else None
+    earlier = min(one, other, key=lambda session: session.session_at)
+    return 1 if starts_agree and earlier.status_code in PROVISIONAL else None
+
+
+def _comparable(one: Session, other: Session) -> Iterator[tuple[datetime | None, datetime | None]]:
+    """The pairs of times that are the same thing of one session, if it is one: a lone time may be either end."""
+    yield one.started_at, other.started_at
+    for session, of_other in ((one.lone_time, other), (other.lone_time, one)):
+        yield session, of_other.session_at
+        yield session, of_other.started_at
+
+
+def _apart(one: Session, other: Session) -> timedelta:
+    times = [(at, of_other) for at in _times(one) for of_other in _times(other)]
+    return min(abs(at - of_other) for at, of_other in times)
+
+
+def _times(session: Session) -> tuple[datetime, ...]:
+    return (session.session_at, session.started_at) if session.started_at else (session.session_at,)
+
+
+def partners(seen: Sequence[Session], records: Sequence[S]) -> dict[int, S]:
+    """Return which of `records` is of the same session as which of `seen` (by its place); none is taken twice.
+
+    The surest come first, and of those the nearest, so that no other session lies between the two.
+    """
+    times = sorted(((at, number) for number, record in enumerate(records) for at in _times(record)))
+    moments = [at for at, _ in times]
+    found: list[tuple[Likeness, int, int]] = []
+    for place, session in enumerate(seen):
+        near = {
+            number
+            for at in _times(session)
+            for _, number in times[bisect_left(moments, at - MINUTE) : bisect_right(moments, at + MINUTE)]
+        }
+        found += [(alike, place, one) for one in near if (alike := likeness(session, records[one]))]
+    chosen: dict[int, S] = {}
     taken: set[int] = set()
-    source = seen[0].data_source if seen else DataSource.TOTAL
-    if source == DataSource.TOTAL:
-        nudges = [nudge for nudge in nudges if not nudge]
-    for of_seen, of_record in _rules(source):
-        by_time = _by_time(records, of_record)
-        for nudge in nudges:
-            for place, session in enumerate(seen):
-                moment = of_seen(session)
-                if place in found or moment is None:
-                    continue
-                free = (record for record in by_time.get(moment + nudge, ()) if id(record) not in taken)
-                if record := next(free, None):
-                    found[place] = record
-                    taken.add(id(record))
-    return found
+    for _, place, number in sorted(found):
+        if place not in chosen and number not in taken:
+            chosen[place] = records[number]
+            taken.add(number)
+    return chosen
 
 
 def combined(record: S, seen: Session) -> S:
-    """The record with the better facts of both: the more trusted origin's, and among equals the newer word.
+    """Return the record with the better facts of both, the same in whatever order they become known.
 
-    Where a history and another fact know the same start and end, the graver word wins, whoever says it. A snapshot
-    is a poll of the past, so it never softens a poll's word, and never outweighs the newest one.
+    F18 says when a session ended, a history when it began; of two statuses the graver one is believed, but an
+    interrupted session may have gone on to a later end.
     """
-    are_polls = {seen.origin, record.origin} <= {Origin.POLL, Origin.SNAPSHOT}
-    newer_wins = TRUST[seen.origin] >= TRUST[record.origin] or (are_polls and seen.is_last)
-    best, rest = (seen, record) if newer_wins else (record, seen)
-    if best.status_code is None and rest.status_code is not None:
-        best = replace(best, status=rest.status, status_code=rest.status_code)
-    is_older_word = (are_polls or seen.origin is record.origin) and not seen.is_last
-    if (is_older_word or _is_contradiction(record, seen)) and SEVERITY[rest.status] > SEVERITY[best.status]:
-        best = replace(best, status=rest.status, status_code=rest.status_code)
-    start = best.started_at or rest.started_at
-    if best.origin is record.origin and is_near(start, record.started_at):
-        start = record.started_at
+    if record.ended_at and seen.ended_at and _is_continued(record, seen):
+        word: Session = seen if seen.session_at > record.session_at else record
+        end, is_, errors_count = word.session_at, word.time_is, word.errors_count
+    else:
+        end, is_ = _end(record, seen)
+        word = _graver(record, seen)
+        errors_count = max((one.errors_count for one in (record, seen) if one.errors_count is not None), default=None)
+    start = _start(record, seen)
     return replace(
         record,
-        session_at=best.session_at if best.started_at else max(seen.session_at, record.session_at),
-        started_at=start,
-        status=best.status,
-        status_code=best.status_code,
-        errors_count=rest.errors_count if best.errors_count is None else best.errors_count,
+        session_at=end,
+        started_at=start if start is None or start <= end else None,
+        time_is=is_,
+        status=word.status,
+        status_code=word.status_code,
+        errors_count=errors_count,
         origin=max(seen.origin, record.origin, key=TRUST.__getitem__),
     )
 
 
-def _is_contradiction(one: Session, other: Session) -> bool:
-    """Whether both speak of one session, from the same start to the same end, and one of them from its history."""
-    same = one.started_at is not None and (one.started_at, one.session_at) == (other.started_at, other.session_at)
-    return same and Origin.SESSIONS in (one.origin, other.origin)
+def _is_continued(record: Session, seen: Session) -> bool:
+    """Whether two ends are of one session that went on."""
+    return not is_same_time(
+        record.ended_at, seen.ended_at, in_minutes=in_whole_minutes(record) != in_whole_minutes(seen)
+    )
+
+
+def _end(record: Session, seen: Session) -> tuple[datetime, TimeIs | None]:
+    """The time of the session, and what it is."""
+    if seen.ended_at and (record.ended_at is None or seen.is_sure or _is_finer(seen, record)):
+        return seen.session_at, TimeIs.END
+    if record.time_is is None and seen.time_is is TimeIs.START and record.started_at is None:
+        return record.session_at, TimeIs.START
+    return record.session_at, record.time_is
+
+
+def _start(record: Session, seen: Session) -> datetime | None:
+    """The start: a history's before a poll's, seconds before minutes."""
+    if record.started_at is None or seen.started_at is None:
+        return record.started_at or seen.started_at
+    is_better = seen.origin is Origin.SESSIONS and record.origin is not Origin.SESSIONS and not in_whole_minutes(seen)
+    return seen.started_at if is_better or _is_finer(seen, record) else record.started_at
+
+
+def _is_finer(seen: Session, record: Session) -> bool:
+    return in_whole_minutes(record) and not in_whole_minutes(seen)
+
+
+def _graver(record: Session, seen: Session) -> Session:
+    """Whose status is believed."""
+    is_final = {seen.status_code in PROVISIONAL, record.status_code in PROVISIONAL} == {True, False}
+    both_ended = record.ended_at and seen.ended_at
+    if is_final and (None in (record.status_code, seen.status_code) or not both_ended):
+        return record if seen.status_code in PROVISIONAL else seen
+    return seen if SEVERITY[seen.status] > SEVERITY[record.status] else record
 
 
 @dataclass(frozen=True)
 class SessionChanges:
     """What was seen of one data source and is not on record; what is on record and wrong."""
 
-    new: tuple[Session, ...]
-    changed: tuple[RecordedSession, ...]
-    removed: tuple[RecordedSession, ...]
-    unchanged_count: int
+    new: tuple[Session, ...] = ()
+    changed: tuple[RecordedSession, ...] = ()
+    removed: tuple[RecordedSession, ...] = ()
+    unchanged_count: int = 0
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How well what is seen covers a window: whether it is all there was, and what came last before the window."""
+
+    window: Window
+    is_complete: bool
+    context: Session | None = None
 
 
 def compare(
-    seen: Sequence[Session], recorded: Sequence[RecordedSession], covered: Window | None = None
+    seen: Sequence[Session],
+    recorded: Sequence[RecordedSession],
+    coverage: Coverage | None = None,
+    *,
+    unknown_since: datetime | None = None,
 ) -> SessionChanges:
-    """What `seen` adds to `recorded`, of one data source.
+    """Return what `seen` adds to `recorded`, of one data source.
 
-    `recorded` has the newest record, those next to the times seen, and all of each day that a colour bar's mark is
-    about. In the window `covered`, `seen` is all there
-    was. A success that is not the last session is news only when it is newer than anything recorded: an older one
-    was there to see before, under another time.
+    `recorded` has the newest record, those next to the times seen, those of the days beside each mark of the colour
+    bar, and all in the window of the coverage. New sessions are the first since `unknown_since`. A success that is not
+    the last session is news only when it is newer than anything recorded: an older one was there to see before, under
+    another time.
     """
     exact = [one for one in recorded if one.origin is not Origin.COLORBAR]
     marks = [one for one in recorded if one.origin is Origin.COLORBAR]
     sessions = [one for one in seen if one.origin is not Origin.COLORBAR]
-    newest = max((record.session_at for record in recorded), default=None)
-    found = _found(sessions, exact, covered)
-    new = [one for place, one in enumerate(sessions) if place not in found and not _is_old_success(one, newest)]
-    better = {place: combined(record, sessions[place]) for place, record in found.items()}
-    changed = [one for place, one in better.items() if one != found[place]]
-    duplicates = _duplicates(sessions, exact, found) if covered else []
-    known = [*({one.id: one for one in (*exact, *better.values())}.values()), *new]
-    kept, stale = _judged(marks, known, covered)
-    new_marks, old_marks = _new_marks([one for one in seen if one.origin is Origin.COLORBAR], kept, known, covered)
-    return _without_collisions(
-        recorded,
-        SessionChanges(
-            new=(*new, *new_marks),
-            changed=(*changed, *old_marks),
-            removed=(*duplicates, *stale),
-            unchanged_count=len(seen) - len(new) - len(changed) - len(new_marks) - len(old_marks),
-        ),
+    newest = max((record.session_at for record in exact), default=None)
+    found = partners(sessions, exact)
+    new = [
+        _without_overlap(replace(one, unknown_since=one.unknown_since or unknown_since), exact)
+        for place, one in enumerate(sessions)
+        if place not in found and not _is_old_success(one, newest)
+    ]
+    better = {record.id: combined(record, sessions[place]) for place, record in found.items()}
+    duplicates = _duplicates(sessions, exact, found) if coverage and coverage.is_complete else []
+    left = [better.get(one.id, one) for one in exact if one not in duplicates]
+    if coverage:
+        left, new = _covered(left, new, coverage)
+    kept, stale = _judged(marks, [*left, *new], coverage)
+    new_marks, changed_marks = _new_marks([one for one in seen if one not in sessions], kept, [*left, *new], coverage)
+    old = {one.id: one for one in exact}
+    changes = SessionChanges(
+        new=(*new, *new_marks),
+        changed=(*(one for one in left if one != old[one.id]), *changed_marks),
+        removed=(*duplicates, *stale),
+        unchanged_count=sum(1 for record in found.values() if better[record.id] == record),
     )
-
-
-def _found(
-    sessions: Sequence[Session], recorded: Sequence[RecordedSession], covered: Window | None
-) -> dict[int, RecordedSession]:
-    """The record of each session, by the session's place."""
-    found = partners(sessions, recorded)
-    left = [place for place in range(len(sessions)) if place not in found]
-    if covered:  # all sessions are known, so what is left over may be a second off
-        taken = {record.id for record in found.values()}
-        free = [record for record in recorded if record.id not in taken]
-        more = partners([sessions[place] for place in left], free, nudges=NUDGES)
-        return found | {left[place]: record for place, record in more.items()}
-    # a poll's facts of one session may be two, of which each finds the record
-    return found | {place: more[0] for place in left if (more := partners([sessions[place]], recorded))}
+    return _without_collisions(recorded, changes)
 
 
 def _is_old_success(session: Session, newest: datetime | None) -> bool:
     return session.origin is Origin.GAP and newest is not None and session.session_at <= newest
+
+
+def _without_overlap(session: Session, recorded: Iterable[Session]) -> Session:
+    """The session without a derived start that would lie before the end of the one before it."""
+    if session.started_at is None or session.time_is is TimeIs.START or session.data_source == DataSource.TOTAL:
+        return session
+    ends = (one.session_at for one in recorded if one.ended_at and one.session_at < session.session_at - CLOSE)
+    before = max(ends, default=None)
+    is_wrong = session.origin is not Origin.SESSIONS and before is not None and session.started_at < before - CLOSE
+    return replace(session, started_at=None) if is_wrong else session
 
 
 def _duplicates(
@@ -177,39 +250,72 @@ def _duplicates(
 ) -> list[RecordedSession]:
     """The records of sessions that have a better record."""
     taken = {record.id for record in found.values()}
-    free = [record for record in recorded if record.id not in taken]
-    return list(partners([sessions[place] for place in found], free, nudges=(timedelta(), *NUDGES)).values())
+    free = [record for record in recorded if record.id not in taken and record.ended_at is None]
+    return list(partners([sessions[place] for place in found], free).values())
+
+
+def _covered(
+    records: Sequence[RecordedSession], new: Sequence[Session], coverage: Coverage
+) -> tuple[list[RecordedSession], list[Session]]:
+    """The sessions with what the coverage lets be known of the time before each of them."""
+    window = coverage.window
+
+    def known(session: S) -> S:
+        if session.session_at in window:
+            if not coverage.is_complete:
+                return replace(session, unknown_since=window.since) if session.unknown_since == NEVER else session
+            return replace(session, unknown_since=None, is_context=False)
+        unknown = session.unknown_since
+        if coverage.is_complete and unknown and unknown in window and session.session_at > window.until:
+            return replace(session, unknown_since=window.until)
+        return session
+
+    left, fresh = [known(one) for one in records], [known(one) for one in new]
+    if coverage.context is None:
+        return left, fresh
+    before = partners([coverage.context], left)
+    if record := before.get(0):
+        is_context = record.is_context or (record.unknown_since == NEVER and record.job_run_id is None)
+        return [replace(one, is_context=is_context) if one.id == record.id else one for one in left], fresh
+    later = [one for one in records if one.session_at > coverage.context.session_at]
+    following = min(later, key=lambda session: session.session_at, default=None)
+    unknown_since = following.unknown_since if following else NEVER
+    return left, [*fresh, replace(coverage.context, unknown_since=unknown_since, is_context=True)]
 
 
 def _judged(
-    marks: Sequence[RecordedSession], known: Collection[Session], covered: Window | None
+    marks: Sequence[RecordedSession], known: Collection[Session], coverage: Coverage | None
 ) -> tuple[list[RecordedSession], list[RecordedSession]]:
     """The colour bar's records that still tell something, and those that a better record has made stale."""
     days = _gravest_by_day(known)
-    stale = [mark for mark in marks if _is_covered(mark, covered) or is_told(mark, days)]
+    stale = [mark for mark in marks if _is_covered(mark, coverage) or is_told(mark, days)]
     return [mark for mark in marks if mark not in stale], stale
 
 
-def _is_covered(mark: Session, covered: Window | None) -> bool:
+def _is_covered(mark: Session, coverage: Coverage | None) -> bool:
     """Whether all that happened on the mark's day is known; the mark stands at no time that means anything."""
-    return covered is not None and covered.has_day(mark.session_at.date())
+    return coverage is not None and coverage.is_complete and coverage.window.has_day(mark.session_at.date())
 
 
 def _gravest_by_day(sessions: Iterable[Session]) -> dict[date, int]:
+    """How grave the worst session of each day is, or of a day beside it: nobody knows when Cove's days begin."""
     days: dict[date, int] = {}
     for session in sessions:
-        day = session.session_at.date()
-        days[day] = max(days.get(day, 0), SEVERITY[session.status])
+        for day in (session.session_at.date() + beside * DAY for beside in (-1, 0, 1)):
+            days[day] = max(days.get(day, 0), SEVERITY[session.status])
     return days
 
 
 def is_told(mark: Session, days: dict[date, int]) -> bool:
-    """Whether better records of the day are at least as grave as the colour bar's mark."""
+    """Return whether a better record of the mark's day, or of one beside it, is at least as grave."""
     return days.get(mark.session_at.date(), 0) >= SEVERITY[mark.status]
 
 
 def _new_marks(
-    seen: Sequence[Session], kept: Sequence[RecordedSession], known: Collection[Session], covered: Window | None
+    seen: Sequence[Session],
+    kept: Sequence[RecordedSession],
+    known: Collection[Session],
+    coverage: Coverage | None,
 ) -> tuple[list[Session], list[RecordedSession]]:
     """The colour bar's marks that are news, and those on record that it has changed: one a day."""
     days = _gravest_by_day(known)
@@ -218,11 +324,11 @@ def _new_marks(
     new, changed = [], []
     for mark in seen:
         record = by_day.get(mark.session_at.date())
-        if is_told(mark, days) or _is_covered(mark, covered):
+        if is_told(mark, days) or _is_covered(mark, coverage):
             continue
         if record is None:
             new.append(replace(mark, session_at=_free(mark.session_at, taken)))
-        elif SEVERITY[mark.status] > SEVERITY[record.status]:  # nobody knows when Cove's days begin
+        elif SEVERITY[mark.status] > SEVERITY[record.status]:
             changed.append(replace(record, status=mark.status, status_code=mark.status_code))
     return new, changed
 
@@ -236,53 +342,51 @@ def _free(moment: datetime, taken: Collection[datetime]) -> datetime:
 def _without_collisions(recorded: Sequence[RecordedSession], changes: SessionChanges) -> SessionChanges:
     """The changes such that at no moment two records have the same time, which is their key.
 
-    A record that moves to where another one is, or was, is written anew; a colour bar's mark makes room.
+    A record that moves to where another one is, or was, is written anew; a mark of the colour bar makes room, and so
+    does a session of which nobody knows the end.
     """
     removed = {one.id for one in changes.removed}
-    old = {one.id: one.session_at for one in recorded}
-    moving = [one for one in changes.changed if one.session_at != old[one.id]]
-    crowded = {one.id for one in moving if any(at == one.session_at for number, at in old.items() if number != one.id)}
-    arrivals = {one.session_at for one in (*changes.new, *moving)}
-    in_the_way = [
-        one
-        for one in recorded
-        if one.origin is Origin.COLORBAR and one.id not in removed and one.session_at in arrivals
-    ]
-    if not crowded and not in_the_way:
-        return changes
-    again = [as_session(one) for one in changes.changed if one.id in crowded]
-    taken = {*arrivals, *old.values()}
-    again += [replace(as_session(one), session_at=_free(one.session_at, taken)) for one in in_the_way]
-    gone = {*crowded, *(one.id for one in in_the_way)}
+    old = {one.id: one.session_at for one in recorded if one.id not in removed}
+    changed = {one.id: one for one in changes.changed}
+    moving = {number: one.session_at for number, one in changed.items() if one.session_at != old[number]}
+    crowded = {number for number, at in moving.items() if any(at == of for other, of in old.items() if other != number)}
+    arrivals = {one.session_at for one in changes.new if one.ended_at} | {*moving.values()}
+    crowded |= {one.id for one in recorded if one.id in old and one.ended_at is None and one.session_at in arrivals}
+    again = [as_session(changed.get(one.id, one)) for one in recorded if one.id in crowded]
+    taken = {moving.get(number, at) for number, at in old.items() if number not in crowded}
+    taken |= {at for number, at in old.items() if number in moving and number not in crowded}
+    new: list[Session] = []
+    for one in sorted((*changes.new, *again), key=_least_movable):
+        placed = replace(one, session_at=_free(one.session_at, taken))
+        taken.add(placed.session_at)
+        new.append(placed)
     return SessionChanges(
-        new=(*changes.new, *again),
-        changed=tuple(one for one in changes.changed if one.id not in gone),
-        removed=(*changes.removed, *(one for one in recorded if one.id in gone)),
+        new=tuple(new),
+        changed=tuple(one for one in changes.changed if one.id not in crowded),
+        removed=(*changes.removed, *(one for one in recorded if one.id in crowded)),
         unchanged_count=changes.unchanged_count,
     )
 
 
-def as_session(record: RecordedSession) -> Session:
-    """The session alone, without its place in the record."""
+def _least_movable(session: Session) -> tuple[bool, bool, datetime]:
+    """An order in which whoever knows its time best keeps it."""
+    return session.origin is Origin.COLORBAR, session.ended_at is None, session.session_at
+
+
+def as_session(record: Session) -> Session:
+    """Return the session alone, without its place in the record."""
     return Session(**{name: getattr(record, name) for name in Session.__dataclass_fields__})
 
 
-def merged(told: Sequence[Session], read: Sequence[Session], *, is_complete: bool) -> tuple[Session, ...]:
-    """A poll's sessions of one data source and those `read` from its history, each session once.
-
-    Where the history `is_complete`, a session that differs by a second or two is the same.
-    """
+def merged(told: Sequence[Session], read: Sequence[Session]) -> tuple[Session, ...]:
+    """Return a poll's sessions of one data source and those `read` from its history, each session once."""
     found = partners(told, read)
-    left = [place for place in range(len(told)) if place not in found]
-    if is_complete:
-        more = partners([told[place] for place in left], read, nudges=NUDGES)
-        found |= {left[place]: session for place, session in more.items()}
     better = {id(session): combined(session, told[place]) for place, session in found.items()}
-    only_told = (told[place] for place in left if place not in found)
+    only_told = (session for place, session in enumerate(told) if place not in found)
     return (*(better.get(id(session), session) for session in read), *only_told)
 
 
 def unexplained(told: Sequence[Session], read: Sequence[Session]) -> Iterator[Session]:
-    """The sessions that a poll shows, of one data source, and its history, which should have them, does not."""
-    found = partners(told, read, nudges=(timedelta(), *NUDGES))
+    """Return the sessions that a poll shows, of one data source, and its history, which should have them, does not."""
+    found = partners(told, read)
     return (session for place, session in enumerate(told) if place not in found)

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from cove_poller.records.matching import Coverage
+from cove_poller.records.reading import Problem
 from cove_poller.records.session import Origin, Session
 from cove_poller.records.window import Window
 
@@ -70,8 +72,9 @@ class Request:
 class Past:
     """A device's ended sessions in a window, and how far they are all there were.
 
-    Of the `complete_sources` every session in the window is among them. `failures` say what could not be read,
-    `warnings` what was read less well than it could be.
+    Of the `complete_sources` every session in the window is among them, and `context` has what came last before it.
+    `problems` say why a source's past could not be read whole. `failures` are the same in words for people, `warnings`
+    what was read less well than it could be.
     """
 
     window: Window | None = None
@@ -80,7 +83,9 @@ class Past:
     complete_sources: frozenset[str] = frozenset()
     ways: tuple[Origin, ...] = ()
     failures: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    context: Mapping[str, Session] = field(default_factory=dict)
+    problems: Mapping[str, Problem] = field(default_factory=dict)
 
     @cached_property
     def _by_source(self) -> dict[str, list[Session]]:
@@ -97,9 +102,21 @@ class Past:
     def sessions_of(self, source: str) -> Sequence[Session]:
         return self._by_source.get(source, ())
 
-    def covered(self, source: str) -> Window | None:
-        """The window of which all of the source's sessions are known."""
-        return self.window if source in self.complete_sources else None
+    @property
+    def read_sources(self) -> frozenset[str]:
+        """The data sources of which the window was read, whole or not."""
+        return self.complete_sources | self.sources | self.problems.keys()
+
+    def problem_of(self, source: str) -> Problem | None:
+        """Return why the source's past is not known whole, if it is not."""
+        return self.problems.get(source)
+
+    def coverage(self, source: str) -> Coverage | None:
+        """Return how well the past covers its window, for one source; None if it tells nothing of it."""
+        if self.window is None or source not in self.read_sources:
+            return None
+        is_complete = source in self.complete_sources and source not in self.problems
+        return Coverage(self.window, is_complete, self.context.get(source) if is_complete else None)
 
     def note(self) -> dict[str, Any]:
         """What is kept of it with the device, ready for JSON; times are Unix seconds. Nothing if nothing was read."""

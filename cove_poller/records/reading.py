@@ -1,52 +1,67 @@
-"""From what Cove says of a data source to the sessions that have ended. Pure: no clock, network or database.
+"""From what a row of the listing says of a data source to the sessions that have ended. Pure.
 
 A row shows up to three sessions of a source: the last (F15, F00), the last completed (F18, F17) and the last
 successful one (F09, F16). Often they are the same. F18 is an end; whether F15 and F09 are starts or ends is not
-documented, so every conclusion here holds for both:
-
-- a session's time that is earlier than its known end is its start;
-- the last successful session *is* the last (or last completed) one when that one's status is the success's;
-- whether F12 is the completed session's duration while the next one runs is to be seen from the other rows.
+documented, so a row tells it where F18 and F12 give it away, and else what an earlier row of the source told.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from cove_poller.records.columns import DataSource
 from cove_poller.records.device import DECISIVE_FIELDS, Device, SourceFields, column_code
-from cove_poller.records.session import Origin, Session, is_near
-from cove_poller.records.statuses import COMPLETED, SEVERITY, SUCCESSFUL_CODES, Status, Statuses, code_name, worst
+from cove_poller.records.session import CLOSE, MINUTE, Origin, Session, TimeIs, is_close
+from cove_poller.records.statuses import (
+    COMPLETED,
+    COMPLETED_WITH_ERRORS,
+    NO_BACKUP,
+    NOT_STARTED,
+    SEVERITY,
+    SUCCESSFUL_CODES,
+    Status,
+    Statuses,
+    code_name,
+    worst,
+)
 
 UNREADABLE = "could not be read"
 NO_FIELDS = SourceFields.model_construct()
+AHEAD = timedelta(minutes=10)
+FIRST_BELIEVED = datetime(2005, 1, 1, tzinfo=UTC)
+LONGEST = timedelta(days=31)
+TIMES = ("last_session_at", "last_completed_at", "last_success_at")
 
 
 @dataclass(frozen=True)
-class Blindness:
-    """Why a source's health is not known, and the status that no run may be better than therefore."""
+class Problem:
+    """Why a source's health is not known, and the status that nothing may be better than therefore."""
 
     floor: Status
     reason: str
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """A session's end, and its start if F12 is its duration and not that of the one that runs now."""
+class TimesAre:
+    """What F15 and F09 of a source are, as far as its rows have shown."""
 
-    session_at: datetime
-    started_at: datetime
+    last: TimeIs | None = None
+    success: TimeIs | None = None
 
 
 @dataclass(frozen=True)
 class SourceReading:
-    """What a row says of one data source: `sessions` are ended ones, the last first."""
+    """What a row says of one data source: `sessions` are ended ones, the last first.
+
+    `not_started` is for a source whose session was due while the device was off.
+    """
 
     running: bool = False
     sessions: tuple[Session, ...] = ()
-    blindness: Blindness | None = None
-    doubt: Doubt | None = None
+    problem: Problem | None = None
+    not_started: bool = False
+    times_are: TimesAre = TimesAre()
 
 
 @dataclass(frozen=True)
@@ -61,104 +76,140 @@ class DeviceReading:
         return any(reading.running for reading in self.sources.values())
 
     @property
-    def blindness(self) -> dict[str, Blindness]:
-        """The sources whose health is not known, for those that count: the active ones and the total."""
+    def problems(self) -> dict[str, Problem]:
+        """The sources whose health is not known, of those that count: the active ones and the total."""
         counting = (*self.active_sources, DataSource.TOTAL)
-        found = ((code, self.sources[code].blindness) for code in counting if code in self.sources)
-        return {code: blindness for code, blindness in found if blindness}
+        found = ((code, self.sources[code].problem) for code in counting if code in self.sources)
+        return {code: problem for code, problem in found if problem}
 
-    @property
-    def total_stands_in(self) -> bool:
-        """Whether only Cove's total can tell of some active source, so that its sessions count like a source's."""
-        return not self.active_sources or any(code != DataSource.TOTAL for code in self.blindness)
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a source's fields are read by: the clock, the device's kind and age, and what earlier rows have told."""
+
+    now: datetime
+    statuses: Statuses = field(default_factory=Statuses)
+    created_at: datetime | None = None
+    is_workstation: bool = False
+    times_are: Mapping[str, TimesAre] = field(default_factory=dict)
+
+    def is_believable(self, moment: datetime) -> bool:
+        """Return whether something can have happened then, whatever the device's own clock said."""
+        return FIRST_BELIEVED <= moment <= self.now + AHEAD
 
 
 class _Reader:
     """Reads the sessions of one source."""
 
-    def __init__(self, source: str, fields: SourceFields, statuses: Statuses) -> None:
+    def __init__(self, source: str, fields: SourceFields, around: Circumstances) -> None:
+        told = {name: moment for name in TIMES if (moment := getattr(fields, name))}
+        self.wrong_times = [moment for moment in told.values() if not around.is_believable(moment)]
+        wrong = {name: None for name, moment in told.items() if moment in self.wrong_times}
+        self.fields = fields.model_copy(update=wrong) if wrong else fields
         self.source = source
-        self.fields = fields
-        self.statuses = statuses
-        self.running = statuses.meaning(fields.last_status) is Status.RUNNING
+        self.around = around
+        self.is_total = source == DataSource.TOTAL
+        self.memory = around.times_are.get(source, TimesAre())
+        self.running = around.statuses.meaning(fields.last_status) is Status.RUNNING
+        self.not_started = fields.last_status == NOT_STARTED and (
+            self.fields.last_session_at is None or around.is_workstation
+        )
 
-    def session(
-        self, at: datetime, code: int | None, started_at: datetime | None = None, origin: Origin = Origin.POLL
-    ) -> Session:
-        return Session(self.source, at, started_at, self.statuses.meaning(code), code, None, origin)
+    def read(self) -> SourceReading:
+        sessions = self._sessions()
+        return SourceReading(
+            self.running,
+            tuple(one for one in sessions if one.status not in (Status.NONE, Status.RUNNING)),
+            self._problem(sessions),
+            self.not_started,
+            TimesAre(self._last_is, self._success_is),
+        )
 
-    def read(self) -> tuple[Session, ...]:
+    def _session(self, at: datetime, code: int | None, is_: TimeIs | None, start: datetime | None = None) -> Session:
+        started_at = at if is_ is TimeIs.START else start
+        meaning = self.around.statuses.meaning(code)
+        return Session(self.source, at, started_at, meaning, code, None, Origin.POLL, time_is=is_)
+
+    def _sessions(self) -> list[Session]:
         """The ended sessions that the fields show, the last first."""
         last, completed = self._last(), self._completed()
         if last and completed and self._last_is_completed:
-            last, completed = self._united(last, completed), None
-        sessions = self._with_success([session for session in (last, completed) if session])
-        return tuple(session for session in sessions if session.status not in (Status.NONE, Status.RUNNING))
-
-    def undated(self, sessions: Sequence[Session]) -> Blindness | None:
-        """A last session that is none of the `sessions`, since its time or its status was not told."""
-        code = self.fields.last_status
-        if self.running or self.fields.last_session_at:
-            return None
-        if code in (None, 0):
-            return Blindness(Status.WARNING, "Cove does not tell how its last session went") if sessions else None
-        if any(session.status_code == code for session in sessions):
-            return None
-        floor = worst([Status.WARNING, self.statuses.meaning(code)])
-        return Blindness(floor, f"{code_name(code)}, at a time that Cove does not tell")
-
-    def _last(self) -> Session | None:
-        fields = self.fields
-        if self.running or fields.last_session_at is None:
-            return None
-        last = self.session(fields.last_session_at, fields.last_status)
-        return replace(last, errors_count=fields.errors_count, is_last=True)
+            last, completed = _united(last, completed), None
+        return self._with_success([session for session in (last, completed) if session])
 
     @cached_property
-    def _start_by_duration(self) -> datetime | None:
-        """F18 - F12: the completed session's start, if F12 is its duration."""
+    def _derived_start(self) -> datetime | None:
+        """F18 - F12: the completed session's start, if F12 can be its duration; for Microsoft 365 it may be a count.
+
+        While a session runs F12 may be that one's, unless it is longer than anything can have run since.
+        """
         end, seconds = self.fields.last_completed_at, self.fields.duration_seconds
-        return end - timedelta(seconds=seconds) if end and seconds and seconds > 0 else None
+        if end is None or seconds is None or not 0 <= seconds <= LONGEST.total_seconds():
+            return None
+        start, success, created_at = (
+            end - timedelta(seconds=seconds),
+            self.fields.last_success_at,
+            self.around.created_at,
+        )
+        if created_at and start < created_at - CLOSE:
+            return None
+        if success and start + CLOSE < success < end - CLOSE:
+            return None
+        if self.running and timedelta(seconds=seconds) <= self.around.now - end:
+            return start if success and is_close(success, start) and seconds > CLOSE.total_seconds() else None
+        return start
 
     @cached_property
     def _last_is_completed(self) -> bool:
         last, end = self.fields.last_session_at, self.fields.last_completed_at
-        if self.running or last is None or end is None or last > end:
+        if self.running or self.not_started or last is None or end is None or last > end + CLOSE:
             return False
-        if self.source != DataSource.TOTAL:
+        if not self.is_total:
             return True  # sessions of one source do not overlap, so none begins before the last completed one's end
         same_status = self.fields.last_status == self.fields.last_completed_status
-        return last == end or is_near(last, self._start_by_duration) or same_status
+        return is_close(last, end) or is_close(last, self._derived_start) or same_status
+
+    @cached_property
+    def _last_is(self) -> TimeIs | None:
+        """What F15 is: shown by this row, else by an earlier one."""
+        last, end, start = self.fields.last_session_at, self.fields.last_completed_at, self._derived_start
+        if not self._last_is_completed or last is None or end is None:
+            return self.memory.last
+        if is_close(last, end):
+            return self.memory.last if is_close(last, start) else TimeIs.END
+        is_near_the_end = end - last < MINUTE and start is not None and start < last - CLOSE
+        return TimeIs.END if is_near_the_end else TimeIs.START
+
+    @cached_property
+    def _success_is(self) -> TimeIs | None:
+        """What F09 is: shown by this row where the completed session was a success, else by an earlier one."""
+        success, end, start = self.fields.last_success_at, self.fields.last_completed_at, self._derived_start
+        codes = {self.fields.last_completed_status, *([self.fields.last_status] if self._last_is_completed else [])}
+        if codes - {None} and codes <= {None, *SUCCESSFUL_CODES}:
+            if is_close(success, end) and not is_close(success, start):
+                return TimeIs.END
+            if is_close(success, start) and not is_close(success, end):
+                return TimeIs.START
+        return self.memory.success
+
+    def _last(self) -> Session | None:
+        fields = self.fields
+        if self.running or self.not_started or fields.last_session_at is None:
+            return None
+        code = fields.last_status
+        if code == COMPLETED and (fields.errors_count or 0) > 0:
+            code = COMPLETED_WITH_ERRORS
+        return replace(self._session(fields.last_session_at, code, self._last_is), errors_count=fields.errors_count)
 
     def _completed(self) -> Session | None:
-        """The last completed session; its start only where F12 is its duration for certain."""
-        end, start, success = self.fields.last_completed_at, self._start_by_duration, self.fields.last_success_at
-        code = self.fields.last_completed_status
+        """The last completed session; its start only where F12 is its duration, not the last session's."""
+        end, start, code = self.fields.last_completed_at, self._derived_start, self.fields.last_completed_status
         if end is None:
             return None
-        if start and is_near(success, start) and self._is_successful(code):
-            start = success
-        elif not self._last_is_completed:
+        is_its_own = self._last_is_completed or self.running or self.fields.last_session_at is None
+        if not is_its_own and not (is_close(self.fields.last_success_at, start) and code in SUCCESSFUL_CODES):
             start = None
-        return self.session(end, code, start)
-
-    def doubt(self) -> Doubt | None:
-        """The completed session's start while the next session runs, when F12 may be either's duration."""
-        end, start = self.fields.last_completed_at, self._start_by_duration
-        return Doubt(end, start) if self.running and end and start else None
-
-    def _united(self, last: Session, completed: Session) -> Session:
-        """The last and the completed session as the one that they are, with the graver of their statuses."""
-        known = [one for one in (last, completed) if one.status_code is not None]
-        graver = max(known or [last], key=lambda session: SEVERITY[session.status])
-        start = last.session_at if last.session_at < completed.session_at else completed.started_at
-        return replace(
-            last,
-            session_at=completed.session_at,
-            started_at=start,
-            status=graver.status,
-            status_code=graver.status_code,
-        )
+        return replace(self._session(end, code, TimeIs.END, start), is_sure=True)
 
     def _with_success(self, sessions: list[Session]) -> list[Session]:
         """The sessions and the last successful one: one of them, or one that came and went between two polls."""
@@ -169,124 +220,103 @@ class _Reader:
             if self._is_success(session, time):
                 sessions[number] = self._told_by_success(session, time)
                 return sessions
-        return [*sessions, self.session(time, code, origin=Origin.GAP)]
+        return [*sessions, replace(self._session(time, code, self._success_is), origin=Origin.GAP)]
 
     def _is_success(self, session: Session, time: datetime) -> bool:
-        if time in (session.session_at, session.started_at):
-            return True
-        end_is_known = session.session_at == self.fields.last_completed_at
-        if self.source == DataSource.TOTAL:  # its sessions overlap, so near or later times may be another one's
-            return not (time > session.session_at and end_is_known) and self._is_successful(session.status_code)
-        if is_near(time, session.session_at) or is_near(time, session.started_at):
+        if session.status_code is not None and session.status_code not in SUCCESSFUL_CODES:
+            return False
+        if is_close(time, session.session_at) or is_close(time, session.started_at):
             return True
         if time > session.session_at:
-            # F18 is an end for certain, so nothing of that session is later; any other time may be a start.
-            return not end_is_known and session.status_code in (None, *SUCCESSFUL_CODES)
-        return self._is_successful(session.status_code)
-
-    def _is_successful(self, code: int | None) -> bool:
-        """Whether a session with this code, than which none is newer, must be the last successful one."""
-        return code in SUCCESSFUL_CODES and code == (self.fields.last_success_status or COMPLETED)
+            return session.ended_at is None and not self.is_total  # nothing of a session is later than its end
+        # None is newer than this one, so where it was a success it is the last, and the earlier time its start.
+        wanted = self.fields.last_success_status or COMPLETED
+        return session.status_code == wanted or (wanted == COMPLETED and bool(session.errors_count))
 
     def _told_by_success(self, session: Session, time: datetime) -> Session:
         """The session with its status or its other end, where the success gives that away."""
         if session.status_code is None:
             code = self.fields.last_success_status
-            session = replace(session, status_code=code, status=self.statuses.meaning(code))
-        if session.started_at or time == session.session_at:
+            session = replace(session, status_code=code, status=self.around.statuses.meaning(code))
+        start, end = min(time, session.session_at), max(time, session.session_at)
+        if is_close(start, end) or (session.started_at and session.time_is is not TimeIs.START):
             return session
-        start, end = sorted((time, session.session_at))
-        return replace(session, session_at=end, started_at=start)
+        return replace(session, session_at=end, started_at=start, time_is=TimeIs.END)
+
+    def _problem(self, sessions: Sequence[Session]) -> Problem | None:
+        """Why these sessions do not tell how the source is: a time that cannot be, or a last session without one."""
+        code = None if self.running else self.fields.last_status
+        floor = worst([Status.WARNING, self.around.statuses.meaning(code)])
+        if self.wrong_times:
+            moment = max(self.wrong_times)
+            why = "which has not come yet" if moment > self.around.now else "which nobody believes"
+            return Problem(floor, f"Cove tells of {moment:%Y-%m-%d %H:%M}Z, {why}; is the device's clock right?")
+        if self.running or self.not_started or self.fields.last_session_at:
+            return None
+        if code in (None, NO_BACKUP):
+            return Problem(floor, "Cove does not tell how its last session went") if sessions else None
+        if any(session.status_code == code for session in sessions):
+            return None
+        return Problem(floor, f"{code_name(code)}, at a time that Cove does not tell")
 
 
-def read_source(source: str, fields: SourceFields, *, readable: bool, statuses: Statuses) -> SourceReading:
-    """What `fields` say of `source`; `readable` is false where Cove refuses, or garbles, the decisive columns."""
-    reader = _Reader(source, fields, statuses)
-    sessions = reader.read()
-    blindness = reader.undated(sessions) if readable else Blindness(Status.WARNING, UNREADABLE)
-    return SourceReading(reader.running, sessions, blindness, reader.doubt())
+def _united(last: Session, completed: Session) -> Session:
+    """The last and the completed session as the one that they are, with the graver of their statuses."""
+    known = [one for one in (last, completed) if one.status_code is not None]
+    graver = max(known or [last], key=lambda session: SEVERITY[session.status])
+    is_start = last.time_is is TimeIs.START and not is_close(last.session_at, completed.session_at)
+    return replace(
+        completed,
+        started_at=last.session_at if is_start else completed.started_at,
+        status=graver.status,
+        status_code=graver.status_code,
+        errors_count=last.errors_count,
+    )
 
 
-def read_device(device: Device, refused: Iterable[str], statuses: Statuses) -> DeviceReading:
-    """What a row says of all of a device's data sources.
+def read_source(source: str, fields: SourceFields, around: Circumstances, *, readable: bool = True) -> SourceReading:
+    """Return what `fields` say of `source`; not `readable` where Cove refuses or garbles the decisive columns."""
+    reading = _Reader(source, fields, around).read()
+    return reading if readable else replace(reading, problem=Problem(Status.WARNING, UNREADABLE))
 
-    `refused` are the column codes that Cove does not let this user read. A source that is active but refused,
-    unknown to this program or garbled is blind, and never taken for healthy; so are all of them where Cove tells
-    of none although the total has sessions.
+
+def read_device(device: Device, refused: Iterable[str], around: Circumstances) -> DeviceReading:
+    """Return what a row says of all of a device's data sources.
+
+    `refused` are the column codes that Cove does not let this user read. A source that is active but refused, unknown
+    to this program or garbled is unreadable, and never taken for healthy; so are all of them where Cove tells of none
+    although the total has sessions.
     """
+    around = replace(around, created_at=device.fields.created_at, is_workstation=device.device_type == "Workstation")
     unreadable = set(refused) | device.malformed
     known = {source: {column_code(source, field) for field in DECISIVE_FIELDS} for source in DataSource}
     codes = {*device.active_sources, *device.sources, DataSource.TOTAL.value}
     total = device.sources.get(DataSource.TOTAL, NO_FIELDS)
-    silent = total != NO_FIELDS and not device.sources.keys() & set(device.active_sources)
+    only_total = total != NO_FIELDS and not device.sources.keys() & set(device.active_sources)
     sources = {
         code: read_source(
             code,
             device.sources.get(code, NO_FIELDS),
+            around,
             readable=code == DataSource.TOTAL
-            or (code in known and not silent and not known[DataSource(code)] & unreadable),
-            statuses=statuses,
+            or (code in known and not only_total and not known[DataSource(code)] & unreadable),
         )
         for code in sorted(codes)
     }
-    reading = DeviceReading(sources, device.active_sources)
-    if not reading.total_stands_in:
-        of_total = sources[DataSource.TOTAL]
-        # A success between two polls is seen where it belongs, at its source, and with its status.
+    of_total = sources[DataSource.TOTAL]
+    if len(sources) > 1:  # a success between two polls is seen at the source that had it, with its status
         seen = tuple(session for session in of_total.sessions if session.origin is not Origin.GAP)
         sources[DataSource.TOTAL] = replace(of_total, sessions=seen)
-    return reading
+    return DeviceReading(sources, device.active_sources)
 
 
-def with_silence(reading: DeviceReading, told: Collection[str], newest: Mapping[str, Session]) -> DeviceReading:
-    """The reading, blind in each active source that has sessions on record but of which the row `told` nothing."""
-    silence = Blindness(Status.WARNING, "Cove no longer says anything of it")
-    silent = [code for code in reading.active_sources if code not in told and code in newest]
-    blind = {
-        code: replace(reading.sources[code], blindness=reading.sources[code].blindness or silence) for code in silent
-    }
-    return replace(reading, sources={**reading.sources, **blind})
+def with_vanished(reading: DeviceReading, told: Collection[str], recorded: Collection[str]) -> DeviceReading:
+    """Return the reading with a problem of each active source that has sessions on record and that the row left out."""
+    gone = Problem(Status.WARNING, "Cove no longer says anything of it")
+    lost = [code for code in reading.active_sources if code not in told and code in recorded]
+    changed = {code: replace(reading.sources[code], problem=reading.sources[code].problem or gone) for code in lost}
+    return replace(reading, sources={**reading.sources, **changed})
 
 
 SourceKey = tuple[int, str]
 """A device's account id and one of its data sources."""
-
-
-def settle_doubts(
-    readings: Mapping[SourceKey, SourceReading],
-    known: Mapping[SourceKey, Sequence[Session]],
-    polled_at: datetime,
-) -> dict[SourceKey, tuple[Session, ...]]:
-    """The sessions of each source, with their doubtful starts where all readings together show what F12 means.
-
-    Cove means the same by F12 in every row. It is the completed session's duration if it is longer than anything
-    can have run since, or if it is the duration that is known; if it differs from that, it is not. The total's
-    starts stay unknown then: its sessions overlap, and what others show depends on what happens to be known.
-    """
-    votes = {
-        vote
-        for key, reading in readings.items()
-        if reading.doubt and key[1] != DataSource.TOTAL
-        for vote in _votes(reading.doubt, known.get(key, ()), polled_at)
-    }
-    is_completed = votes == {True}
-    return {
-        key: tuple(_with_start(session, reading.doubt) for session in reading.sessions)
-        if is_completed and key[1] != DataSource.TOTAL
-        else reading.sessions
-        for key, reading in readings.items()
-    }
-
-
-def _votes(doubt: Doubt, known: Iterable[Session], polled_at: datetime) -> Iterator[bool]:
-    if doubt.session_at - doubt.started_at > polled_at - doubt.session_at:
-        yield True
-    for session in known:
-        if session.session_at == doubt.session_at and session.started_at:
-            yield is_near(session.started_at, doubt.started_at)
-
-
-def _with_start(session: Session, doubt: Doubt | None) -> Session:
-    if doubt is None or session.started_at or session.session_at != doubt.session_at:
-        return session
-    return replace(session, started_at=doubt.started_at)

@@ -1,16 +1,17 @@
 """What a job run says of each data source, and all of them in a sentence or two: its remark. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cove_poller.records.columns import label
-from cove_poller.records.reading import Blindness
+from cove_poller.records.reading import Problem
 from cove_poller.records.session import Origin, Session
 from cove_poller.records.statuses import SEVERITY, Status, code_name, worst
 from cove_poller.text import age, counted
 
 OLD_AFTER = timedelta(days=1)
+NOT_ALL_KNOWN = "other sessions of that time are not known"
 
 
 @dataclass(frozen=True)
@@ -20,35 +21,48 @@ class SourceReport:
     data_source: str
     status: Status
     text: str
+    is_carried_over: bool = False
 
     @property
     def name(self) -> str:
         return label(self.data_source)
 
 
-def source_reports(
-    sources: Sequence[str],
-    *,
-    newest: Mapping[str, Session],
-    successes: Mapping[str, Session],
-    blindness: Mapping[str, Blindness],
-    members: Sequence[Session],
-    run_at: datetime,
-) -> list[SourceReport]:
-    """How each source stood at `run_at`, the worst first. A blind one is never better than its floor."""
-    reports = []
-    for code in sources:
-        session, blind = newest.get(code), blindness.get(code)
-        text, status = "no session yet", Status.NONE
-        if session:
-            is_old = session not in members and run_at - session.session_at > OLD_AFTER
-            text, status = _told(session, successes.get(code), is_old=is_old, run_at=run_at), session.status
-        if blind:
-            is_worse = SEVERITY[status] > SEVERITY[blind.floor]
-            text = f"{blind.reason}; before that {text}" if is_worse else blind.reason
-            status = worst([blind.floor, status])
-        reports.append(SourceReport(code, status, text))
-    return sorted(reports, key=lambda report: -SEVERITY[report.status])
+@dataclass(frozen=True)
+class Standing:
+    """What is known of a source at a run: its newest session and success, and what keeps that from being sure.
+
+    `is_member` says whether the newest session is the round's own.
+    """
+
+    data_source: str
+    newest: Session | None
+    success: Session | None
+    problem: Problem | None = None
+    is_member: bool = False
+    is_silent: bool = False
+    is_uncertain: bool = False
+
+
+def source_reports(standings: Iterable[Standing], run_at: datetime) -> list[SourceReport]:
+    """Return how each source stood at `run_at`, the worst first; one with a problem is never better than its floor."""
+    return sorted((_report(one, run_at) for one in standings), key=lambda report: -SEVERITY[report.status])
+
+
+def _report(standing: Standing, run_at: datetime) -> SourceReport:
+    session, problem = standing.newest, standing.problem
+    status = session.status if session else Status.NONE
+    text = _told(standing, session, run_at) if session else "no session yet"
+    if problem:
+        text = f"{problem.reason}; before that {text}" if SEVERITY[status] > SEVERITY[problem.floor] else problem.reason
+        status = worst([problem.floor, status])
+    if standing.is_silent:
+        status = worst([Status.WARNING, status])
+    if standing.is_uncertain:
+        text = f"{text}; {NOT_ALL_KNOWN}" if session or problem else NOT_ALL_KNOWN
+        status = worst([Status.WARNING, status])
+    is_carried_over = not (standing.is_member or problem or standing.is_silent or standing.is_uncertain)
+    return SourceReport(standing.data_source, status, text, is_carried_over)
 
 
 def remark(reports: Sequence[SourceReport]) -> str:
@@ -62,15 +76,18 @@ def remark(reports: Sequence[SourceReport]) -> str:
     return " ".join(f"{', '.join(names)}: {text}." for (_, text), names in groups.items())
 
 
-def _told(session: Session, success: Session | None, *, is_old: bool, run_at: datetime) -> str:
+def _told(standing: Standing, session: Session, run_at: datetime) -> str:
     text = code_name(session.status_code)
     if session.errors_count:
         text += f", {counted(session.errors_count, 'error')}"
     notes = []
     if session.origin is Origin.COLORBAR:
         notes.append("from the colorbar, time of day not known")
-    if is_old:
+    if standing.is_silent:
+        notes.append(f"no session since then, {age(run_at - session.session_at)}")
+    elif not standing.is_member and (session.status is not Status.SUCCESS or run_at - session.session_at > OLD_AFTER):
         notes.append(f"{age(run_at - session.session_at)} ago")
+    success = standing.success
     if session.status is not Status.SUCCESS:
         notes.append(f"last success {age(run_at - success.session_at)} ago" if success else "no success known")
     return f"{text} ({'; '.join(notes)})" if notes else text

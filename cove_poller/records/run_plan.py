@@ -10,14 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import compress
 from typing import TypeVar
 
 from cove_poller.records.columns import DataSource
-from cove_poller.records.reading import Blindness
-from cove_poller.records.remark import remark, source_reports
-from cove_poller.records.rounds import by_end, rounds
+from cove_poller.records.remark import SourceReport, Standing, remark, source_reports
+from cove_poller.records.rounds import by_end, moments, rounds
 from cove_poller.records.run_objects import RunObject, run_objects
-from cove_poller.records.session import RecordedSession, Session
+from cove_poller.records.session import NEVER, RecordedSession, Session
+from cove_poller.records.source_history import NOTHING, SourceHistory
 from cove_poller.records.statuses import SEVERITY, Status, worst
 from cove_poller.records.window import Window
 from cove_poller.text import fitted
@@ -29,13 +30,15 @@ S = TypeVar("S", bound=Session)
 class RunPolicy:
     """What makes a run, and how its status is said in Backupchecks. The limits are in characters.
 
+    `overall` says what counts: the "worst" of all sources, what the "round" did, or the "total" where it is known.
+
     `object_limits` has the fields that Backupchecks keeps of a run's objects; None if it keeps no objects.
     """
 
     gap: timedelta
     span: timedelta
     settle: timedelta
-    total_decides: bool
+    overall: str
     words: Mapping[Status, str]
     remark_limit: int | None = None
     object_limits: Mapping[str, int | None] | None = None
@@ -43,12 +46,16 @@ class RunPolicy:
 
 @dataclass(frozen=True)
 class JobRun:
-    """A job run's content, in Backupchecks' words. Its objects are only told where they are kept."""
+    """A job run's content, in Backupchecks' words. Its objects are only told where they are kept.
+
+    One that `is_uncertain` is of a time of which not all is known, so nobody may mark it as reviewed unseen.
+    """
 
     run_at: datetime
     status: str
     remark: str
     objects: tuple[RunObject, ...] = field(default=(), kw_only=True, compare=False)
+    is_uncertain: bool = field(default=False, kw_only=True, compare=False)
 
 
 @dataclass(frozen=True)
@@ -69,21 +76,21 @@ class RecordedRun(JobRun):
 
 @dataclass(frozen=True)
 class DeviceHistory:
-    """What is recorded of a device from some moment on, and what its newest row says.
+    """What is recorded of a device from some moment on.
 
     `earlier` has, of the sessions before that moment, the newest of each source and status. `runs` are those
     whose `run_at` is not before that moment, and those that the sessions are part of. `changed_ids` are the
-    sessions that are new or changed, `orphaned_run_ids` the runs of sessions that were removed.
+    sessions that are new or changed, `worse_ids` those that became worse, `orphaned_run_ids` the runs of sessions
+    that were removed. `running` says whether the newest round may still grow.
     """
 
     sessions: Sequence[RecordedSession]
     earlier: Sequence[RecordedSession]
     runs: Sequence[RecordedRun]
-    active_sources: Sequence[str]
-    blindness: Mapping[str, Blindness]
-    total_stands_in: bool
+    sources: Mapping[str, SourceHistory]
     running: bool
     changed_ids: frozenset[int] = frozenset()
+    worse_ids: frozenset[int] = frozenset()
     orphaned_run_ids: frozenset[int] = frozenset()
 
     @cached_property
@@ -105,6 +112,22 @@ class DeviceHistory:
     def newest_success_at(self, moment: datetime) -> dict[str, RecordedSession]:
         """Each source's newest success at that moment."""
         return _newest_at(self._successes, moment)
+
+    @cached_property
+    def total_stands_in(self) -> bool:
+        """Whether nothing but Cove's total is known, so that its sessions make the rounds."""
+        return self._by_source.keys() <= {DataSource.TOTAL}
+
+    def active_at(self, moment: datetime) -> set[str]:
+        """Return the data sources that were active at that moment."""
+        return {code for code, history in self.sources.items() if history.was_active(moment)} - {DataSource.TOTAL}
+
+    def unknown_since(self, source: str, moment: datetime) -> datetime | None:
+        """Return from when on nobody knows what the source did until after that moment; None if all is known."""
+        sessions = self._by_source.get(source, [])
+        following = sessions[bisect_right(sessions, moment, key=_end) :][:1]
+        unknown = following[0].unknown_since if following else None
+        return unknown if unknown is not None and unknown < moment else None
 
     def totals_between(self, begin: datetime, end: datetime) -> list[RecordedSession]:
         """The total's sessions that ended in that span, the oldest first."""
@@ -157,66 +180,106 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """What has to be written so that the job runs tell what the sessions do."""
+    """What has to be written so that the job runs tell what the sessions do.
+
+    `context_ids` are the sessions of rounds that cannot be written: they only tell how their sources stood.
+    """
 
     new: tuple[PlannedRun, ...]
     changed: tuple[PlannedRun, ...]
     unchanged: tuple[PlannedRun, ...]
     removed_ids: tuple[int, ...]
     protected_count: int
+    context_ids: tuple[int, ...] = ()
 
 
 def job_run_from_round(
     members: Sequence[RecordedSession], run_at: datetime, history: DeviceHistory, policy: RunPolicy
 ) -> JobRun:
-    """The content of the run that `members` make, never healthier than anything known at `run_at`.
+    """Return the content of the run that `members` make, never healthier than anything known at `run_at`.
 
-    Its status is the worst among the newest sessions of the active sources and of the round's own, the total
-    where it has a session in this round, and the floor of every source that could not be read.
+    Its status is the worst among its own sessions, the newest ones of the other sources active then, the total where
+    it has a session in this round, and a warning for every source unreadable, without news or not wholly known then.
     """
-    sources = sorted({*history.active_sources, *(member.data_source for member in members)} - {DataSource.TOTAL})
-    newest = {code: one for code, one in history.newest_at(run_at).items() if code != DataSource.TOTAL}
-    total = next(iter(reversed(history.totals_between(*_span(members, policy.gap)))), None)
-    newest |= {DataSource.TOTAL: total} if total else {}
-    reports = source_reports(
-        [*sources, DataSource.TOTAL],
-        newest=newest,
-        successes=history.newest_success_at(run_at),
-        blindness=history.blindness,
-        members=members,
-        run_at=run_at,
-    )
-    of_total = next(report for report in reports if report.data_source == DataSource.TOTAL)
-    gravest = worst(report.status for report in reports if report is not of_total)
-    decides = bool(total and policy.total_decides)
-    is_needed = decides or (total and history.total_stands_in) or DataSource.TOTAL in history.blindness
-    if not is_needed and SEVERITY[of_total.status] <= SEVERITY[gravest]:
-        reports.remove(of_total)
+    sources = sorted({*history.active_at(run_at), *(member.data_source for member in members)} - {DataSource.TOTAL})
+    newest, successes = history.newest_at(run_at), history.newest_success_at(run_at)
+    standings = [_standing(code, newest.get(code), successes.get(code), members, run_at, history) for code in sources]
+    reports = source_reports(standings, run_at)
+    total = _total_report(members, run_at, history, policy)
+    counting = [one for one in reports if policy.overall != "round" or not one.is_carried_over]
+    gravest = worst(report.status for report in counting)
+    decides = total is not None and policy.overall == "total"
+    if total and (decides or not reports or SEVERITY[total.status] > SEVERITY[gravest]):
+        reports = sorted([*reports, total], key=lambda report: -SEVERITY[report.status])
+        gravest = total.status if decides else worst([gravest, total.status])
     return JobRun(
         run_at,
-        policy.words[of_total.status if decides else worst(report.status for report in reports)],
+        policy.words[gravest],
         fitted(remark(reports), policy.remark_limit),
         objects=run_objects(reports, policy.words, policy.object_limits),
+        is_uncertain=any(one.is_uncertain or one.problem for one in standings),
     )
+
+
+def _standing(
+    code: str,
+    newest: Session | None,
+    success: Session | None,
+    members: Sequence[Session],
+    run_at: datetime,
+    history: DeviceHistory,
+) -> Standing:
+    """What is known of a source at a run."""
+    kept = history.sources.get(code, NOTHING)
+    unreadable = kept.unreadable_at(run_at)
+    if unreadable and unreadable.until and unreadable.since and newest and newest.session_at > unreadable.since:
+        unreadable = None  # it was read again, and this session is what had happened meanwhile
+    return Standing(
+        code,
+        newest,
+        success,
+        problem=unreadable.problem if unreadable else None,
+        is_member=newest in members,
+        is_silent=kept.was_silent(run_at) and newest not in members,
+        is_uncertain=history.unknown_since(code, run_at) is not None,
+    )
+
+
+def _total_report(
+    members: Sequence[Session], run_at: datetime, history: DeviceHistory, policy: RunPolicy
+) -> SourceReport | None:
+    """How the total stood, if it has a session in this round."""
+    totals = history.totals_between(*_span(members, policy.gap))
+    if not totals:
+        return None
+    success = history.newest_success_at(run_at).get(DataSource.TOTAL)
+    standing = _standing(DataSource.TOTAL, totals[-1], success, totals, run_at, history)
+    return source_reports([standing], run_at)[0]
 
 
 def plan_runs(history: DeviceHistory, policy: RunPolicy, now: datetime) -> RunPlan:
-    """What to write for a device.
+    """Return what to write for a device.
 
-    The newest round waits while a source runs, until its last session is old enough. Reviewed runs keep their
-    sessions; what came later makes runs of its own.
+    The newest round waits while a source runs, until its last session is old enough. A round is not written where
+    nobody ever looked at some source that was active then. Reviewed runs keep their sessions; what came later, or has
+    become worse, makes runs of its own.
     """
-    free = [session for session in history.sessions if session.job_run_id not in history.reviewed_ids]
-    found = rounds([session for session in free if _counts(session, history)], policy.gap, policy.span)
+    reviewed = history.reviewed_ids
+    free = [one for one in history.sessions if one.job_run_id not in reviewed or one.id in history.worse_ids]
+    making = [one for one in free if _counts(one, history)]
+    found = rounds(making, policy.gap, policy.span)
     if history.running and found and now - found[-1][-1].session_at < policy.settle:
         found.pop()
-    claims = _claims(found, history)
+    times = moments(found)
+    known = [_is_known(members, at, history) for members, at in zip(found, times, strict=True)]
+    context_ids = [one.id for members, is_known in zip(found, known, strict=True) for one in members if not is_known]
+    found, times = ([*compress(found, known)], [*compress(times, known)])
+    claims = _claims(found, times, history)
     free_ids = {session.id for session in free}
     planned: list[tuple[RecordedRun | None, PlannedRun]] = []
     placed: set[int] = set()
-    for members, run in zip(found, claims, strict=True):
-        run_at = _free_moment(members[-1].session_at, history)
-        content = job_run_from_round(members, run_at, history, policy)
+    for members, at, run in zip(found, times, claims, strict=True):
+        content = job_run_from_round(members, _free_moment(at, history), history, policy)
         totals = history.totals_between(*_span(members, policy.gap))
         ids = {session.id for session in (*members, *totals) if session.id in free_ids} - placed
         placed |= ids
@@ -227,12 +290,21 @@ def plan_runs(history: DeviceHistory, policy: RunPolicy, now: datetime) -> RunPl
         unchanged=tuple(plan for run, plan in planned if run and not run.differs_from(plan.content)),
         removed_ids=_superseded(history, [plan for _, plan in planned]),
         protected_count=_protected_count(history, policy),
+        context_ids=tuple(context_ids),
     )
 
 
+def _is_known(members: Sequence[RecordedSession], run_at: datetime, history: DeviceHistory) -> bool:
+    """Whether a round can be written: it is already, or somebody had looked at every source that was active then."""
+    if any(member.job_run_id is not None for member in members):
+        return True
+    sources = history.active_at(run_at) | {member.data_source for member in members}
+    return all(history.unknown_since(code, run_at) != NEVER for code in sources)
+
+
 def _counts(session: RecordedSession, history: DeviceHistory) -> bool:
-    """Whether a session makes rounds: the total only where it stands in for what cannot be read."""
-    return session.data_source != DataSource.TOTAL or history.total_stands_in
+    """Whether a session makes rounds: the total's only where nothing else is known."""
+    return not session.is_context and (session.data_source != DataSource.TOTAL or history.total_stands_in)
 
 
 def _span(members: Sequence[Session], gap: timedelta) -> tuple[datetime, datetime]:
@@ -247,11 +319,13 @@ def _free_moment(run_at: datetime, history: DeviceHistory) -> datetime:
     return run_at
 
 
-def _claims(found: Sequence[Sequence[RecordedSession]], history: DeviceHistory) -> list[RecordedRun | None]:
+def _claims(
+    found: Sequence[Sequence[RecordedSession]], times: Sequence[datetime], history: DeviceHistory
+) -> list[RecordedRun | None]:
     """For each round the recorded run that it goes on in: the one at its moment, else one of its sessions'."""
     open_runs = {run.id: run for run in history.runs if not run.reviewed}
     at_moment = {run.run_at: run for run in open_runs.values()}
-    claims = [at_moment.get(_free_moment(members[-1].session_at, history)) for members in found]
+    claims = [at_moment.get(_free_moment(at, history)) for at in times]
     claimed = {run.id for run in claims if run}
     for number, members in enumerate(found):
         ids = {member.job_run_id for member in members if member.job_run_id is not None}

@@ -37,7 +37,7 @@ class SessionStatus:
     words: tuple[str, ...] = ()
 
 
-NO_BACKUP, NOT_STARTED, COMPLETED, COMPLETED_WITH_ERRORS = 0, 7, 5, 8
+NO_BACKUP, COMPLETED, INTERRUPTED, NOT_STARTED, COMPLETED_WITH_ERRORS, RESTARTED = 0, 5, 6, 7, 8, 12
 SUCCESSFUL_CODES = frozenset({COMPLETED, COMPLETED_WITH_ERRORS})
 """Cove's "successful" certainly has 5 and perhaps 8 in it."""
 
@@ -49,13 +49,13 @@ TABLE = {
         SessionStatus(3, "Aborted", Status.FAILED, tells_an_end=True),
         SessionStatus(4, "Unknown status 4", Status.WARNING, words=("unknown",)),
         SessionStatus(COMPLETED, "Completed", Status.SUCCESS),
-        SessionStatus(6, "Interrupted", Status.WARNING, tells_an_end=True),
+        SessionStatus(INTERRUPTED, "Interrupted", Status.WARNING, tells_an_end=True),
         SessionStatus(NOT_STARTED, "Not started", Status.WARNING, tells_an_end=True),
         SessionStatus(COMPLETED_WITH_ERRORS, "Completed with errors", Status.WARNING),
         SessionStatus(9, "In progress with faults", Status.RUNNING),
         SessionStatus(10, "Over quota", Status.FAILED, tells_an_end=True),
         SessionStatus(11, "No selection", Status.WARNING, tells_an_end=True),
-        SessionStatus(12, "Restarted", Status.RUNNING),
+        SessionStatus(RESTARTED, "Restarted", Status.RUNNING),
         SessionStatus(13, "Unknown status 13", Status.WARNING, tells_an_end=True, words=("blocked",)),
     )
 }

@@ -1,0 +1,204 @@
+"""What is kept of each data source of a device with from and until: when it was active, unreadable, without news. Pure.
+
+A run is judged by what held at its time, so that switching a source off today changes no run of yesterday.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from cove_poller.records.columns import DataSource
+from cove_poller.records.reading import DeviceReading, Problem, TimesAre
+from cove_poller.records.session import MINUTE, TimeIs
+from cove_poller.records.statuses import Status
+from cove_poller.records.window import Window
+
+MOST_PERIODS = 50
+"""How many periods of a kind are kept of a source; the oldest are forgotten."""
+
+MOST_RECENT = 9
+
+
+@dataclass(frozen=True)
+class Period:
+    """A time in which something held: after `since`, up to `until`; None is for ever. `problem` says why."""
+
+    since: datetime | None
+    until: datetime | None
+    problem: Problem | None = None
+
+    def holds_at(self, moment: datetime) -> bool:
+        return (self.since is None or self.since < moment) and (self.until is None or moment <= self.until)
+
+
+Periods = tuple[Period, ...]
+
+
+@dataclass(frozen=True)
+class SourceHistory:
+    """What is kept of a data source: its periods, the last one open while it lasts, and what F15 and F09 of it are."""
+
+    active: Periods = ()
+    unreadable: Periods = ()
+    silent: Periods = ()
+    times_are: TimesAre = field(default_factory=TimesAre)
+    recent: tuple[datetime, ...] = ()
+    """When its newest sessions ended, the oldest first: its rhythm."""
+
+    def was_active(self, moment: datetime) -> bool:
+        return any(period.holds_at(moment) for period in self.active)
+
+    def was_silent(self, moment: datetime) -> bool:
+        return any(period.holds_at(moment) for period in self.silent)
+
+    def unreadable_at(self, moment: datetime) -> Period | None:
+        """Return the period in which the source could not be read at that moment; the newest, if there are several."""
+        return next((period for period in reversed(self.unreadable) if period.holds_at(moment)), None)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is now."""
+        return bool(self.silent) and self.silent[-1].until is None
+
+
+@dataclass(frozen=True)
+class Look:
+    """A poll that looks at a device: when, and when the one before did; None if this is the first."""
+
+    at: datetime
+    before: datetime | None = None
+
+
+Histories = Mapping[str, SourceHistory]
+NOTHING = SourceHistory()
+
+
+def after_look(histories: Histories, reading: DeviceReading, look: Look) -> dict[str, SourceHistory]:
+    """Return the histories of all sources after a poll has read a device."""
+    codes = {*histories, *reading.sources, *reading.active_sources}
+    return {code: _after_look(code, histories.get(code, NOTHING), reading, look) for code in sorted(codes)}
+
+
+def _after_look(code: str, history: SourceHistory, reading: DeviceReading, look: Look) -> SourceHistory:
+    read = reading.sources.get(code)
+    counts = code in (*reading.active_sources, DataSource.TOTAL)
+    first = None if look.before is None else look.at
+    problem = read.problem if read and counts else None
+    return replace(
+        history,
+        active=_held(history.active, code in reading.active_sources, opens=first, closes=look.before),
+        unreadable=_held(history.unreadable, bool(problem), opens=look.before, closes=look.at, problem=problem),
+        times_are=_learnt(history.times_are, read.times_are) if read else history.times_are,
+    )
+
+
+def _learnt(old: TimesAre, new: TimesAre) -> TimesAre:
+    return TimesAre(new.last or old.last, new.success or old.success)
+
+
+def _held(
+    periods: Periods,
+    holds: bool,
+    *,
+    opens: datetime | None,
+    closes: datetime | None,
+    problem: Problem | None = None,
+) -> Periods:
+    """The periods, the last one opened, closed, or begun anew with another problem."""
+    is_open = bool(periods) and periods[-1].until is None
+    if is_open and (not holds or periods[-1].problem != problem):
+        periods = (*periods[:-1], replace(periods[-1], until=closes))
+        is_open = False
+    if holds and not is_open:
+        periods = (*periods, Period(opens, None, problem))
+    return periods[-MOST_PERIODS:]
+
+
+def with_silence(history: SourceHistory, since: datetime | None, ended_at: datetime | None) -> SourceHistory:
+    """Return the history, silent `since` then if that is set; an earlier silence was over at `ended_at`."""
+    is_open = history.is_silent
+    silent = history.silent
+    if is_open and (since is None or silent[-1].since != since):
+        silent = (*silent[:-1], replace(silent[-1], until=ended_at or silent[-1].since))
+        is_open = False
+    if since is not None and not is_open:
+        silent = (*silent, Period(since, None))
+    return replace(history, silent=silent[-MOST_PERIODS:])
+
+
+def with_sessions(history: SourceHistory, ends: Iterable[datetime]) -> SourceHistory:
+    """Return the history with further ends of sessions; ends within a minute are one session's."""
+    recent: list[datetime] = []
+    for end in sorted({*history.recent, *ends}):
+        if recent and end - recent[-1] < MINUTE:
+            recent.pop()
+        recent.append(end)
+    return replace(history, recent=tuple(recent[-MOST_RECENT:]))
+
+
+def with_read(history: SourceHistory, window: Window, problem: Problem | None) -> SourceHistory:
+    """Return the history after a source's past in a window was read whole, or with a problem."""
+    left = tuple(piece for period in history.unreadable for piece in _without(period, window))
+    if problem:
+        left = (*left, Period(window.since, window.until, problem))
+    return replace(history, unreadable=tuple(sorted(left, key=_order))[-MOST_PERIODS:])
+
+
+def _without(period: Period, window: Window) -> Iterable[Period]:
+    """What is left of a period outside of a window. One that is still open stays so from the window's end on."""
+    begins = period.since is not None and period.since >= window.since
+    ends = period.until is not None and period.until <= window.until
+    is_apart = (period.until is not None and period.until <= window.since) or (
+        period.since is not None and period.since >= window.until
+    )
+    if is_apart:
+        yield period
+        return
+    if not begins:
+        yield replace(period, until=window.since)
+    if not ends:
+        yield replace(period, since=window.until)
+
+
+def _order(period: Period) -> tuple[bool, datetime]:
+    return period.until is None, period.since or datetime.min.replace(tzinfo=UTC)
+
+
+def to_json(histories: Histories) -> dict[str, Any]:
+    """Return the histories ready for JSON; times are Unix seconds, what is empty is left out."""
+    return {code: found for code, history in histories.items() if (found := _history_to_json(history))}
+
+
+def _history_to_json(history: SourceHistory) -> dict[str, Any]:
+    kinds = {"active": history.active, "unreadable": history.unreadable, "silent": history.silent}
+    found: dict[str, Any] = {kind: [_to_json(one) for one in periods] for kind, periods in kinds.items() if periods}
+    if history.recent:
+        found["recent"] = [int(moment.timestamp()) for moment in history.recent]
+    if history.times_are != TimesAre():
+        found["times_are"] = [history.times_are.last, history.times_are.success]
+    return found
+
+
+def _to_json(period: Period) -> list[Any]:
+    times = [moment and int(moment.timestamp()) for moment in (period.since, period.until)]
+    return [*times, period.problem.floor.value, period.problem.reason] if period.problem else times
+
+
+def from_json(content: Mapping[str, Any] | None) -> dict[str, SourceHistory]:
+    """Return what `to_json` made."""
+    return {code: _history_from_json(one) for code, one in (content or {}).items()}
+
+
+def _history_from_json(content: Mapping[str, Any]) -> SourceHistory:
+    periods = {
+        kind: tuple(_from_json(*one) for one in content.get(kind, ())) for kind in ("active", "unreadable", "silent")
+    }
+    last, success = (one and TimeIs(one) for one in content.get("times_are", (None, None)))
+    recent = tuple(datetime.fromtimestamp(one, UTC) for one in content.get("recent", ()))
+    return SourceHistory(**periods, times_are=TimesAre(last or None, success or None), recent=recent)
+
+
+def _from_json(since: int | None, until: int | None, floor: str = "", reason: str = "") -> Period:
+    times = [None if one is None else datetime.fromtimestamp(one, UTC) for one in (since, until)]
+    return Period(times[0], times[1], Problem(Status(floor), reason) if floor else None)

@@ -1,0 +1,269 @@
+"""The rules of the record, each with the smallest input that it is about: what a device's polls and histories make."""
+
+from datetime import timedelta
+from itertools import permutations
+
+import pytest
+
+from tests.world.ledger import Ledger, at, ended, fields, row
+
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+
+
+def hourly(status: int, hour: int) -> dict[str, str]:
+    return ended(at(hour), status, 3000)
+
+
+def test_an_hourly_job_makes_hourly_runs_and_no_success_covers_a_failure_up() -> None:
+    ledger = Ledger()
+    for hour in range(12):
+        ledger.poll(at(hour) + 5 * MINUTE, D01=hourly(2 if hour in (6, 7, 8) else 5, hour))
+    assert ledger.statuses == ["Success"] * 6 + ["Failed"] * 3 + ["Success"] * 3
+
+
+def test_a_backfill_of_hourly_sessions_makes_a_run_of_each() -> None:
+    ledger = Ledger()
+    sessions = [row("D01", at(hour), 2 if hour % 24 < 9 and hour // 24 in (3, 9) else 5, 50) for hour in range(1, 649)]
+    ledger.poll(at(648) + MINUTE, D01=ended(at(648), 5, 3000))
+    ledger.history(at(648) + MINUTE, at(0), sessions)
+    assert (len(ledger.told), ledger.statuses.count("Failed")) == (648, 18)
+
+
+def test_a_count_of_items_is_no_duration() -> None:
+    ledger = Ledger("m365", "D19D20")
+    for hours, status in ((21 + 52 / 60, 5), (27 + 52 / 60, 2), (33 + 52 / 60, 5)):
+        mail = ended(at(hours), status, 3456789)
+        ledger.poll(at(hours) + MINUTE, D19=mail, D20=ended(at(hours), 5, 3456789))
+    assert ledger.statuses == ["Success", "Failed", "Success"]
+    assert {one.started_at for one in ledger.sessions.values()} == {None}
+
+
+def test_a_first_poll_writes_its_newest_round_alone() -> None:
+    ledger = Ledger("m365", "D19D20D05")
+    failed = fields(2, F15=at(12), F09=at(7), F16=5, F17=2, F18=at(12))
+    ledger.poll(at(12) + MINUTE, D19=failed, D20=failed, D05=ended(at(12)))
+    assert ledger.told == [(at(12), "Failed")]
+    assert "no session yet" not in ledger.remark(at(12))
+
+
+def test_a_night_of_which_a_source_could_not_be_read_is_no_success() -> None:
+    ledger = Ledger(active="D01D08")
+    ledger.poll(at(30), D01=ended(at(26), 5, 600), D08=ended(at(26.1), 5, 600))
+    rows = [row("D01", at(2), 5, 10), row("D01", at(26), 5, 10)]
+    ledger.history(at(30), at(0), rows, problems={"D08": "could not be read"})
+    assert (at(2), "Warning") in ledger.told
+    assert "VMware: could not be read" in ledger.remark(at(2))
+
+
+def test_a_source_without_a_session_for_too_long_is_named_and_no_run_is_a_success() -> None:
+    ledger = Ledger(active="D01D10")
+    for day in range(20, 24):
+        ledger.poll(at(3, day), D01=ended(at(2, day), 5, 600), D10=ended(at(2), 5, 600))
+    assert ledger.histories["D10"].is_silent
+    assert set(ledger.statuses) == {"Warning"}
+
+
+def test_a_weekly_source_is_not_silent_on_its_fourth_day() -> None:
+    ledger = Ledger(active="D01D02")
+    bar = "0500000" * 4
+    for day in range(4):
+        system_state = ended(at(1), 5, 600) | {"F08": bar}
+        ledger.poll(at(3, day), D01=ended(at(2, day), 5, 600), D02=system_state)
+    assert not ledger.histories["D02"].is_silent
+    assert set(ledger.statuses) == {"Success"}
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(days=2), timedelta(days=365)])
+def test_a_time_that_has_not_come_yet_is_never_believed(ahead: timedelta) -> None:
+    ledger = Ledger()
+    wrong = at(12) + ahead
+    reading = ledger.poll(at(12), D01=fields(5, F15=wrong, F18=wrong, F09=wrong))
+    assert ledger.sessions == {}
+    assert reading.problems["D01"].floor == "warning"
+    assert "clock" in reading.problems["D01"].reason
+    ledger.poll(at(12.5), D01=fields(2, F15=at(12.5) - 5 * MINUTE))
+    assert ledger.of("D01") == [(at(12.5) - 5 * MINUTE, 2)]
+    assert ledger.statuses == ["Failed"]
+
+
+def test_switching_a_source_off_changes_no_run_of_the_past() -> None:
+    ledger = Ledger(active="D01D02")
+    ledger.poll(at(11.5), D01=ended(at(10), 5, 60), D02=ended(at(11), 2, 60))
+    ledger.poll(at(12.5), D01=ended(at(12), 5, 60), D02=ended(at(11), 2, 60))
+    ledger.active = "D01"
+    ledger.poll(at(13.5), D01=ended(at(13), 5, 60))
+    assert ledger.told == [(at(11), "Failed"), (at(12), "Failed"), (at(13), "Success")]
+
+
+def test_a_laptop_that_is_off_is_no_trouble_and_keeps_its_runs() -> None:
+    ledger = Ledger("workstation")
+    ledger.poll(at(1), D01=ended(at(0.5), 5, 600))
+    before = ledger.rows()
+    for hours in (30, 30.5, 31):
+        reading = ledger.poll(at(hours), D01=fields(7, F09=at(0.5), F16=5, F17=5, F18=at(0.5)))
+        assert (reading.problems, reading.sources["D01"].not_started) == ({}, True)
+    assert ledger.rows() == before
+
+
+def test_a_server_whose_session_did_not_start_is_a_warning() -> None:
+    ledger = Ledger()
+    ledger.poll(at(1), D01=fields(7, F15=at(0.5)))
+    assert ledger.statuses == ["Warning"]
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 5])
+def test_a_few_seconds_between_f15_and_f18_make_no_second_session(seconds: int) -> None:
+    ledger = Ledger()
+    end = at(2)
+    late = fields(5, F15=end + timedelta(seconds=seconds), F18=end, F17=5, F09=end + timedelta(seconds=2), F12=2400)
+    ledger.poll(at(2.2), D01=late)
+    ledger.poll(at(2.7), D01=late)
+    assert [(one.session_at, one.started_at) for one in ledger.sessions.values()] == [(end, end - 40 * MINUTE)]
+
+
+def test_a_time_a_second_before_the_end_is_no_start() -> None:
+    ledger = Ledger()
+    end = at(2)
+    ledger.poll(at(2.2), D01=fields(5, F15=end - timedelta(seconds=1), F18=end, F17=5, F12=2400))
+    assert [(one.session_at, one.started_at) for one in ledger.sessions.values()] == [(end, end - 40 * MINUTE)]
+
+
+@pytest.mark.parametrize("polled_first", [True, False])
+def test_a_history_in_whole_minutes_doubles_nothing(polled_first: bool) -> None:
+    ledger = Ledger()
+    end = at(2) + timedelta(seconds=44)
+    start = at(1) + timedelta(seconds=17)
+    poll = ended(end, 5, int((end - start).total_seconds()))
+    steps = [
+        lambda: ledger.poll(at(2.5), D01=poll),
+        lambda: ledger.history(at(2.6), at(0), [row("D01", at(2), 5, 60)]),
+    ]
+    for step in steps if polled_first else reversed(steps):
+        step()
+    assert [(one.session_at, one.started_at) for one in ledger.sessions.values()] == [(end, start)]
+
+
+def test_an_interrupted_session_goes_on_to_what_it_became() -> None:
+    ledger = Ledger()
+    ledger.poll(at(1.5), D01=fields(6, F15=at(1) + 20 * MINUTE, F18=at(1) + 20 * MINUTE, F17=6, F12=1200))
+    ledger.history(at(2), at(0), [row("D01", at(1) + 20 * MINUTE, 6, 20)])
+    ledger.poll(at(4.2), D01=fields(2, F15=at(4), F18=at(4), F17=2, F12=3 * 3600))
+    assert ledger.of("D01") == [(at(4), 2)]
+    assert ledger.statuses == ["Failed"]
+
+
+def test_a_session_that_failed_at_once_and_the_one_that_began_then_are_two() -> None:
+    ledger = Ledger()
+    ledger.poll(at(1.1), D01=fields(2, F15=at(1), F18=at(1), F17=2, F12=0))
+    well = fields(5, F15=at(1), F18=at(1) + 40 * MINUTE, F17=5, F12=2400, F09=at(1), F16=5)
+    ledger.poll(at(2), D01=well)
+    assert ledger.of("D01") == [(at(1), 2), (at(1) + 40 * MINUTE, 5)]
+    assert ledger.statuses == ["Failed", "Success"]
+
+
+def test_a_poll_that_tells_nothing_of_a_source_changes_no_earlier_run() -> None:
+    ledger = Ledger(active="D01D02")
+    night = {"D01": ended(at(2), 5, 600), "D02": ended(at(2.1), 5, 600)}
+    ledger.poll(at(3), **night)
+    before = ledger.told
+    ledger.poll(at(3.5), D01=night["D01"])
+    ledger.poll(at(4), **night)
+    assert ledger.told == before
+
+
+def test_a_failure_without_a_time_changes_no_night_before_it() -> None:
+    ledger = Ledger(active="D01D02")
+    nights = [row(code, at(2 + extra, day), 5, 10) for day in range(4) for code, extra in (("D01", 0), ("D02", 0.1))]
+    ledger.poll(at(3, 3), D01=ended(at(2, 3), 5, 600), D02=ended(at(2.1, 3), 5, 600))
+    ledger.poll(at(4, 3), D01=ended(at(2, 3), 5, 600), D02=fields(2, F09=at(2.1, 3), F16=5))
+    ledger.history(at(4.1, 3), at(0), nights)
+    assert ledger.statuses == ["Success"] * 4
+
+
+def test_a_failure_stands_in_a_run_though_the_device_vanishes_while_another_source_runs() -> None:
+    ledger = Ledger(active="D01D02")
+    ledger.poll(at(1), D01=ended(at(-2), 5, 600), D02=ended(at(-2), 5, 600))
+    running = fields(1, F09=at(-2), F16=5, F17=5, F18=at(-2))
+    ledger.poll(at(2), D01=ended(at(1) + 50 * MINUTE, 2, 600), D02=running)
+    ledger.gone(at(2.5))
+    assert ledger.told[-1] == (at(1) + 50 * MINUTE, "Failed")
+
+
+def test_no_run_of_an_outage_of_the_poller_is_a_success() -> None:
+    ledger = Ledger(active="D01D10")
+    ledger.poll(at(3), D01=ended(at(2), 5, 600), D10=ended(at(2.1), 5, 600))
+    files = fields(5, F15=at(2, 3), F18=at(2, 3), F17=5, F09=at(2, 3), F16=5, F12=600)
+    sql = fields(2, F15=at(2.1, 3), F18=at(2.1, 3), F17=2, F09=at(2.1), F16=5, F12=600)
+    ledger.poll(at(3, 3), D01=files, D10=sql)
+    assert ledger.told == [(at(2.1), "Success"), (at(2.1, 3), "Failed")]
+
+
+def test_what_came_last_before_a_backfill_is_carried_over() -> None:
+    ledger = Ledger(active="D01D14")
+    ledger.poll(at(3, 8), D01=ended(at(2, 8), 5, 600), D14=fields(2, F15=at(1, 3), F18=at(1, 3), F17=2))
+    rows = [row("D01", at(2, day), 5, 10) for day in range(6, 9)]
+    ledger.history(
+        at(3, 8), at(3, 5), rows, context=[row("D01", at(2, 5), 5, 10), row("D14", at(1, 3), 2, 10)]
+    )
+    assert ledger.told == [(at(2, day), "Failed") for day in (6, 7, 8)]
+
+
+def test_completed_with_errors_is_a_warning_however_it_becomes_known() -> None:
+    ledger = Ledger()
+    ledger.poll(at(3), D01=ended(at(2), 5, 600, F06=3))
+    assert ledger.statuses == ["Warning"]
+    ledger.history(at(3.1), at(0), [row("D01", at(2), 5, 10, errors=3)])
+    assert ledger.statuses == ["Warning"]
+
+
+def test_a_reviewed_run_stays_and_what_became_of_its_session_makes_a_run_of_its_own() -> None:
+    ledger = Ledger()
+    ledger.poll(at(8.1), D01=fields(6, F15=at(8), F18=at(8), F17=6, F12=3600))
+    ledger.review()
+    ledger.poll(at(9.1), D01=fields(2, F15=at(9), F18=at(9), F17=2, F12=7200))
+    assert ledger.told == [(at(8), "Warning"), (at(9), "Failed")]
+
+
+def touching(meaning: str) -> list[tuple[str, object]]:
+    """Polls and a history of four sessions that touch: Failed, Completed, Failed, Failed, a minute each."""
+    codes = [2, 5, 2, 2]
+    starts = [at(0) + number * MINUTE for number in range(4)]
+    polls = []
+    for number, (start, code) in enumerate(zip(starts, codes, strict=True)):
+        end = start + MINUTE
+        told = start if meaning == "start" else end
+        good = [place for place in range(number + 1) if codes[place] == 5]
+        success = {"F09": starts[good[-1]] + (timedelta() if meaning == "start" else MINUTE), "F16": 5} if good else {}
+        polls.append(fields(code, F15=told, F18=end, F17=code, F12=60, **success))
+    return [("poll", one) for one in polls]
+
+
+@pytest.mark.parametrize("meaning", ["start", "end"])
+def test_sessions_that_touch_are_told_apart_in_any_order_of_polls_and_histories(meaning: str) -> None:
+    polls = [values for _, values in touching(meaning)]
+    rows = [row("D01", at(0) + (number + 1) * MINUTE, code, 1) for number, code in enumerate((2, 5, 2, 2))]
+    want = [(at(0) + (number + 1) * MINUTE, code) for number, code in enumerate((2, 5, 2, 2))]
+    outcomes = set()
+    for order in permutations(range(5)):
+        ledger = Ledger()
+        now = at(0) + 5 * MINUTE
+        for step in order:
+            now += timedelta(seconds=10)
+            if step == 4:
+                ledger.history(now, at(-1), rows)
+            else:
+                ledger.poll(now, D01=polls[step])  # type: ignore[arg-type]
+        assert ledger.of("D01") == want
+        outcomes.add(tuple(ledger.told))
+    assert outcomes == {tuple((end, "Success" if code == 5 else "Failed") for end, code in want)}
+
+
+def test_the_same_answer_twice_changes_nothing() -> None:
+    ledger = Ledger(active="D01D02")
+    running = fields(1, F09=at(1), F16=5, F17=5, F18=at(1), F12=600)
+    for now in (at(2), at(2), at(2.5), at(9)):
+        ledger.poll(now, D01=running, D02=ended(at(1.1), 2, 300))
+        rows, writes = ledger.rows(), ledger.writes
+        ledger.poll(now, D01=running, D02=ended(at(1.1), 2, 300))
+        assert (ledger.rows(), ledger.writes) == (rows, writes)
