@@ -9,31 +9,30 @@ from datetime import datetime
 from itertools import count
 
 from cove_poller.records.matching import as_session, compare
-from cove_poller.records.reading import DeviceReading, SourceKey, settle_doubts
-from cove_poller.records.session import Origin, RecordedSession, Session
+from cove_poller.records.reading import DeviceReading
+from cove_poller.records.session import NEVER, Origin, RecordedSession, Session
 from cove_poller.records.window import Window
 
 
-def sessions_from_snapshots(
-    account_id: int, snapshots: Iterable[tuple[datetime, DeviceReading]], window: Window
-) -> tuple[Session, ...]:
-    """The sessions that ended in the window, of one device whose `snapshots` come in the order of their times."""
+def sessions_from_snapshots(snapshots: Iterable[tuple[datetime, DeviceReading]], window: Window) -> tuple[Session, ...]:
+    """Return the sessions that ended in the window, of one device whose `snapshots` come in the order of their times.
+
+    Between two snapshots there may have been others than those that they show.
+    """
     numbers = count(1)
-    recorded: dict[SourceKey, dict[int, RecordedSession]] = {}
+    recorded: dict[str, dict[int, RecordedSession]] = {}
+    before: datetime | None = None
     for at, reading in snapshots:
-        by_source = {(account_id, source): one for source, one in reading.sources.items()}
-        known = {key: tuple(recorded.get(key, {}).values()) for key in by_source}
-        for key, told in settle_doubts(by_source, known, at).items():
-            changes, records = compare(told, known[key]), recorded.setdefault(key, {})
+        for source, read in reading.sources.items():
+            records = recorded.setdefault(source, {})
+            changes = compare(read.sessions, tuple(records.values()), unknown_since=before or NEVER)
             records |= {session.id: session for session in changes.changed}
-            new = (_recorded(session, account_id, next(numbers)) for session in changes.new)
-            records |= {session.id: session for session in new}
+            records |= {one.id: one for session in changes.new for one in [_recorded(session, next(numbers))]}
+        before = at
     found = (session for records in recorded.values() for session in records.values())
-    return tuple(
-        replace(as_session(one), origin=Origin.SNAPSHOT, is_last=False) for one in found if one.session_at in window
-    )
+    return tuple(replace(as_session(one), origin=Origin.SNAPSHOT) for one in found if one.session_at in window)
 
 
-def _recorded(session: Session, account: int, number: int) -> RecordedSession:
+def _recorded(session: Session, number: int) -> RecordedSession:
     values = {name: getattr(session, name) for name in Session.__dataclass_fields__}
-    return RecordedSession(**values, id=number, account_id=account, job_run_id=None)
+    return RecordedSession(**values, id=number, account_id=0, job_run_id=None)

@@ -203,9 +203,7 @@ def test_what_came_last_before_a_backfill_is_carried_over() -> None:
     ledger = Ledger(active="D01D14")
     ledger.poll(at(3, 8), D01=ended(at(2, 8), 5, 600), D14=fields(2, F15=at(1, 3), F18=at(1, 3), F17=2))
     rows = [row("D01", at(2, day), 5, 10) for day in range(6, 9)]
-    ledger.history(
-        at(3, 8), at(3, 5), rows, context=[row("D01", at(2, 5), 5, 10), row("D14", at(1, 3), 2, 10)]
-    )
+    ledger.history(at(3, 8), at(3, 5), rows, context=[row("D01", at(2, 5), 5, 10), row("D14", at(1, 3), 2, 10)])
     assert ledger.told == [(at(2, day), "Failed") for day in (6, 7, 8)]
 
 

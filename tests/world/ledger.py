@@ -50,13 +50,13 @@ def ended(end: datetime, status: int = 5, seconds: int | None = None, **more: An
     return fields(status, **(values | more))
 
 
-def row(source: str, end: datetime, status: int = 5, minutes: float | None = None, errors: int | None = None) -> Session:
+def row(
+    source: str, end: datetime, status: int = 5, minutes: float | None = None, errors: int | None = None
+) -> Session:
     """A session as a device's history tells it."""
     start = None if minutes is None else end - timedelta(minutes=minutes)
     code = 8 if status == 5 and errors else status
-    return Session(
-        source, end, start, Statuses().meaning(code), code, errors, Origin.SESSIONS, time_is=TimeIs.END
-    )
+    return Session(source, end, start, Statuses().meaning(code), code, errors, Origin.SESSIONS, time_is=TimeIs.END)
 
 
 @dataclass
