@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from cove_poller.config.settings import Config
 from cove_poller.records.past import Request
 from cove_poller.records.window import Window
 from tests.world.fake_cove import FakeCove, Fleet, make_fleet, serving
+from tests.world.forked import Process
 
 if TYPE_CHECKING:
     from tests.world.watched import Watched
@@ -192,12 +193,32 @@ def site(cove: FakeCove, database_url: str, tmp_path: Path) -> Site:
 
 @dataclass
 class Cli:
-    """The installed command, run as a process in a directory of its own."""
+    """The command, run as a process in a directory of its own.
+
+    It is forked from an interpreter that has imported it, but for `fresh` and where the environment changes how
+    Python starts. `before` is code that such a process runs before the command.
+    """
 
     directory: Path
     environ: dict[str, str] = field(default_factory=dict)
+    before: str = ""
 
     def __call__(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        if any(name.startswith(("PYTHON", "LANG", "LC_")) for name in {**self.environ, **environ}):
+            return self.fresh(*arguments, **environ)
+        process = self.start(*arguments, environ=environ)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.wait(), stdout, stderr)
+
+    def start(
+        self, *arguments: str, files: Mapping[str, int] | None = None, environ: Mapping[str, str] | None = None
+    ) -> Process:
+        """Start the command. `files` are for its stdin, stdout and stderr; else what it writes is kept."""
+        environ = self.environment(**(environ or {}))
+        return Process(self.command(*arguments), self.directory, environ, files or {}, self.before)
+
+    def fresh(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run the installed command in an interpreter of its own."""
         return subprocess.run(
             self.command(*arguments),
             cwd=self.directory,
@@ -212,8 +233,7 @@ class Cli:
         return [str(Path(sys.executable).parent / "cove-poller"), *arguments]
 
     def environment(self, **environ: str) -> dict[str, str]:
-        passed = {name: value for name, value in os.environ.items() if name in ("PATH", "COVERAGE_PROCESS_START")}
-        passed |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+        passed = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COVERAGE_")}
         return {**passed, "HOME": str(self.directory), **self.environ, **environ}
 
     def write_config(self, text: str) -> Path:
