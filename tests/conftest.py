@@ -6,6 +6,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -54,21 +55,28 @@ def measured(record_property: Callable[[str, object], None]) -> Callable[[str], 
     return lambda text: record_property("measured", text)
 
 
+CARELESS = "".join(
+    f"ALTER SYSTEM SET {name} = off;" for name in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum")
+)
+"""For a server whose databases need not outlive the machine."""
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server: $TEST_DATABASE_URL, else one that is started for these tests."""
+    """A PostgreSQL server: $TEST_DATABASE_URL, else one that the workers of this test run start and share."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
         return
-    with tempfile.TemporaryDirectory(prefix="cove-poller-postgres-") as directory:
-        server = get_server(directory, cleanup_mode="stop")
-        yield str(server.get_uri())
-        server.cleanup()
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+    server = get_server(f"{tempfile.gettempdir()}/cove-poller-postgres-{run}", cleanup_mode="delete")
+    server.psql(f"{CARELESS} SELECT pg_reload_conf()")
+    yield str(server.get_uri())
+    server.cleanup()
 
 
-@pytest.fixture
-def make_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
-    """Makes empty PostgreSQL databases; gives their URLs."""
+@contextmanager
+def postgres_databases(postgres_url: str) -> Iterator[Callable[[], str]]:
+    """Make empty PostgreSQL databases; give their URLs. They are gone at the end."""
     server = sa.make_url(postgres_url).set(drivername="postgresql+psycopg2")
     admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     made: list[str] = []
@@ -76,7 +84,7 @@ def make_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
     def make() -> str:
         name = f"test_{uuid.uuid4().hex}"
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            connection.exec_driver_sql(f"CREATE DATABASE {name} STRATEGY file_copy")
         made.append(name)
         return server.set(database=name).render_as_string(hide_password=False)
 
@@ -84,6 +92,13 @@ def make_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
     with admin.connect() as connection:
         for name in made:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def make_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
+    """Makes empty PostgreSQL databases; gives their URLs."""
+    with postgres_databases(postgres_url) as make:
+        yield make
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -265,16 +280,8 @@ def watched_postgres(tmp_path_factory: pytest.TempPathFactory, postgres_url: str
     """The same on PostgreSQL."""
     from tests.world.watched import watched
 
-    name = f"watched_{uuid.uuid4().hex}"
-    server = sa.make_url(postgres_url).set(drivername="postgresql+psycopg2")
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    url = server.set(database=name).render_as_string(hide_password=False)
-    with watched(tmp_path_factory.mktemp("watched"), url) as site:
+    with postgres_databases(postgres_url) as make, watched(tmp_path_factory.mktemp("watched"), make()) as site:
         yield site
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["watched_site", "watched_postgres"])
