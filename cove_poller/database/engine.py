@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import filelock
 from pydantic import SecretStr
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -51,6 +52,12 @@ def make_engine(settings: DatabaseSettings, password: SecretStr | None, *, read_
         ) from None
     if password is not None:
         url = url.set(password=password.get_secret_value())
+    return _engine(url, read_only=read_only)
+
+
+@lru_cache(maxsize=4)
+def _engine(url: URL, *, read_only: bool) -> Engine:
+    """Return the engine of a URL: the same again, so that what it has compiled need not be compiled anew."""
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
         event.listen(engine, "connect", _leave_transactions_to_us)
