@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Table, delete, false, func, insert, null, sel
 
 from cove_poller.commands.doctor_report import Check, Verdict, attempted, fine, not_tried, warning
 from cove_poller.config.settings import BackupchecksSettings, Config, hidden_url
-from cove_poller.database.engine import database_errors, described, inspect, missing_file, undone_transaction
+from cove_poller.database.engine import database_errors, missing_file, undone_transaction
+from cove_poller.database.inspection import Inspection, inspect_database
 from cove_poller.database.store import Store
-from cove_poller.database.tables import Inspection, Tables
+from cove_poller.database.tables import Tables
 from cove_poller.errors import DatabaseError
 from cove_poller.records.columns import DataSource
 from cove_poller.records.run_plan import JobRun, PlannedRun
@@ -63,7 +64,7 @@ class DatabaseLook:
 
     def _of_connection(self, connection: Connection) -> Iterator[Check]:
         with database_errors():
-            found = inspect(connection, self._config)
+            found = inspect_database(connection, self._config)
         ready = [_contract(found), _migration(found, is_sqlite=connection.dialect.name == "sqlite")]
         yield from ready
         if not all(check.verdict is Verdict.OK for check in ready):
@@ -98,7 +99,7 @@ def _migration(found: Inspection, *, is_sqlite: bool) -> Check:
         return not_tried(TABLES, "the table contract is not met")
     if not found.needs_migration:
         return fine(TABLES, "all tables, columns and indexes are there")
-    missing = "\n".join(["not everything is there:", *described(found)])
+    missing = "\n".join(["not everything is there:", *found.described()])
     if is_sqlite:
         return warning(TABLES, missing, "Run `cove-poller migrate`; `sync` would do it by itself.")
     return _failed(TABLES, missing, "Run `cove-poller migrate` as the owner of the tables.")

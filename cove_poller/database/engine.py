@@ -15,7 +15,8 @@ from sqlalchemy.pool import NullPool
 
 from cove_poller.config.settings import Config, DatabaseSettings
 from cove_poller.database import migrate
-from cove_poller.database.tables import Inspection, Tables, inspect_database
+from cove_poller.database.inspection import inspect_database
+from cove_poller.database.tables import Tables
 from cove_poller.errors import ConfigError, DatabaseError, LockHeld, Terminated
 from cove_poller.text import one_line
 
@@ -221,7 +222,7 @@ def migrate_database(config: Config, password: SecretStr | None, *, dry_run: boo
     try:
         with database_errors(), engine.begin() as connection:
             migrate.limit_waiting(connection)
-            found = inspect(connection, config)
+            found = inspect_database(connection, config)
             done = migrate.statements(connection, found) if dry_run else migrate.run(connection, found)
         return migrate.as_script(done) if done else ""
     finally:
@@ -230,28 +231,12 @@ def migrate_database(config: Config, password: SecretStr | None, *, dry_run: boo
 
 def _ready_tables(connection: Connection, config: Config, *, prepare: bool) -> tuple[Tables, bool]:
     """The tables, and whether they were ready before."""
-    found = inspect(connection, config)
+    found = inspect_database(connection, config)
     was_ready = not found.needs_migration
     if prepare and found.needs_migration and not found.obstacles and connection.dialect.name == "sqlite":
         migrate.run(connection, found)
-        found = inspect(connection, config)
+        found = inspect_database(connection, config)
     if found.obstacles or found.needs_migration:
-        missing = [*found.obstacles, *described(found)]
+        missing = [*found.obstacles, *found.described()]
         raise DatabaseError("\n  ".join(["the database is not prepared; run: cove-poller migrate", *missing]))
     return found.tables(), was_ready
-
-
-def inspect(connection: Connection, config: Config) -> Inspection:
-    """What the connected database has, compared with what is needed."""
-    return inspect_database(connection, config.database.db_schema, config.backupchecks)
-
-
-def described(found: Inspection) -> Iterator[str]:
-    """What `migrate` would add or change."""
-    if found.is_empty:
-        yield "there are no tables customers, jobs and job_runs"
-    yield from (f"table {table.name} is missing" for table in found.missing_tables)
-    yield from (f"column {table}.{column.name} is missing" for table, column in found.missing_columns)
-    yield from (f"{table}.{live} must be nullable" for table, live in found.not_nullable)
-    if found.needs_run_key:
-        yield "job_runs has no unique index over source_type, external_id and run_at"
