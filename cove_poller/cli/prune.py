@@ -22,10 +22,11 @@ def prune(context: Context, keep: str, dry_run: bool, as_json: bool) -> None:
     """Remove old rows of the poller's own tables, never anything of Backupchecks'."""
     with errors_shown("prune", as_json=as_json, results="removed"):
         from cove_poller.commands import prune as job
+        from cove_poller.commands.installation import Installation
 
         span = parse_span(keep)
         config, credentials = context.load()
-        done = job.prune(config, credentials, span, dry_run=dry_run)
+        done = job.prune(Installation(config, credentials), span, dry_run=dry_run)
         if as_json:
             print_json(done.to_json())
         else:
