@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, Table, delete, false, func, insert, null, select, update
 
 from cove_poller.commands.doctor_report import Check, Verdict, attempted, fine, not_tried, warning
-from cove_poller.config.settings import BackupchecksSettings, Config, hidden_url
+from cove_poller.config.settings import BackupchecksSettings, Config
+from cove_poller.config.urls import hidden_url
 from cove_poller.database.engine import database_errors, described, inspect, missing_file, undone_transaction
 from cove_poller.database.store import Store
 from cove_poller.database.tables import Inspection, Tables

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from cove_poller.config.settings import is_loopback
+from cove_poller.config.urls import is_loopback
 from cove_poller.errors import ApiError
 
 PATH = "repserv_json"
