@@ -10,6 +10,7 @@ import click
 
 from cove_poller.cli.base import Context
 from cove_poller.errors import CovePollerError
+from cove_poller.spans import parse_option
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,9 @@ def answered(
 
     try:
         thresholds = verdicts.Thresholds(
-            verdicts.parse_hours(warning_hours), verdicts.parse_hours(critical_hours), verdicts.parse_span(max_poll_age)
+            verdicts.parse_hours(warning_hours),
+            verdicts.parse_hours(critical_hours),
+            parse_option("--max-poll-age", max_poll_age),
         )
     except ValueError as error:
         raise CovePollerError(f"wrong usage: {error}") from None

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from pydantic import SecretStr
 
 from cove_poller.commands.doctor_report import Check, Verdict, attempted, fine, not_tried, warning
-from cove_poller.config.settings import Config, hidden_url
+from cove_poller.config.settings import Config
+from cove_poller.config.urls import hidden_url
 from cove_poller.database.engine import missing_file
 from cove_poller.database.inspection import Inspection
 from cove_poller.database.trial import Trial, trial
