@@ -2,14 +2,43 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+UV := $(BIN)/uv
 
-.PHONY: demo test lint types check lock clean
+.PHONY: demo test coverage soak fuzz lowest matrix lint types check lock clean
 
 demo: $(READY)
-	$(BIN)/python -m tests.demo
+	$(BIN)/python -m tests.pages.demo
 
 test: $(READY)
-	$(BIN)/pytest -n 2 --cov --cov-report=term
+	$(PYTEST)
+
+# The same, and what of the package it ran; half as long again.
+coverage: $(READY)
+	$(PYTEST) --cov --cov-report=term
+
+# The long tests at their full size: fleets of 200 devices, commands killed again and again.
+soak: $(READY)
+	SOAK=1 $(PYTEST) -m long --timeout 3600
+
+# The tests with made-up values, for about an hour, with other values each time. What they find belongs into an @example.
+fuzz: $(READY)
+	$(PYTEST) -m hypothesis --hypothesis-profile fuzz --timeout 7200
+
+# On the lowest versions that pyproject.toml allows.
+lowest: $(READY) $(UV)
+	$(UV) venv --quiet --clear .venv-lowest
+	$(UV) pip install --quiet --python .venv-lowest --resolution lowest-direct --editable '.[dev]'
+	.venv-lowest/bin/pytest -n 2 --dist worksteal
+
+# On each Python that this machine has.
+matrix: $(READY) $(UV)
+	for version in 3.11 3.12 3.13; do \
+		$(UV) python find --quiet --no-python-downloads $$version || { echo "no Python $$version here"; continue; }; \
+		$(UV) venv --quiet --clear --python $$version .venv-$$version && \
+		$(UV) pip install --quiet --python .venv-$$version --editable '.[dev]' && \
+		.venv-$$version/bin/pytest -n 2 --dist worksteal || exit 1; \
+	done
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -28,11 +57,13 @@ $(READY): requirements-lock.txt pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+$(UV):
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+
 # For whoever raises a version in pyproject.toml.
-lock: $(READY)
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+lock: $(READY) $(UV)
+	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-header --upgrade --quiet --output-file requirements-lock.txt
 
 clean:
-	rm -rf .venv .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

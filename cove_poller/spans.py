@@ -1,4 +1,4 @@
-"""Durations as a person writes them: `30m`, `4h`, `1d`. Pure."""
+"""Spans of time as a person writes them: `90m`, `2h`, `1d`, `4w`, on the command line as in the configuration."""
 
 import re
 from datetime import timedelta
@@ -6,22 +6,35 @@ from typing import Annotated
 
 from pydantic import PlainSerializer, PlainValidator
 
-DURATION = re.compile(r"([1-9]\d{0,4})([mhd])")
-UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+SPAN = re.compile(r"(\d{1,5})([mhdw])", re.ASCII)
+UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+SHOWN_UNITS = ("d", "h", "m")  # not in weeks: whoever wrote 28d is shown 28d
 
 
-def parse_duration(text: object) -> timedelta:
-    """Raise ValueError, whose text is for people, if it is none."""
-    found = DURATION.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
-        raise ValueError('must be a time like "30m", "4h" or "1d"')
+def parse_span(text: object) -> timedelta:
+    """Return the span that the text means, `90m` for instance.
+
+    Raise ValueError if it means none, or no time at all. Its text goes on after what was written, which only the
+    caller may know how to show: in the configuration it might be a password.
+    """
+    found = SPAN.fullmatch(text.strip()) if isinstance(text, str) else None
+    if found is None or not int(found[1]):
+        raise ValueError("is no span of time; write 90m, 2h, 1d or 4w")
     return int(found[1]) * UNITS[found[2]]
 
 
-def duration_text(duration: timedelta) -> str:
-    """Whole minutes, hours or days in the largest unit that fits."""
-    letter = next(letter for letter, unit in UNITS.items() if not duration % unit)
-    return f"{duration // UNITS[letter]}{letter}"
+def parse_option(name: str, text: str) -> timedelta:
+    """Return the span that an option was given. Raise ValueError, which says both, if it is none."""
+    try:
+        return parse_span(text)
+    except ValueError as error:
+        raise ValueError(f"{name} {text!r} {error}") from None
 
 
-Interval = Annotated[timedelta, PlainValidator(parse_duration), PlainSerializer(duration_text)]
+def span_text(span: timedelta) -> str:
+    """Return whole minutes, hours or days in the largest unit that fits, so that `parse_span` reads it again."""
+    letter = next(letter for letter in SHOWN_UNITS if not span % UNITS[letter])
+    return f"{span // UNITS[letter]}{letter}"
+
+
+Interval = Annotated[timedelta, PlainValidator(parse_span), PlainSerializer(span_text)]

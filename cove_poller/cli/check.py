@@ -10,6 +10,7 @@ import click
 
 from cove_poller.cli.base import Context
 from cove_poller.errors import CovePollerError
+from cove_poller.spans import parse_option
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ def answered(
     context: Context, style: str, warning_hours: tuple[str, ...], critical_hours: tuple[str, ...], max_poll_age: str
 ) -> tuple[str, int]:
     """What is to be said and the exit code, from the database alone. Raise CovePollerError."""
-    from cove_poller.database.engine import open_database
+    from cove_poller.commands.installation import Installation
+    from cove_poller.database.engine import Mode
     from cove_poller.database.overview import read_overview
     from cove_poller.views import check_prometheus as prometheus
     from cove_poller.views import check_text as monitoring
@@ -67,12 +69,14 @@ def answered(
 
     try:
         thresholds = verdicts.Thresholds(
-            verdicts.parse_hours(warning_hours), verdicts.parse_hours(critical_hours), verdicts.parse_span(max_poll_age)
+            verdicts.parse_hours(warning_hours),
+            verdicts.parse_hours(critical_hours),
+            parse_option("--max-poll-age", max_poll_age),
         )
     except ValueError as error:
         raise CovePollerError(f"wrong usage: {error}") from None
     config, credentials = context.load()
-    with open_database(config, credentials.database_password(), read_only=True) as database:
+    with Installation(config, credentials).open(Mode.READ) as database:
         overview = read_overview(database, config, datetime.now(UTC))
     found = verdicts.judged(overview, thresholds)
     if style == "nagios":

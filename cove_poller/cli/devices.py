@@ -38,15 +38,17 @@ def completing(find: Callable[[Any, Any], Sequence[tuple[int, str]]]) -> Complet
 
 def known_devices(config: Any, credentials: Any) -> list[tuple[int, str]]:
     from cove_poller.commands.devices import list_devices
+    from cove_poller.commands.installation import Installation
 
-    found = list_devices(config, credentials)
-    return [(one.device.account_id, f"{one.device.name} ({one.device.customer})") for one in found]
+    found = list_devices(Installation(config, credentials))
+    return [(one.device.account_id, f"{one.device.device_name} ({one.device.customer_name})") for one in found]
 
 
 def known_jobs(config: Any, credentials: Any) -> list[tuple[int, str]]:
     from cove_poller.commands.devices import list_free_jobs
+    from cove_poller.commands.installation import Installation
 
-    return [(job.id, f"{job.name} ({job.customer})") for job in list_free_jobs(config, credentials)]
+    return [(job.id, f"{job.name} ({job.customer})") for job in list_free_jobs(Installation(config, credentials))]
 
 
 account_argument = click.argument("account_id", type=IDS, shell_complete=completing(known_devices))
@@ -61,9 +63,10 @@ def list_command(context: Context, unlinked: bool, as_json: bool) -> None:
     """Show every device with its job, or why it has none. Asks the database only."""
     with errors_shown("devices list", as_json=as_json, results="devices"):
         from cove_poller.commands.devices import list_devices
+        from cove_poller.commands.installation import Installation
 
         started_at = datetime.now(UTC)
-        found = [one for one in list_devices(*context.load()) if one.state == "unlinked" or not unlinked]
+        found = [one for one in list_devices(Installation(*context.load())) if one.state == "unlinked" or not unlinked]
         if as_json:
             print_json({**head("devices list", started_at), "devices": [one.to_json() for one in found]})
         elif found:
@@ -85,10 +88,10 @@ def link_command(context: Context, account_id: int, job_id: int, yes: bool, as_j
     """Link the device ACCOUNT_ID to a job. The next sync writes the runs of what is recorded of it."""
     with errors_shown("devices link", as_json=as_json, results="devices"):
         from cove_poller.commands.devices import link_device
+        from cove_poller.commands.installation import Installation
 
         started_at = datetime.now(UTC)
-        config, credentials = context.load()
-        change = link_device(config, credentials, account_id, job_id, lambda plan: yes or go_on(plan))
+        change = link_device(Installation(*context.load()), account_id, job_id, lambda plan: yes or go_on(plan))
         show("devices link", started_at, change, as_json=as_json)
 
 
@@ -102,10 +105,13 @@ def ignore_command(context: Context, account_id: int, undo: bool, yes: bool, as_
     """Write no job runs of the device ACCOUNT_ID any more."""
     with errors_shown("devices ignore", as_json=as_json, results="devices"):
         from cove_poller.commands.devices import ignore_device
+        from cove_poller.commands.installation import Installation
 
         started_at = datetime.now(UTC)
         config, credentials = context.load()
-        change = ignore_device(config, credentials, account_id, lambda plan: yes or go_on(plan), undo=undo)
+        change = ignore_device(
+            Installation(config, credentials), account_id, lambda plan: yes or go_on(plan), undo=undo
+        )
         show("devices ignore", started_at, change, as_json=as_json)
 
 
@@ -132,8 +138,14 @@ def table(found: Sequence[Any]) -> str:
     rows: list[Sequence[str]] = [HEADINGS]
     for one in found:
         device = one.device
-        words = (device.name, device.computer_name or "-", device.customer, device.device_type, job_cell(one))
-        rows.append((str(device.account_id), *(one_line(word) for word in words)))
+        words = (
+            device.device_name,
+            device.computer_name or "-",
+            device.customer_name,
+            device.device_type,
+            job_cell(one),
+        )
+        rows.append((str(device.account_id), *(one_line(word) for word in (*words, job_cell(one)))))
     return "\n".join(aligned(rows))
 
 

@@ -92,6 +92,7 @@ def sync(context: Context, logins: tuple[str, ...], dry_run: bool, as_json: bool
     with errors_shown("sync", as_json=as_json):
         from cove_poller.cli.ping import watched
         from cove_poller.commands import sync as job
+        from cove_poller.commands.installation import Installation
         from cove_poller.views import mail as output
 
         config, credentials = context.load()
@@ -99,7 +100,7 @@ def sync(context: Context, logins: tuple[str, ...], dry_run: bool, as_json: bool
         told = None if dry_run else config.healthchecks.url
         with watched("sync", told, credentials.given) as ends:
             with shown_progress() as progress:
-                result = job.sync(config, credentials, names, dry_run=dry_run, progress=progress)
+                result = job.sync(Installation(config, credentials), names, dry_run=dry_run, progress=progress)
             trouble = "\n".join([*credentials.warnings(), *filter(None, [output.trouble(result)])])
             if as_json:
                 print_json(result.to_json())
@@ -118,11 +119,12 @@ def sync(context: Context, logins: tuple[str, ...], dry_run: bool, as_json: bool
 def test_login(context: Context, logins: tuple[str, ...], as_json: bool) -> None:
     """Log in and say who and where. Lets `sync` try again a login that was rejected."""
     with errors_shown("test-login", as_json=as_json):
+        from cove_poller.commands.installation import Installation
         from cove_poller.commands.test_login import check_logins
         from cove_poller.views import mail as output
 
         config, credentials = context.load()
-        result = check_logins(config, credentials, chosen_logins(config, logins), lambda: datetime.now(UTC))
+        result = check_logins(Installation(config, credentials), chosen_logins(config, logins))
         if as_json:
             print_json(result.to_json())
         else:
@@ -154,24 +156,26 @@ def backfill(context: Context, /, since: str, until: str | None, yes: bool, as_j
     with errors_shown("backfill", as_json=as_json):
         from cove_poller.cli.ping import watched
         from cove_poller.commands import backfill as job
+        from cove_poller.commands.installation import Installation
         from cove_poller.views import mail as output
 
         config, credentials = context.load()
         names = chosen_logins(config, options.pop("logins"))
         request = past_request(since, until, **options)
+        installation = Installation(config, credentials)
         told = None if request.dry_run else config.healthchecks.url
         with watched("backfill", told, credentials.given) as ends:
             if not (yes or request.reviewed or request.dry_run):
                 with shown_past("counting") as progress:
                     count = replace(request, dry_run=True)
-                    preview = job.backfill(config, credentials, names, count, progress=progress)
+                    preview = job.backfill(installation, names, count, progress=progress)
                 if not go_on(output.unreviewed(preview)):
                     if as_json:
                         print_json(preview.to_json())
                     click.echo("Nothing was written.", err=True)
                     return
             with shown_past("reading") as progress:
-                result = job.backfill(config, credentials, names, request, progress=progress)
+                result = job.backfill(installation, names, request, progress=progress)
             trouble = "\n".join([*credentials.warnings(), *filter(None, [output.trouble(result)])])
             if as_json:
                 print_json(result.to_json())

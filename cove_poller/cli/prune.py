@@ -1,6 +1,5 @@
 """`prune` on the command line."""
 
-import re
 from datetime import timedelta
 from typing import Any
 
@@ -8,9 +7,9 @@ import click
 
 from cove_poller.cli.base import Context, errors_shown, json_option, print_json
 from cove_poller.errors import WrongUsage
+from cove_poller.spans import parse_option
 
 SHORTEST = timedelta(days=60)
-LONGEST_DIGITS = 5
 
 
 @click.command()
@@ -22,22 +21,23 @@ def prune(context: Context, keep: str, dry_run: bool, as_json: bool) -> None:
     """Remove old rows of the poller's own tables, never anything of Backupchecks'."""
     with errors_shown("prune", as_json=as_json, results="removed"):
         from cove_poller.commands import prune as job
+        from cove_poller.commands.installation import Installation
 
-        span = parse_span(keep)
+        span = parse_keep(keep)
         config, credentials = context.load()
-        done = job.prune(config, credentials, span, dry_run=dry_run)
+        done = job.prune(Installation(config, credentials), span, dry_run=dry_run)
         if as_json:
             print_json(done.to_json())
         else:
             click.echo(summary(done))
 
 
-def parse_span(text: str) -> timedelta:
-    """`400d` or `52w` as a time span. Raise WrongUsage if it is none, or too short."""
-    match = re.fullmatch(rf"(\d{{1,{LONGEST_DIGITS}}})([dw])", text.strip(), re.ASCII)
-    if match is None:
-        raise WrongUsage(f"--keep {text!r} is no span of time; write it in days or weeks, such as 400d or 52w")
-    span = timedelta(**{{"d": "days", "w": "weeks"}[match[2]]: int(match[1])})
+def parse_keep(text: str) -> timedelta:
+    """Return the span of time that is to be kept. Raise WrongUsage if the text is none, or too short a one."""
+    try:
+        span = parse_option("--keep", text)
+    except ValueError as error:
+        raise WrongUsage(str(error)) from None
     if span < SHORTEST:
         raise WrongUsage(
             f"--keep {text} is too short: at least {SHORTEST.days}d are kept, since backfill and the reports look"

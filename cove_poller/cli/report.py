@@ -22,7 +22,8 @@ from cove_poller.cli.base import Context, errors_shown
 def report(context: Context, output: str) -> None:
     """Write the state of all devices as one HTML page that needs nothing else. Reads the database only."""
     with errors_shown("report"):
-        from cove_poller.database.engine import open_database
+        from cove_poller.commands.installation import Installation
+        from cove_poller.database.engine import Mode
         from cove_poller.database.overview import read_overview, read_sessions
         from cove_poller.views.report import make_report
         from cove_poller.views.report_page import render
@@ -30,7 +31,7 @@ def report(context: Context, output: str) -> None:
 
         config, credentials = context.load()
         now = datetime.now(UTC).replace(microsecond=0)
-        with open_database(config, credentials.database_password(), prepare=False) as database:
+        with Installation(config, credentials).open(Mode.READ) as database:
             overview = read_overview(database, config, now)
             sessions = read_sessions(database, plot_begin(now))
             content = make_report(overview, sessions, list(config.logins), config.status_overrides())

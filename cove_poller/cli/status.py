@@ -21,7 +21,8 @@ from cove_poller.cli.base import Context, errors_shown, json_option, print_json
 def status(context: Context, customer: str | None, only: str | None, as_json: bool) -> None:
     """Show how every device is, as last polled. Reads the database only."""
     with errors_shown("status", as_json=as_json, results="devices"):
-        from cove_poller.database.engine import open_database
+        from cove_poller.commands.installation import Installation
+        from cove_poller.database.engine import Mode
         from cove_poller.database.overview import read_overview
         from cove_poller.records.overview import only as filtered
         from cove_poller.views.status_json import status_json
@@ -29,7 +30,7 @@ def status(context: Context, customer: str | None, only: str | None, as_json: bo
 
         started_at = datetime.now(UTC)
         config, credentials = context.load()
-        with open_database(config, credentials.database_password(), read_only=True) as database:
+        with Installation(config, credentials).open(Mode.READ) as database:
             overview = read_overview(database, config, started_at, customer=customer)
         overview = filtered(overview, only)
         if as_json:

@@ -8,19 +8,17 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from cove_poller.commands.login_run import LoginRun, remember_rejections, utc_now
+from cove_poller.commands.installation import Installation
+from cove_poller.commands.login_run import remember_rejections, run_login
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder, device_name
 from cove_poller.commands.results import BackfillResult, CommandResult
 from cove_poller.commands.sync import known_partner, nameless_failures, refusal_warning
-from cove_poller.config.credentials import Credentials
-from cove_poller.config.settings import Config
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.past_reader import PastReader
 from cove_poller.database.audit_trail import note_request, unfinished_request
-from cove_poller.database.engine import Database, open_database
-from cove_poller.database.store import Store
+from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError, DatabaseError
 from cove_poller.records.device import Device
 from cove_poller.records.past import Past, Request
@@ -51,31 +49,29 @@ def ignore_progress(progress: Progress) -> None:
 
 
 def backfill(
-    config: Config,
-    credentials: Credentials,
+    installation: Installation,
     logins: Sequence[str],
     request: Request,
     *,
-    now: Callable[[], datetime] = utc_now,
     progress: Callable[[Progress], None] = ignore_progress,
 ) -> CommandResult:
     """Write what of the past is requested, with each login. One that fails does not stop the others.
 
     Raise CovePollerError if nothing could be begun, for instance since the database is not prepared.
     """
-    started_at = now()
+    started_at = installation.now()
     unlisted = set(request.devices)
     results = [BackfillResult(login, window=request.window) for login in logins]
-    with open_database(config, credentials.database_password(), dry_run=request.dry_run, undo_each=True) as database:
+    with installation.open_prepared(Mode.DRY if request.dry_run else Mode.WRITE) as database:
         if request.reviewed:
             check_for_review(database)
-        runner = LoginRun(COMMAND, config, credentials, database, now)
         for result in results:
-            run = Backfill(config, database, request, now, progress, result)
-            runner.run(result, partial(run.record, unlisted=unlisted, is_last=result is results[-1]))
+            run = Backfill(installation, database, request, progress, result)
+            work = partial(run.record, unlisted=unlisted, is_last=result is results[-1])
+            run_login(COMMAND, installation, database, result, work)
     if request.dry_run:
-        remember_rejections(COMMAND, config, credentials, results, now)
-    return CommandResult(COMMAND, started_at, now(), results, window=request.window)
+        remember_rejections(COMMAND, installation, results)
+    return CommandResult(COMMAND, started_at, installation.now(), results, window=request.window)
 
 
 def check_for_review(database: Database) -> None:
@@ -92,20 +88,19 @@ class Backfill:
 
     def __init__(
         self,
-        config: Config,
+        installation: Installation,
         database: Database,
         request: Request,
-        now: Callable[[], datetime],
         progress: Callable[[Progress], None],
         result: BackfillResult,
     ) -> None:
-        self._config = config
+        self._config = installation.config
         self._database = database
         self._request = request
-        self._now = now
+        self._now = installation.now
         self._progress = progress
         self._result = result
-        self._linker = Linker(config.backupchecks)
+        self._linker = Linker(installation.config.backupchecks)
         self._known_count = 0
         self._told: dict[tuple[bool, str], list[str]] = defaultdict(list)
 
@@ -146,12 +141,9 @@ class Backfill:
             self._result.window = self._request.window
             log.info("login %s: goes on with the backfill of %s", login, begun_at)
         note_request(self._database, poll_id, self._request.note(resumed[1] if resumed else self._now()))
-        with self._database.transaction() as connection:
-            self._known_count = self._store(connection).count_devices(login)
+        with self._database.store() as store:
+            self._known_count = store.devices.count(login)
         return resumed[1] if resumed else None
-
-    def _store(self, connection: Any) -> Store:
-        return Store(connection, self._database.tables, self._config.backupchecks)
 
     def _left_to_do(self, devices: Iterable[Device], begun_at: datetime | None, refused: Sequence[str]) -> list[Device]:
         """The devices that are wanted and that the run which is gone on with had not done.
@@ -162,8 +154,8 @@ class Backfill:
         wanted = [one for one in devices if not asked or one.account_id in asked]
         if begun_at is None:
             return wanted
-        with self._database.transaction() as connection:
-            recorded = self._store(connection).devices(one.account_id for one in wanted)
+        with self._database.store() as store:
+            recorded = store.devices.rows(one.account_id for one in wanted)
         notes = {account: row["history"] for account, row in recorded.items()}
         done = [one for one in wanted if self._is_done(notes.get(one.account_id), begun_at)]
         self._result.resumed += len(done)
@@ -188,8 +180,7 @@ class Backfill:
         return Recorder(self._result.login, settings, Statuses.from_config(self._config.status), linker, review)
 
     def _record(self, devices: Sequence[Device], refused: Sequence[str], pasts: Mapping[int, Past]) -> None:
-        with self._database.transaction() as connection:
-            store = self._store(connection)
+        with self._database.store() as store:
             outcome = self._recorder().save_page(store, devices, refused, self._now(), pasts)
         self._result.outcome.add(outcome)  # not before it is committed
 

@@ -1,16 +1,16 @@
 """`devices`: which device belongs to which job of Backupchecks, and why the others belong to none; by hand, too."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from cove_poller.commands.installation import Installation
 from cove_poller.commands.record_page import run_policy
 from cove_poller.commands.results import in_json
-from cove_poller.config.credentials import Credentials
-from cove_poller.config.settings import BackupchecksSettings, Config
-from cove_poller.database.device_links import DeviceLinks, DeviceRow, LinkedJob
-from cove_poller.database.engine import Database, open_database
+from cove_poller.config.settings import BackupchecksSettings
+from cove_poller.database.devices import RecordedDevice
+from cove_poller.database.engine import Mode
+from cove_poller.database.jobs import LinkedJob
 from cove_poller.database.store import Store
 from cove_poller.errors import WrongUsage
 from cove_poller.records.columns import DataSource
@@ -25,7 +25,7 @@ Agree = Callable[[str], bool]
 class ListedDevice:
     """A device with its job. `state` is linked, unlinked, ignored or gone, `reason` why it has no job."""
 
-    device: DeviceRow
+    device: RecordedDevice
     state: str
     job: LinkedJob | None = None
     reason: str | None = None
@@ -46,7 +46,7 @@ class Change:
     `sessions` are recorded and part of no run yet; `job_runs` is how many runs they make.
     """
 
-    device: DeviceRow
+    device: RecordedDevice
     is_needed: bool
     plan: Sequence[str]
     outcome: str
@@ -66,15 +66,15 @@ class Change:
         }
 
 
-def device_to_json(device: DeviceRow) -> dict[str, Any]:
+def device_to_json(device: RecordedDevice) -> dict[str, Any]:
     return {
         "account_id": device.account_id,
         "login": device.login,
-        "device": device.name,
+        "device": device.device_name,
         "computer": device.computer_name,
-        "customer": device.customer,
+        "customer": device.customer_name,
         "type": device.device_type,
-        "ignored": device.is_ignored,
+        "ignored": device.ignored,
         "gone_at": in_json(device.gone_at) if device.gone_at else None,
     }
 
@@ -86,20 +86,19 @@ def job_to_json(job: LinkedJob | None) -> dict[str, Any] | None:
 class Directory:
     """What one transaction shows of devices and jobs."""
 
-    def __init__(self, database: Database, connection: Any, settings: BackupchecksSettings) -> None:
-        self.links = DeviceLinks(connection, database.tables, settings)
-        self._store = Store(connection, database.tables, settings)
+    def __init__(self, store: Store, settings: BackupchecksSettings) -> None:
+        self._store = store
         self._settings = settings
 
     def listed(self) -> list[ListedDevice]:
         """All devices."""
-        devices, jobs = self.links.devices(), self.links.linked_jobs()
-        customers = Customers(self._store.customers(), self._store.partners_of_customers())
+        devices, jobs = self._store.devices.all(), self._store.jobs.linked()
+        customers = Customers(self._store.jobs.customers(), self._store.jobs.partners_of_customers())
         return [self._listed(device, jobs.get(device.account_id, []), customers) for device in devices]
 
-    def _listed(self, device: DeviceRow, jobs: Sequence[LinkedJob], customers: Customers) -> ListedDevice:
+    def _listed(self, device: RecordedDevice, jobs: Sequence[LinkedJob], customers: Customers) -> ListedDevice:
         job = jobs[0] if len(jobs) == 1 else None
-        if device.is_ignored:
+        if device.ignored:
             return ListedDevice(device, "ignored", job)
         if device.gone_at:
             return ListedDevice(device, "gone", job)
@@ -108,30 +107,34 @@ class Directory:
         reason = f"{len(jobs)} jobs have its cove_account_id" if jobs else self._why_unlinked(device, customers)
         return ListedDevice(device, "unlinked", reason=reason)
 
-    def _why_unlinked(self, device: DeviceRow, customers: Customers) -> str:
+    def _why_unlinked(self, device: RecordedDevice, customers: Customers) -> str:
         """What `sync` finds when it looks for the device's job."""
         settings = self._settings
         customer = customers.find(
-            device.customer, device.partner_id, settings.customers, may_create=settings.create_customers
+            device.customer_name, device.partner_id, settings.customers, may_create=settings.create_customers
         )
         if isinstance(customer, Unlinked):
             return customer.reason
-        jobs = self._store.jobs_of_customers([customer]) if isinstance(customer, int) else []
-        names = job_names(device.account_id, device.name, device.computer_name, device.device_type)
+        jobs = self._store.jobs.of_customers([customer]) if isinstance(customer, int) else []
+        names = job_names(device.account_id, device.device_name, device.computer_name, device.device_type)
         job = find_job(names, jobs, may_create=settings.create_jobs)
         if isinstance(job, Unlinked):
             return job.reason
         return f"the next sync {'links it to' if isinstance(job, Job) else 'creates'} job {job.job_name}"
 
-    def device(self, account_id: int) -> DeviceRow:
+    def device(self, account_id: int) -> RecordedDevice:
         """Raise WrongUsage if it is not recorded."""
-        if device := self.links.device(account_id):
+        if device := self._store.devices.find(account_id):
             return device
         raise WrongUsage(f"there is no device {account_id}; `cove-poller devices list` shows those that were polled")
 
-    def job_for(self, device: DeviceRow, job_id: int) -> LinkedJob:
+    def linked_to(self, account_id: int) -> list[LinkedJob]:
+        """Return the jobs that are linked to a device."""
+        return self._store.jobs.linked_to(account_id)
+
+    def job_for(self, device: RecordedDevice, job_id: int) -> LinkedJob:
         """The job, found fit to be linked to the device. Raise WrongUsage if it is not."""
-        job, ours = self.links.job(job_id), self._settings.backup_software
+        job, ours = self._store.jobs.find(job_id), self._settings.backup_software
         if job is None:
             raise WrongUsage(f"there is no job {job_id}; {self._free_jobs()}")
         if job.backup_software != ours:
@@ -139,21 +142,21 @@ class Directory:
                 f"job {job} is one of the backup software {job.backup_software!r}, not of {ours!r}; {self._free_jobs()}"
             )
         if job.account_id not in (None, device.account_id):
-            other = self.links.device(job.account_id or 0) or f"device {job.account_id}"
+            other = self._store.devices.find(job.account_id or 0) or f"device {job.account_id}"
             raise WrongUsage(f"job {job} is linked to {other}; link that one to another job first, or choose another")
         return job
 
     def _free_jobs(self) -> str:
-        jobs = [str(job) for job in self.links.free_jobs()]
+        jobs = [str(job) for job in self._store.jobs.free()]
         return f"free are: {listed(jobs)}" if jobs else "there is no free job; make one in Backupchecks first"
 
-    def waiting(self, device: DeviceRow) -> tuple[int, int]:
+    def waiting(self, device: RecordedDevice) -> tuple[int, int]:
         """How many recorded sessions are part of no run yet though they would make one, and how many runs that is."""
         policy, states = run_policy(self._settings), device.data_sources
         total_stands_in = not states or any(state["problem"] for state in states.values())
         counting = [
             session
-            for session in self.links.sessions(device.account_id)
+            for session in self._store.sessions.of_device(device.account_id)
             if session.data_source != DataSource.TOTAL or total_stands_in
         ]
         new = [
@@ -164,25 +167,19 @@ class Directory:
         return sum(map(len, new)), len(new)
 
 
-@contextmanager
-def opened(config: Config, credentials: Credentials) -> Iterator[Database]:
-    with open_database(config, credentials.database_password(), prepare=False) as database:
-        yield database
+def list_devices(installation: Installation) -> list[ListedDevice]:
+    """Return all devices that were ever polled, as the database has them. Raise DatabaseError."""
+    with installation.open(Mode.READ) as database, database.store() as store:
+        return Directory(store, installation.config.backupchecks).listed()
 
 
-def list_devices(config: Config, credentials: Credentials) -> list[ListedDevice]:
-    """All devices that were ever polled, as the database has them. Raise DatabaseError."""
-    with opened(config, credentials) as database, database.transaction() as connection:
-        return Directory(database, connection, config.backupchecks).listed()
+def list_free_jobs(installation: Installation) -> list[LinkedJob]:
+    """Return the jobs that a device can be linked to. Raise DatabaseError."""
+    with installation.open(Mode.READ) as database, database.store() as store:
+        return store.jobs.free()
 
 
-def list_free_jobs(config: Config, credentials: Credentials) -> list[LinkedJob]:
-    """The jobs that a device can be linked to. Raise DatabaseError."""
-    with opened(config, credentials) as database, database.transaction() as connection:
-        return DeviceLinks(connection, database.tables, config.backupchecks).free_jobs()
-
-
-def link_device(config: Config, credentials: Credentials, account_id: int, job_id: int, agree: Agree) -> Change:
+def link_device(installation: Installation, account_id: int, job_id: int, agree: Agree) -> Change:
     """Link a device to a job, if somebody agrees to what that means. Its runs are left to the next sync.
 
     Raise WrongUsage if it cannot be, LockHeld if a run is busy with the device's login, or DatabaseError.
@@ -190,60 +187,59 @@ def link_device(config: Config, credentials: Credentials, account_id: int, job_i
 
     def plan(directory: Directory) -> Change:
         device = directory.device(account_id)
-        if device.is_ignored:
+        if device.ignored:
             undo = f"cove-poller devices ignore --undo {account_id}"
             raise WrongUsage(f"{device} is ignored, so no runs are written of it; take that back first: {undo}")
         job = directory.job_for(device, job_id)
-        before = [one for one in directory.links.jobs_of(account_id) if one.id != job.id]
+        before = [one for one in directory.linked_to(account_id) if one.id != job.id]
         return _link_change(device, job, before, directory.waiting(device))
 
-    def write(links: DeviceLinks) -> None:
-        if not links.link(account_id, job_id):
+    def write(store: Store) -> None:
+        if not store.jobs.link(account_id, job_id):
             raise WrongUsage(f"job {job_id} was linked to another device in this very moment; nothing was changed")
 
-    return _changed(config, credentials, account_id, plan, write, agree)
+    return _changed(installation, account_id, plan, write, agree)
 
 
-def ignore_device(
-    config: Config, credentials: Credentials, account_id: int, agree: Agree, *, undo: bool = False
-) -> Change:
+def ignore_device(installation: Installation, account_id: int, agree: Agree, *, undo: bool = False) -> Change:
     """Write no runs of a device any more, or with `undo` again, if somebody agrees. Raises as `link_device` does."""
 
     def plan(directory: Directory) -> Change:
         device = directory.device(account_id)
-        jobs = directory.links.jobs_of(account_id)
+        jobs = directory.linked_to(account_id)
         return _ignore_change(device, jobs[0] if len(jobs) == 1 else None, directory.waiting(device), undo=undo)
 
-    def write(links: DeviceLinks) -> None:
-        links.ignore(account_id, ignored=not undo)
+    def write(store: Store) -> None:
+        store.devices.ignore(account_id, ignored=not undo)
 
-    return _changed(config, credentials, account_id, plan, write, agree)
+    return _changed(installation, account_id, plan, write, agree)
 
 
 def _changed(
-    config: Config,
-    credentials: Credentials,
+    installation: Installation,
     account_id: int,
     plan: Callable[[Directory], Change],
-    write: Callable[[DeviceLinks], None],
+    write: Callable[[Store], None],
     agree: Agree,
 ) -> Change:
     """Plan, ask and write while no other run is busy with the device's login."""
-    settings = config.backupchecks
-    with opened(config, credentials) as database:
-        with database.transaction() as connection:
-            login = Directory(database, connection, settings).device(account_id).login
+    settings = installation.config.backupchecks
+    with installation.open(Mode.WRITE) as database:
+        with database.store() as store:
+            login = Directory(store, settings).device(account_id).login
         with database.lock(login):
-            with database.transaction() as connection:
-                change = plan(Directory(database, connection, settings))
+            with database.store() as store:
+                change = plan(Directory(store, settings))
             if not change.is_needed or not agree("\n".join(change.plan)):
                 return change
-            with database.transaction() as connection:
-                write(DeviceLinks(connection, database.tables, settings))
+            with database.store() as store:
+                write(store)
     return replace(change, is_done=True)
 
 
-def _link_change(device: DeviceRow, job: LinkedJob, before: Sequence[LinkedJob], waiting: tuple[int, int]) -> Change:
+def _link_change(
+    device: RecordedDevice, job: LinkedJob, before: Sequence[LinkedJob], waiting: tuple[int, int]
+) -> Change:
     is_needed = bool(before) or job.account_id is None
     plan = [f"{device}, computer {device.computer_name or 'unknown'}, will be linked to job {job}."]
     if not job.is_active:
@@ -263,7 +259,7 @@ def _link_change(device: DeviceRow, job: LinkedJob, before: Sequence[LinkedJob],
     )
 
 
-def _ignore_change(device: DeviceRow, job: LinkedJob | None, waiting: tuple[int, int], *, undo: bool) -> Change:
+def _ignore_change(device: RecordedDevice, job: LinkedJob | None, waiting: tuple[int, int], *, undo: bool) -> Change:
     state = "no longer be ignored" if undo else "be ignored"
     plan = [f"{device} will {state}."]
     if undo:
@@ -272,7 +268,7 @@ def _ignore_change(device: DeviceRow, job: LinkedJob | None, waiting: tuple[int,
     else:
         plan.append("No job runs are written of it from now on; those that are there stay, and sessions are kept.")
     said = f"{device} is {'no longer' if undo else 'now'} ignored. {' '.join(plan[1:])}"
-    is_needed = device.is_ignored == undo
+    is_needed = device.ignored == undo
     already = f"{device} is {'not' if undo else 'already'} ignored."
     return Change(
         device,
@@ -285,7 +281,7 @@ def _ignore_change(device: DeviceRow, job: LinkedJob | None, waiting: tuple[int,
     )
 
 
-def _next_runs(device: DeviceRow, waiting: tuple[int, int]) -> str:
+def _next_runs(device: RecordedDevice, waiting: tuple[int, int]) -> str:
     if device.gone_at:
         return "Cove no longer lists it, so no runs are written unless it comes back."
     if not waiting[1]:

@@ -13,12 +13,12 @@ from pydantic import SecretStr
 from cove_poller.commands.doctor_cove import CLOCK, COLUMNS, LOGIN, TLS, HostLook, login_checks
 from cove_poller.commands.doctor_database import CONTRACT, DATABASE, RIGHTS, TABLES, TRIAL, DatabaseLook
 from cove_poller.commands.doctor_report import Check, Report, Verdict, attempted, completed, fine, not_tried, warning
-from cove_poller.commands.login_run import utc_now
+from cove_poller.commands.installation import Installation, utc_now
 from cove_poller.config.credentials import Credentials
 from cove_poller.config.file import load_config
 from cove_poller.config.settings import Config
 from cove_poller.database.audit_trail import last_poll
-from cove_poller.database.engine import Database, open_database
+from cove_poller.database.engine import Database, Mode
 from cove_poller.text import age
 
 CONFIGURATION, PASSWORD, FILES, LAST_POLL = "configuration", "password", "secret files", "last poll"
@@ -52,6 +52,7 @@ class Examination:
     """Looks at an installation whose configuration is understood."""
 
     def __init__(self, config: Config, credentials: Credentials, now: Callable[[], datetime]) -> None:
+        self._installation = Installation(config, credentials, now)
         self._config = config
         self._credentials = credentials
         self._now = now
@@ -77,8 +78,7 @@ class Examination:
             database: list[Database] = []
 
             def open_it() -> Iterator[Check]:
-                opened = open_database(self._config, database_password, prepare=False)
-                database.append(stack.enter_context(opened))
+                database.append(stack.enter_context(self._installation.open(Mode.WRITE)))
                 yield from ()
 
             found += attempted(DATABASE, open_it) if is_ready else []
@@ -126,7 +126,7 @@ class Examination:
         if reason or database is None:
             checks = [not_tried(LOGIN, reason, advice), not_tried(COLUMNS, "the login was not tried")]
         else:
-            look = partial(login_checks, self._config, login, self._passwords[login], database, self._now)
+            look = partial(login_checks, self._installation, login, self._passwords[login], database)
             checks = completed(attempted(LOGIN, look), [COLUMNS])
         if database is None:
             return [*checks, not_tried(LAST_POLL, "the database is not ready")]

@@ -10,13 +10,16 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from cove_poller.commands.doctor_report import Check, Verdict, failed, fine, not_tried, warning
-from cove_poller.commands.login_run import already_rejected
+from cove_poller.commands.installation import Installation
+from cove_poller.commands.login_run import logged_in, refuse_what_was_rejected
+from cove_poller.commands.results import LoginResult
 from cove_poller.commands.test_login import partner_name
-from cove_poller.config.settings import ApiSettings, Config
+from cove_poller.config.settings import ApiSettings
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.probe import ask_time
-from cove_poller.database.audit_trail import ACCEPTED, audited, fingerprint, is_same, last_rejection
+from cove_poller.cove.replies import LoginUser
+from cove_poller.database.audit_trail import audited
 from cove_poller.database.engine import Database
 from cove_poller.errors import (
     ApiError,
@@ -95,46 +98,37 @@ def _classed(name: str, error: CovePollerError, login: str = "") -> Check:
     return failed(name, error, advice.format(test=test), kind=kind)
 
 
-def login_checks(
-    config: Config, login: str, password: SecretStr, database: Database, now: Callable[[], datetime]
-) -> Iterator[Check]:
-    """The checks of a login and of the columns that it may see. Tries it once, and leaves the outcome in the trail."""
-    settings, api = config.logins[login], config.api_of(login)
-    rejection = last_rejection(database, login)
-    if rejection and is_same(rejection.fingerprint, api.url, settings, password):
-        yield _classed(LOGIN, already_rejected(login, rejection.message, rejection.at), login)
+def login_checks(installation: Installation, login: str, password: SecretStr, database: Database) -> Iterator[Check]:
+    """Return the checks of a login and of the columns that it may see. Tries it once, and keeps that in the trail."""
+    result, checks = LoginResult(login), list[Check]()
+    try:
+        refuse_what_was_rejected(installation, database, result, password)
+    except LoginRejected as error:
+        yield _classed(LOGIN, error, login)
         return
-    client = CoveClient(settings, password, api.model_copy(update={"max_attempts": 1}))
-    with audited(database, "doctor", login, now) as audit:  # first, or a rejection might not be remembered
-        error: CovePollerError | None = None
-        checks: list[Check] = []
+    once = installation.config.api_of(login).model_copy(update={"max_attempts": 1})
+    with audited(database, "doctor", login, installation.now) as audit:  # first, or a rejection might be forgotten
         try:
-            for check in _tried(client, settings.partner_id):
-                checks.append(check)
-                audit["login_fingerprint"] = ACCEPTED
-        except CovePollerError as failure:
-            error = failure
-        finally:
-            client.close()
-        if isinstance(error, LoginRejected):
-            audit["login_fingerprint"] = fingerprint(api.url, settings, password)
+            with logged_in(installation, result, password, once) as (client, user):
+                checks.extend(_look(client, user, result.partner_id))
+        except CovePollerError as error:
+            result.error = error
         audit |= {
-            "outcome": "error" if error else "ok",
-            "exit_code": error.exit_code if error else 0,
-            "requests": client.request_count,
-            "error": str(error) if error else None,
+            "outcome": "error" if result.error else "ok",
+            "exit_code": result.error.exit_code if result.error else 0,
+            "requests": result.request_count,
+            "error": str(result.error) if result.error else None,
+            "login_fingerprint": result.login_fingerprint,
         }
-    if isinstance(error, Terminated):
-        raise error
-    if error:
-        checks.append(_classed(COLUMNS if checks else LOGIN, error, login))
+    if isinstance(result.error, Terminated):
+        raise result.error
+    if result.error:
+        checks.append(_classed(COLUMNS if checks else LOGIN, result.error, login))
     yield from checks
 
 
-def _tried(client: CoveClient, partner_id: int) -> Iterator[Check]:
-    """Log in, ask something that needs the visa, and read one page of devices."""
-    user = client.login()
-    partner_id = partner_id or user.partner_id or 0
+def _look(client: CoveClient, user: LoginUser, partner_id: int | None) -> Iterator[Check]:
+    """Ask something that needs the visa, and read one page of devices."""
     if not partner_id:
         raise ApiError("Cove's answer to the login names no partner; set partner_id for this login")
     name = partner_name(client, partner_id) or "a partner whose name it may not ask for"

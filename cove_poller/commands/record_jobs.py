@@ -30,7 +30,7 @@ class Linker:
     def link(self, store: Store, devices: Sequence[Device]) -> Links:
         """Find or make the job of every device."""
         links = Links()
-        for account, jobs in _by_account(store.jobs_of_devices(device.account_id for device in devices)).items():
+        for account, jobs in _by_account(store.jobs.of_devices(device.account_id for device in devices)).items():
             if len(jobs) == 1:
                 links.jobs[account] = jobs[0].id
             else:
@@ -43,12 +43,14 @@ class Linker:
     def _find_customers(self, store: Store, devices: Iterable[Device], links: Links) -> dict[int, int]:
         """The customer of each device by account id; customers are created as needed."""
         if self._customers is None:
-            self._customers = Customers(store.customers(), store.partners_of_customers())
+            self._customers = Customers(store.jobs.customers(), store.jobs.partners_of_customers())
         found: dict[int, int] = {}
         to_create: dict[str, list[Device]] = defaultdict(list)
         for device in devices:
             match = self._find_customer(device)
-            if isinstance(match, NewCustomer) and len(match.name) > (store.customer_name_limit() or len(match.name)):
+            if isinstance(match, NewCustomer) and len(match.name) > (
+                store.jobs.customer_name_limit() or len(match.name)
+            ):
                 match = Unlinked(f"{match.name!r} is too long a name for Backupchecks; map it to a shorter one")
             if isinstance(match, NewCustomer):
                 to_create[match.name].append(device)
@@ -57,7 +59,7 @@ class Linker:
             else:
                 found[device.account_id] = match
                 self._customers.add_partner(match, device.partner_id)
-        for name, customer_id in store.create_customers(to_create).items():
+        for name, customer_id in store.jobs.create_customers(to_create).items():
             self._customers.add(customer_id, name)
             self._customers.add_partner(customer_id, to_create[name][0].partner_id)
             links.new_customers.append(name)
@@ -81,7 +83,7 @@ class Linker:
     def _find_jobs(self, store: Store, devices: Iterable[Device], customers: Mapping[int, int], links: Links) -> None:
         """The jobs of the devices whose customer is known; jobs are claimed or created as needed."""
         jobs: dict[int, list[Job]] = defaultdict(list)
-        for job in store.jobs_of_customers(set(customers.values())):
+        for job in store.jobs.of_customers(set(customers.values())):
             jobs[job.customer_id].append(job)
         claims: dict[int, int] = {}
         to_create = []
@@ -108,8 +110,8 @@ class Linker:
                 )
                 links.new_jobs.append(f"{name} ({device.fields.customer_name})")
             jobs[customer_id].append(Job(0, customer_id, name, account))
-        links.jobs |= store.claim_jobs(claims)
-        links.jobs |= store.create_jobs(to_create)
+        links.jobs |= store.jobs.claim(claims)
+        links.jobs |= store.jobs.create(to_create)
 
 
 def _by_account(jobs: Iterable[Job]) -> dict[int, list[Job]]:

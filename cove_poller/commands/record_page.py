@@ -75,7 +75,7 @@ class Recorder:
         Return what that was, true once it is committed.
         """
         outcome = Outcome()
-        previous = store.devices(device.account_id for device in devices)
+        previous = store.devices.rows(device.account_id for device in devices)
         devices = [device for device in devices if _is_believable(device, previous.get(device.account_id), outcome)]
         readings = {device.account_id: read_device(device, refused, self.statuses) for device in devices}
         changes = compare_with_record(store, readings, pasts, now)
@@ -103,7 +103,7 @@ class Recorder:
             )
             for account, job_id in links.jobs.items()
         }
-        policy = run_policy(self.settings, store.remark_limit(), store.objects.limits())
+        policy = run_policy(self.settings, store.runs.remark_limit(), store.runs.objects.limits())
         outcome.job_runs.add(save_runs(store, subjects, policy, now, self.review))
         count(outcome, devices, readings, links, previous)
         outcome.warnings += [
@@ -116,7 +116,7 @@ class Recorder:
     def _save_devices(self, store: Store, rows: Sequence[Row], previous: Mapping[int, Row], now: datetime) -> None:
         new = [{**row, "first_seen_at": now, "ignored": False} for row in rows if row["account_id"] not in previous]
         complete = [continued(row, previous[row["account_id"]]) for row in rows if row["account_id"] in previous]
-        store.save_devices(new, [row for row in complete if differs(row, previous[row["account_id"]])])
+        store.devices.save(new, [row for row in complete if differs(row, previous[row["account_id"]])])
 
 
 def _is_believable(device: Device, previous: Row | None, outcome: Outcome) -> bool:
@@ -131,9 +131,9 @@ def _is_believable(device: Device, previous: Row | None, outcome: Outcome) -> bo
 
 def save_sessions(store: Store, changes: Mapping[int, DeviceChanges], outcome: Outcome) -> dict[int, set[int]]:
     """Write the sessions. Return the ids of those written, by account."""
-    store.remove_sessions(session.id for one in changes.values() for session in one.removed)
-    new = store.insert_sessions((account, session) for account, one in changes.items() for session in one.new)
-    changed = store.update_sessions(session for one in changes.values() for session in one.changed)
+    store.sessions.remove(session.id for one in changes.values() for session in one.removed)
+    new = store.sessions.insert((account, session) for account, one in changes.items() for session in one.new)
+    changed = store.sessions.update(session for one in changes.values() for session in one.changed)
     unchanged_count = sum(one.unchanged_count for one in changes.values())
     outcome.sessions.add(Tally(new=len(new), updated=len(changed), unchanged=unchanged_count))
     outcome.new_by_source.update((row["data_source"], row["origin"]) for row in new)

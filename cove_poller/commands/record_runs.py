@@ -40,7 +40,9 @@ def save_runs(
     store: Store, subjects: Mapping[int, Subject], policy: RunPolicy, now: datetime, review: Review | None = None
 ) -> Tally:
     """Write the runs of the devices (by account id) of which a session is new, changed or not yet in a run."""
-    waiting = store.first_without_run({account: one.reading.total_stands_in for account, one in subjects.items()})
+    waiting = store.sessions.first_without_run(
+        {account: one.reading.total_stands_in for account, one in subjects.items()}
+    )
     since = {
         account: min(moments) - policy.span - policy.gap
         for account, subject in subjects.items()
@@ -78,11 +80,11 @@ def _write(
     review: Review | None,
 ) -> Tally:
     """Write the plans. A run that somebody reviewed, or another run wrote, in this very moment is left to the next."""
-    removed_ids = store.remove_runs([run_id for plan in plans.values() for run_id in plan.removed_ids])
+    removed_ids = store.runs.remove([run_id for plan in plans.values() for run_id in plan.removed_ids])
     changed = [run for plan in plans.values() for run in plan.changed]
-    updated_ids = store.update_runs(changed)
+    updated_ids = store.runs.update(changed)
     new = [(account, subjects[account].job_id, run) for account, plan in plans.items() for run in plan.new]
-    new_ids = store.insert_runs(new, now, review)
+    new_ids = store.runs.insert(new, now, review)
     unchanged = [run for plan in plans.values() for run in plan.unchanged]
     written: list[tuple[int, PlannedRun]] = [(run.run_id or 0, run) for run in unchanged]
     written += [(run.run_id, run) for run in changed if run.run_id in updated_ids]
@@ -92,9 +94,9 @@ def _write(
         if (account, run.content.run_at) in new_ids
     ]
     kept = {run.run_id for run in unchanged}
-    store.objects.replace({run_id: run.content.objects for run_id, run in written if run.run_id not in kept})
-    store.place_sessions(_moves(written, histories.values()))
-    store.move_sessions(_heirs(written, removed_ids, histories.values()))
+    store.runs.objects.replace({run_id: run.content.objects for run_id, run in written if run.run_id not in kept})
+    store.sessions.place(_moves(written, histories.values()))
+    store.sessions.move(_heirs(written, removed_ids, histories.values()))
     return Tally(
         new=len(new_ids),
         updated=len(updated_ids),

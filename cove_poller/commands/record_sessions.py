@@ -38,7 +38,7 @@ def compare_with_record(
         for account, reading in readings.items()
         for source in {*reading.sources, *pasts.get(account, NO_PAST).sources}
     }
-    found_records = (*store.sessions_near(_times(by_source, now)), *store.sessions_in(_spans(by_source, pasts)))
+    found_records = (*store.sessions.near(_times(by_source, now)), *store.sessions.within(_spans(by_source, pasts)))
     recorded: dict[SourceKey, list[RecordedSession]] = {}
     for record in {record.id: record for record in found_records}.values():
         recorded.setdefault((record.account_id, record.data_source), []).append(record)

@@ -32,7 +32,7 @@ def note_staleness(connection: Connection, tables: Tables, config: Config, login
         elif not device.is_excused:  # of one that is off nobody knows whether it would succeed
             recovered.append(device)
     if changed:
-        Store(connection, tables, config.backupchecks).save_stale(changed)
+        Store(connection, tables, config.backupchecks).devices.save_stale(changed)
     return [*_became_lines(became), *_recovered_lines(recovered)]
 
 

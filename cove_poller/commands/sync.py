@@ -3,23 +3,19 @@
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from datetime import datetime
 from functools import partial
-from typing import Any
 
-from cove_poller.commands.login_run import LoginRun, remember_rejections, utc_now
+from cove_poller.commands.installation import Installation
+from cove_poller.commands.login_run import remember_rejections, run_login
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import CommandResult, LoginResult
 from cove_poller.commands.stale_devices import note_staleness
-from cove_poller.config.credentials import Credentials
-from cove_poller.config.settings import Config
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.threads import fetched_ahead
 from cove_poller.database.audit_trail import syncs_of
-from cove_poller.database.engine import Database, open_database
-from cove_poller.database.store import Store
+from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.intervals import Schedule
@@ -34,28 +30,25 @@ def ignore_progress(login: str, devices: int) -> None:
 
 
 def sync(
-    config: Config,
-    credentials: Credentials,
+    installation: Installation,
     logins: Sequence[str],
     *,
     dry_run: bool = False,
-    now: Callable[[], datetime] = utc_now,
     progress: Callable[[str, int], None] = ignore_progress,
 ) -> CommandResult:
     """Poll every login once. One that fails does not stop the others.
 
     Raise CovePollerError if nothing could be begun, for instance since the database is not prepared.
     """
-    started_at = now()
+    started_at = installation.now()
     results = [LoginResult(login) for login in logins]
-    with open_database(config, credentials.database_password(), dry_run=dry_run) as database:
-        runner = LoginRun("sync", config, credentials, database, now)
+    with installation.open_prepared(Mode.DRY if dry_run else Mode.WRITE) as database, database.together():
         for result in results:
-            poll = Poll(config, database, now, partial(progress, result.login), result)
-            runner.run(result, poll.record, poll.is_anybody_due)
+            poll = Poll(installation, database, partial(progress, result.login), result)
+            run_login("sync", installation, database, result, poll.record, poll.is_anybody_due)
     if dry_run:
-        remember_rejections("sync", config, credentials, results, now)
-    return CommandResult("sync", started_at, now(), results)
+        remember_rejections("sync", installation, results)
+    return CommandResult("sync", started_at, installation.now(), results)
 
 
 class Poll:
@@ -63,15 +56,14 @@ class Poll:
 
     def __init__(
         self,
-        config: Config,
+        installation: Installation,
         database: Database,
-        now: Callable[[], datetime],
         progress: Callable[[int], None],
         result: LoginResult,
     ) -> None:
-        self._config = config
+        self._config = installation.config
         self._database = database
-        self._now = now
+        self._now = installation.now
         self._progress = progress
         self._result = result
         self._schedule: Schedule | None = None
@@ -83,8 +75,8 @@ class Poll:
             return True
         began, last = syncs_of(self._database, result.login)
         self._schedule = Schedule(intervals, last, began)
-        with self._database.transaction() as connection:
-            known = self._store(connection).devices_by_customer(result.login)
+        with self._database.store() as store:
+            known = store.devices.count_by_customer(result.login)
         is_due = self._schedule.is_anybody_due(known)
         result.not_due = 0 if is_due else sum(known.values())
         if not is_due:
@@ -101,8 +93,8 @@ class Poll:
             with closing(fetched_ahead(listing.iter_pages())) as pages:
                 for page in pages:
                     devices = self._due(page.devices)
-                    with self._database.transaction() as connection:
-                        outcome = recorder.save_page(self._store(connection), devices, listing.refused, self._now())
+                    with self._database.store() as store:
+                        outcome = recorder.save_page(store, devices, listing.refused, self._now())
                     result.outcome.add(outcome)  # not before it is committed
                     result.outcome.failures += nameless_failures(page.nameless_ids)
                     self._progress(result.outcome.devices)
@@ -113,9 +105,6 @@ class Poll:
         self._note_staleness()
         if result.not_due:
             log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
-
-    def _store(self, connection: Any) -> Store:
-        return Store(connection, self._database.tables, self._config.backupchecks)
 
     def _due(self, devices: Sequence[Device]) -> Sequence[Device]:
         """The devices whose customers are due; the others are counted."""
@@ -128,11 +117,10 @@ class Poll:
 
     def _mark_gone(self, listing: Listing) -> None:
         login, warnings = self._result.login, self._result.outcome.warnings
-        with self._database.transaction() as connection:
-            store = self._store(connection)
-            if not listing.seen_ids and (known := store.count_devices(login)):
+        with self._database.store() as store:
+            if not listing.seen_ids and (known := store.devices.count(login)):
                 raise ApiError(f"Cove lists no device at all, though there were {known}; they were left as they are")
-            gone = store.mark_gone(login, listing.seen_ids, self._now())
+            gone = store.devices.mark_gone(login, listing.seen_ids, self._now())
         if not listing.seen_ids:
             warnings.append(f"Cove lists no device for partner {self._result.partner_id}")
         if gone:

@@ -1,61 +1,52 @@
 """`test-login`: prove that a login works, and say who and where it is. Writes no backup data."""
 
 import logging
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
+from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
-from cove_poller.commands.results import CommandResult, LoginTest
-from cove_poller.config.credentials import Credentials
-from cove_poller.config.settings import Config
+from cove_poller.commands.installation import Installation
+from cove_poller.commands.login_run import logged_in
+from cove_poller.commands.results import CommandResult, LoginResult, LoginTest
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.replies import Partner
-from cove_poller.database.audit_trail import ACCEPTED, audited, fingerprint
-from cove_poller.database.engine import open_database
-from cove_poller.errors import ConfigError, CovePollerError, DatabaseError, LoginRejected, PermissionDenied, Terminated
+from cove_poller.database.audit_trail import audited
+from cove_poller.database.engine import Mode
+from cove_poller.errors import ConfigError, CovePollerError, DatabaseError, PermissionDenied, Terminated
 
 log = logging.getLogger(__name__)
 
 
-def check_logins(
-    config: Config, credentials: Credentials, logins: Sequence[str], now: Callable[[], datetime]
-) -> CommandResult:
+def check_logins(installation: Installation, logins: Sequence[str]) -> CommandResult:
     """Log in once with each login, even with one that was rejected before: that is what this is for."""
-    started_at = now()
-    results = []
-    for login in logins:
-        result = LoginTest(login, host="")
-        try:
-            password = credentials.login_password(login)
-            try:
-                _check(config, login, password, result)
-            except CovePollerError as error:
-                result.error = error
-            _remember(config, credentials, login, password, result, now)
-            if isinstance(result.error, Terminated):
-                raise result.error
-        except ConfigError as error:
-            result.error = error
-        results.append(result)
-    return CommandResult("test-login", started_at, now(), results)
+    started_at = installation.now()
+    results = [_tested(installation, login) for login in logins]
+    return CommandResult("test-login", started_at, installation.now(), results)
 
 
-def _check(config: Config, login: str, password: SecretStr, result: LoginTest) -> None:
-    settings = config.logins[login]
-    client = CoveClient(settings, password, config.api_of(login))
-    result.host = client.host
+def _tested(installation: Installation, login: str) -> LoginTest:
+    """Log in, look around, and leave the outcome in the audit trail. Raise Terminated if the process is to end."""
+    result, tried = LoginTest(login, host=""), LoginResult(login)
     try:
-        user = client.login()
-        result.user = user.user_name or settings.username
-        result.partner_id = settings.partner_id or user.partner_id
-        result.partner_name = partner_name(client, result.partner_id)
-        listing = Listing(client, result.partner_id or 0)
-        result.devices = sum(len(page.devices) for page in listing.iter_pages())
-        result.refused_columns = listing.refused
-    finally:
-        client.close()
+        password = installation.credentials.login_password(login)
+    except ConfigError as error:
+        result.error = error
+        return result
+    result.host = urlsplit(installation.config.api_of(login).url).netloc
+    try:
+        with logged_in(installation, tried, password) as (client, user):
+            result.user = user.user_name or installation.config.logins[login].username
+            result.partner_id = tried.partner_id
+            result.partner_name = partner_name(client, result.partner_id)
+            listing = Listing(client, result.partner_id or 0)
+            result.devices = sum(len(page.devices) for page in listing.iter_pages())
+            result.refused_columns = listing.refused
+    except CovePollerError as error:
+        result.error = error
+    _remember(installation, result, tried.login_fingerprint)
+    if isinstance(result.error, Terminated):
+        raise result.error
+    return result
 
 
 def partner_name(client: CoveClient, partner_id: int | None) -> str | None:
@@ -67,29 +58,19 @@ def partner_name(client: CoveClient, partner_id: int | None) -> str | None:
     return partner.name if partner else None
 
 
-def _remember(
-    config: Config,
-    credentials: Credentials,
-    login: str,
-    password: SecretStr,
-    result: LoginTest,
-    now: Callable[[], datetime],
-) -> None:
+def _remember(installation: Installation, result: LoginTest, fingerprint: str | None) -> None:
     """Leave the outcome in the audit trail, so that `sync` knows whether it may try; the database may not be there."""
     try:
         with (
-            open_database(config, credentials.database_password(), prepare=False) as database,
-            audited(database, "test-login", login, now) as audit,
+            installation.open(Mode.WRITE) as database,
+            audited(database, "test-login", result.login, installation.now) as audit,
         ):
             audit |= {
                 "outcome": "error" if result.error else "ok",
                 "exit_code": result.exit_code,
                 "devices": result.devices,
                 "error": str(result.error) if result.error else None,
+                "login_fingerprint": fingerprint,
             }
-            if result.user:
-                audit["login_fingerprint"] = ACCEPTED
-            if isinstance(result.error, LoginRejected):
-                audit["login_fingerprint"] = fingerprint(config.api_of(login).url, config.logins[login], password)
     except (DatabaseError, ConfigError) as error:
         log.info("the outcome was not noted in the database: %s", error)

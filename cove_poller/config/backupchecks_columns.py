@@ -1,4 +1,4 @@
-"""The columns of Backupchecks' tables that the poller uses, by our names. Only names: `schema` has the tables."""
+"""The columns of Backupchecks' tables that the poller uses, by our names. The tables are `database`'s."""
 
 CUSTOMERS = ("id", "name", "active")
 JOBS = ("id", "customer_id", "backup_software", "backup_type", "job_name", "active", "cove_account_id")

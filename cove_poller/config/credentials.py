@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from cove_poller.config.secrets import database_password, exposed_files, login_password, resolved
-from cove_poller.config.settings import Config, passwords_in_url
+from cove_poller.config.settings import Config
+from cove_poller.config.urls import passwords_in_url
 from cove_poller.errors import ConfigError
 
 
@@ -21,20 +22,20 @@ class Credentials:
         self._given: list[str] = []
 
     def login_password(self, login: str) -> SecretStr:
-        """Raise ConfigError if there is none, or if it cannot be had."""
+        """Return a login's password. Raise ConfigError if there is none, or if it cannot be had."""
         password = login_password(login, self._config.logins[login], self._environ, self._file.parent)
         self._given.append(password.get_secret_value())
         return password
 
     def database_password(self) -> SecretStr | None:
-        """None if there is none apart from the database URL."""
+        """Return the database's password, None if none is set apart from its URL. Raise ConfigError."""
         password = database_password(self._config.database, self._environ, self._file.parent)
         if password:
             self._given.append(password.get_secret_value())
         return password
 
     def given(self) -> list[str]:
-        """Every password that was fetched so far, and that in the database URL: what no text may show."""
+        """Return every password that was fetched so far, and that in the database URL: what no text may show."""
         return [*self._given, *passwords_in_url(self._config.database.url)]
 
     def check(self) -> None:
@@ -50,7 +51,7 @@ class Credentials:
             raise ConfigError("\n  ".join(["not every secret can be had:", *problems]))
 
     def secret_files(self) -> list[Path]:
-        """The files that hold a secret, each once, and that the administrator has to guard.
+        """Return the files that hold a secret, each once, and that the administrator has to guard.
 
         Those in $CREDENTIALS_DIRECTORY are guarded by systemd or Kubernetes, by other means than modes.
         """
@@ -64,5 +65,5 @@ class Credentials:
         return list(dict.fromkeys(path for path in paths if not (given and path.is_relative_to(given))))
 
     def warnings(self) -> list[str]:
-        """A warning for each file with a secret that others can read."""
+        """Return a warning for each file with a secret that others can read."""
         return exposed_files(self.secret_files())

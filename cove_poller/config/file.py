@@ -8,17 +8,19 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import tomli_w
+from platformdirs.unix import Unix
 from pydantic import ValidationError
 
 from cove_poller.config.secrets import ONE_SOURCE, SecretSource, password_variables
-from cove_poller.config.settings import HIDDEN, Config, LoginSettings, hidden_url
+from cove_poller.config.settings import Config, LoginSettings
+from cove_poller.config.urls import HIDDEN, hidden_url, host_only
 from cove_poller.errors import ConfigError
 
 CONFIG_VARIABLE = "COVE_POLLER_CONFIG"
 FILE_NAME = "cove.toml"
+SYSTEM_WIDE = Path("/etc/cove-poller")
 
 # How pydantic names the members of a union, as if they were keys, and what a person would say instead of it.
 UNION_MEMBERS = frozenset({"str", "int", "float", "bool", "list[str]"})
@@ -30,21 +32,21 @@ MESSAGES = {
 }
 
 
-def search_paths(environ: Mapping[str, str]) -> list[Path]:
-    """Where the configuration is looked for when nobody names it, the first found wins."""
-    home = environ.get("HOME")
-    ours = environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
-    places = ["", f"{ours}/cove-poller" if ours else None, "/etc/cove-poller"]
-    return [Path(place) / FILE_NAME for place in places if place is not None]
+def search_paths() -> list[Path]:
+    """Return where the configuration is looked for when nobody names it; the first that is there is taken.
+
+    The user's own is where the XDG rules say, on every system: that is what the documentation names.
+    """
+    return [place / FILE_NAME for place in (Path(), Unix("cove-poller").user_config_path, SYSTEM_WIDE)]
 
 
 def find_config(named: Path | None, environ: Mapping[str, str]) -> Path:
-    """The configuration file: `named`, else $COVE_POLLER_CONFIG, else the first of the usual places."""
+    """Return the configuration file: `named`, else $COVE_POLLER_CONFIG, else the first found. Raise ConfigError."""
     if named or (named := Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None):
         if not _is_file(named):
             raise ConfigError(f"no configuration at {named}; write one with: cove-poller config init {named}")
         return named
-    paths = search_paths(environ)
+    paths = search_paths()
     for path in paths:
         if _is_file(path):
             return path
@@ -53,7 +55,7 @@ def find_config(named: Path | None, environ: Mapping[str, str]) -> Path:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether there is such a file; one that may not even be looked at is none."""
+    """Tell whether there is such a file; one that may not even be looked at is none."""
     try:
         return path.is_file()
     except OSError:
@@ -61,7 +63,7 @@ def _is_file(path: Path) -> bool:
 
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
-    """The checked configuration. Raise ConfigError that names every problem with its path."""
+    """Return the checked configuration. Raise ConfigError that names every problem with its path."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -91,7 +93,7 @@ def _problem(detail: dict[str, Any]) -> str:
 
 
 def _suggestion(location: list[str]) -> str:
-    """A hint at the key that was probably meant."""
+    """Return a hint at the key that was probably meant: " (did you mean page_size?)"."""
     model: Any = Config
     for part in location[:-1]:
         field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
@@ -102,7 +104,7 @@ def _suggestion(location: list[str]) -> str:
 
 
 def _password_problems(content: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
-    """What pydantic does not look for in a table with another mistake, or cannot know."""
+    """Yield what pydantic does not look for in a table with another mistake, or cannot know."""
     logins = content.get("logins")
     for name, login in logins.items() if isinstance(logins, dict) else ():
         if not isinstance(login, dict):
@@ -119,12 +121,11 @@ def _password_problems(content: Mapping[str, Any], environ: Mapping[str, str]) -
 
 
 def shown(config: Config) -> str:
-    """The configuration in effect as TOML, with every secret hidden."""
+    """Return the configuration in effect as TOML, with every secret hidden."""
     content = config.model_dump(mode="json", by_alias=True, exclude_none=True)
     content["database"]["url"] = hidden_url(config.database.url)
     if url := config.healthchecks.url:
-        parts = urlsplit(url.get_secret_value())
-        content["healthchecks"]["url"] = f"{parts.scheme}://{parts.netloc}/{HIDDEN}"
+        content["healthchecks"]["url"] = host_only(url.get_secret_value())
     for login in config.logins:
         content["logins"][login]["api"] = config.api_of(login).model_dump(mode="json")
     return tomli_w.dumps(_hidden(content))

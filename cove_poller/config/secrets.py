@@ -1,4 +1,4 @@
-"""Passwords and tokens: where they come from, and how they are kept out of everything that is shown."""
+"""Where passwords come from: the environment, a file, a command, the configuration; and which files others can read."""
 
 import os
 import shlex
@@ -33,13 +33,16 @@ class SecretSource(BaseModel):
 
 
 def password_variables(login: str) -> tuple[str, str]:
-    """The environment variables for a login's password: its own, then the common one."""
+    """Return the environment variables for a login's password: its own, then the common one.
+
+    Its own for the login `msp-2.north` is `COVE_POLLER_PASSWORD_MSP_2_NORTH`.
+    """
     own = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in login).upper()
     return f"{LOGIN_VARIABLE}_{own}", LOGIN_VARIABLE
 
 
 def login_password(name: str, source: SecretSource, environ: Mapping[str, str], directory: Path) -> SecretStr:
-    """A login's password: its own variable, else what the file says, else the common variable.
+    """Return a login's password: its own variable, else what the file says, else the common variable.
 
     `directory` is the configuration file's. Raise ConfigError if there is none, or if it cannot be had.
     """
@@ -54,7 +57,7 @@ def login_password(name: str, source: SecretSource, environ: Mapping[str, str], 
 
 
 def database_password(source: SecretSource, environ: Mapping[str, str], directory: Path) -> SecretStr | None:
-    """The database password, or None if nobody set one apart from the URL."""
+    """Return the database's password, None if none is set apart from its URL. Raise ConfigError."""
     found = _from_environment(DATABASE_VARIABLE, environ)
     return found or _from_source("database", source, environ, directory)
 
@@ -74,7 +77,7 @@ def _from_source(where: str, source: SecretSource, environ: Mapping[str, str], d
 
 
 def resolved(file: Path, environ: Mapping[str, str], directory: Path) -> Path:
-    """A relative file is looked for in systemd's $CREDENTIALS_DIRECTORY, else beside the configuration."""
+    """Return where a file is: a relative one in systemd's $CREDENTIALS_DIRECTORY, else beside the configuration."""
     return Path(environ.get("CREDENTIALS_DIRECTORY") or directory) / file.expanduser()
 
 
@@ -112,7 +115,7 @@ def _from_command(where: str, command: str | list[str]) -> SecretStr:
 
 
 def exposed_files(files: Iterable[Path]) -> list[str]:
-    """A warning for each file that holds a secret and is readable by others than its owner."""
+    """Return a warning for each file that holds a secret and is readable by others than its owner."""
     return [
         f"{file} holds a secret and others can read it; run: chmod 600 {shlex.quote(str(file))}"
         for file in dict.fromkeys(files)
@@ -121,7 +124,7 @@ def exposed_files(files: Iterable[Path]) -> list[str]:
 
 
 def _mode(file: Path) -> int:
-    """The file's mode; 0 if it may not even be looked at, then nobody is warned of it."""
+    """Return the file's mode; 0 if it may not even be looked at, then nobody is warned of it."""
     try:
         return file.stat().st_mode
     except OSError:

@@ -1,73 +1,15 @@
-"""The configuration: one TOML file, checked whole before anything is done with it.
+"""The settings as types, with their defaults and bounds. No problem is told with its value: it might be a password."""
 
-Every problem is reported at once, with its path, and never with the value: it might be a password.
-"""
-
-import ipaddress
-import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
-from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from cove_poller.config import backupchecks_columns as contract
 from cove_poller.config.secrets import SecretSource
+from cove_poller.config.urls import checked_api_url, checked_database_url, checked_ping_url, hidden_url
 from cove_poller.records.statuses import Status
 from cove_poller.spans import Interval
-
-HIDDEN = "********"
-
-# SQLAlchemy takes everything before an @ for the password, also what urlsplit() takes for the end of the host.
-URL_PASSWORDS = (re.compile(r"(://[^:/?@]*:)(.+)(?=@)"), re.compile(r"([?&](?:ssl)?password=)([^&]+)"))
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether a host name or address is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return host is not None and ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _safe_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
-        raise ValueError("must begin with https:// (http:// is for this machine only)")
-    if parts.username or parts.password:
-        raise ValueError("must not hold a user or password")
-    return url
-
-
-def _safe_secret_url(url: SecretStr) -> SecretStr:
-    if not urlsplit(_safe_url(url.get_secret_value())).hostname:
-        raise ValueError("names no host")
-    return url
-
-
-def _database_url(url: str) -> str:
-    """The URL with the driver that is installed: a bare postgresql:// would mean another one."""
-    scheme, mark, rest = url.partition("://")
-    if scheme in ("postgres", "postgresql", "postgresql+psycopg2") and mark:
-        return f"postgresql+psycopg2://{rest}"
-    if scheme == "sqlite" and mark:
-        return url
-    raise ValueError("must begin with postgresql:// or sqlite:///")
-
-
-def hidden_url(url: str) -> str:
-    """The URL with every password in it hidden."""
-    for pattern in URL_PASSWORDS:
-        url = pattern.sub(rf"\g<1>{HIDDEN}", url)
-    return url
-
-
-def passwords_in_url(url: str) -> list[str]:
-    """Every password in the URL, as it stands there and as it is meant."""
-    found = [match[2] for pattern in URL_PASSWORDS for match in pattern.finditer(url)]
-    return [*found, *map(unquote, found)]
 
 
 def _known_columns(columns: dict[str, str], known: tuple[str, ...]) -> dict[str, str]:
@@ -86,19 +28,19 @@ class Settings(BaseModel):
 class DatabaseSettings(Settings, SecretSource):
     """Where Backupchecks' tables are."""
 
-    url: Annotated[str, AfterValidator(_database_url)]
+    url: Annotated[str, AfterValidator(checked_database_url)]
     db_schema: str = Field("public", alias="schema")
 
     @property
     def has_password(self) -> bool:
-        """Whether the URL itself holds one."""
+        """Tell whether the URL itself holds one."""
         return hidden_url(self.url) != self.url
 
 
 class ApiSettings(Settings):
     """How Cove's API is talked to."""
 
-    url: Annotated[str, AfterValidator(_safe_url)] = "https://api.backup.management/jsonapi"
+    url: Annotated[str, AfterValidator(checked_api_url)] = "https://api.backup.management/jsonapi"
     page_size: int = Field(250, ge=2, le=10_000)
     timeout_seconds: float = Field(30, gt=0, le=600)
     max_attempts: int = Field(5, ge=1, le=20)
@@ -156,7 +98,7 @@ class ObjectColumns(Settings):
     message: str = "error_message"
 
     def used(self) -> dict[str, str]:
-        """Those that are written."""
+        """Return those that are written."""
         return {ours: live for ours, live in self.model_dump().items() if live}
 
     @model_validator(mode="after")
@@ -195,21 +137,21 @@ class BackupchecksSettings(Settings):
 
 
 class IntervalSettings(Settings):
-    """How often customers are polled, who are called as Cove calls them; None is with every sync."""
+    """How often each customer is polled, by the name that Cove has for it; None: with every sync."""
 
     default: Interval | None = None
     customers: dict[str, Interval] = {}
 
     @property
     def are_set(self) -> bool:
-        """Whether anybody has an interval."""
+        """Tell whether anybody has an interval."""
         return bool(self.default or self.customers)
 
 
 class HealthchecksSettings(Settings):
     """The monitoring that is told when a run begins and how it ends. Whoever knows its URL can deceive it."""
 
-    url: Annotated[SecretStr, AfterValidator(_safe_secret_url)] | None = None
+    url: Annotated[SecretStr, AfterValidator(checked_ping_url)] | None = None
 
 
 class CustomerAlerts(Settings):
@@ -223,7 +165,7 @@ class CustomerAlerts(Settings):
         return self.server_hours, self.workstation_hours, self.m365_hours
 
     def hours_of(self, device_type: str) -> float | None:
-        """By Backupchecks' backup type."""
+        """Return the hours for a device of Backupchecks' backup type."""
         by_type = {"Workstation": self.workstation_hours, "Microsoft 365": self.m365_hours}
         return by_type.get(device_type, self.server_hours)
 
@@ -237,7 +179,7 @@ class AlertSettings(CustomerAlerts):
     customers: dict[str, CustomerAlerts] = {}
 
     def shortest_hours(self) -> float:
-        """No device is stale before these are over."""
+        """Return the hours before which no device is stale."""
         known = (hours for one in (self, *self.customers.values()) for hours in one.all_hours())
         return min(hours for hours in known if hours is not None)
 
@@ -258,7 +200,7 @@ class Config(Settings):
     healthchecks: HealthchecksSettings = HealthchecksSettings()
 
     def api_of(self, login: str) -> ApiSettings:
-        """The API settings of a login: its own where it has some, else the common ones."""
+        """Return the API settings of a login: its own where it has some, else the common ones."""
         own = self.logins[login].api
         return self.api.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
@@ -266,7 +208,7 @@ class Config(Settings):
         return {code: Status(word) for code, word in self.status.items()}
 
     def secret_sources(self) -> Iterator[tuple[str, SecretSource]]:
-        """Every place that may hold a secret, with its path in the file."""
+        """Yield every place that may hold a secret, with its path in the file."""
         yield "database", self.database
         for name, login in self.logins.items():
             yield f"logins.{name}", login

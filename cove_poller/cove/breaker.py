@@ -31,7 +31,7 @@ class Patience:
         self._tries: Counter[str] = Counter()
 
     def refused(self, what: str, attempt: Callable[[], T]) -> T:
-        """The result of `attempt`. Raise PermissionDenied as it does, or as it did for others."""
+        """Return the result of `attempt`. Raise PermissionDenied as it does, or as it did for others."""
         with self._lock:
             self._tries[what] += 1
             if len(self._refusals[what]) >= PATIENCE and self._tries[what] % PROBE_EVERY:
@@ -47,7 +47,7 @@ class Patience:
         return result
 
     def down(self, what: str, attempt: Callable[[], T]) -> T:
-        """The result of `attempt`. Raise ApiError if `what` is down now, or was in the last minutes."""
+        """Return the result of `attempt`. Raise ApiError if `what` is down now, or was in the last minutes."""
         with self._lock:
             at, known = self._down.get(what, (-math.inf, None))
             if known and self._clock() - at < BREAK_SECONDS:

@@ -1,6 +1,10 @@
-"""Cove's wire: JSON-RPC over HTTPS. Layers, each doing one thing: call -> fresh visa -> retry -> one POST.
+"""A login to Cove and the calls that are made with it: JSON-RPC over HTTPS, in layers that each do one thing.
 
-A client may be used by several threads: they share its pace, its visa, and the one login that renews it.
+    call, call_whole     the result of a method, or the error that Cove answered, as ours
+    `- fresh visa        where the visa is refused: one login, shared by all threads, and one more call
+       `- message        JSON-RPC, the visa in its place; the newer visa that came back is kept
+          `- retry       what may pass by itself is tried again      } transport
+             `- one POST paced, bounded in size and time             }
 
 Facts are from N-able's pages "Authorization" and "Construct a JSON-RPC API call", and from public clients:
 errors come with HTTP 200, `error.data` is the number to branch on, every reply may carry a newer visa, and
@@ -12,36 +16,19 @@ import html
 import itertools
 import json
 import logging
-import math
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from enum import Enum
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
-import requests
-import tenacity
 from pydantic import SecretStr
-from requests.adapters import HTTPAdapter
-from requests.exceptions import RequestException, SSLError
-from urllib3.exceptions import HTTPError
 
-from cove_poller import __version__
 from cove_poller.config.settings import ApiSettings, LoginSettings
 from cove_poller.cove.replies import LoginUser, Reply, ReplyError, Result, parse_reply
-from cove_poller.errors import (
-    ApiError,
-    ApiUnavailable,
-    CovePollerError,
-    LoginRejected,
-    PermissionDenied,
-    VisaRefused,
-)
+from cove_poller.cove.transport import MAX_TEXT_LENGTH, Service, ShowsVisa, Transport
+from cove_poller.errors import ApiError, CovePollerError, LoginRejected, PermissionDenied, VisaRefused
 from cove_poller.redaction import REDACTED, VISA, redacted
 from cove_poller.text import fitted, one_line
 
@@ -49,58 +36,12 @@ BAD_LOGIN = 2100
 BAD_VISA = 1701
 FORBIDDEN = 13501
 
-MAX_REPLY_BYTES = 256 * 1024 * 1024
-MAX_RETRY_AFTER_SECONDS = 120.0
-MAX_RETRY_SECONDS = 300.0
-MAX_TEXT_LENGTH = 200
-
 LOCKED_OUT = re.compile(r"password|credential|lock|block|denied|disabled|factor|2fa", re.IGNORECASE)
 """How a refusal of the person, not of the moment, may be worded: only 2100's text is known."""
 
 VISA_WORD = re.compile(r"\bvisa\b", re.IGNORECASE)
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-
-class Pacer:
-    """Lets at most `per_second` callers pass, evenly spaced, however many threads there are."""
-
-    def __init__(self, per_second: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        self._interval = 1 / per_second
-        self._clock = clock
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._next = 0.0
-
-    def wait(self) -> None:
-        """Return when it is the caller's turn."""
-        with self._lock:
-            now = self._clock()
-            turn = max(now, self._next)
-            self._next = turn + self._interval
-        if turn > now:
-            self._sleep(turn - now)
-
-
-class ShowsVisa(Enum):
-    """Where a service is shown the visa."""
-
-    IN_BODY = "body"
-    AS_BEARER = "header"
-    NOT_AT_ALL = "not at all"
-
-
-@dataclass(frozen=True)
-class Service:
-    """One of Cove's JSON-RPC services. `hint` is what may be wrong where it answers with an HTTP error."""
-
-    url: str
-    visa: ShowsVisa = ShowsVisa.IN_BODY
-    hint: str = ""
-
-    @property
-    def host(self) -> str:
-        return urlsplit(self.url).netloc
 
 
 @dataclass(frozen=True)
@@ -111,15 +52,11 @@ class Held:
     visa: str | None
 
 
-class _Session(requests.Session):
-    """A session that looks at no redirect: the library would read its whole body even where it does not follow."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        del resp
-
-
 class CoveClient:
-    """One login to Cove. `request_count` is what went over the wire, `login_count` how often a login was asked for."""
+    """One login to Cove. Threads that use it share its pace, its visa, and the one login that renews that.
+
+    `request_count` is what went over the wire, `login_count` how often a login was asked for.
+    """
 
     def __init__(
         self,
@@ -132,32 +69,22 @@ class CoveClient:
     ) -> None:
         self.api = api
         self.management = Service(api.url, hint="; is api.url right?")
-        self.request_count = 0
         self.login_count = 0
         self._login = login
         self._password = password
         self._held = Held(0, None)
         self._renewal = threading.Lock()
         self._renewal_error: CovePollerError | None = None
-        self._counting = threading.Lock()
-        self._clock = clock
-        self._closed = threading.Event()
-        self._sleep = sleep or self._wait
-        self._pacer = Pacer(api.requests_per_second, clock, self._sleep)
         self._ids = itertools.count(1)
-        self._http = _Session()
-        for scheme in ("https://", "http://"):
-            self._http.mount(scheme, HTTPAdapter(pool_maxsize=api.backfill_workers + 2))
-        self._http.headers.update({"Content-Type": "application/json", "User-Agent": f"cove-poller/{__version__}"})
-        self._http.auth = lambda request: request  # or requests would add what a .netrc says
+        self._transport = Transport(api, clock, sleep)
+
+    @property
+    def request_count(self) -> int:
+        return self._transport.request_count
 
     def close(self) -> None:
         """End the session; whatever thread is still asking stops before its next request."""
-        self._closed.set()
-        self._http.close()
-
-    def _wait(self, seconds: float) -> None:
-        self._closed.wait(seconds)
+        self._transport.close()
 
     @property
     def host(self) -> str:
@@ -182,14 +109,17 @@ class CoveClient:
         return user
 
     def call(self, method: str, params: Mapping[str, Any], inner: type[T], service: Service | None = None) -> T | None:
-        """The inner result of a method, of the management service unless another is named."""
+        """Return the inner result of a method, of the management service unless another is named."""
         result = self.call_whole(method, params, inner, service)
         return result.result if result else None
 
     def call_whole(
         self, method: str, params: Mapping[str, Any], inner: type[T], service: Service | None = None
     ) -> Result[T] | None:
-        """The result of a method with what stands beside the inner one. A refused visa costs one login, once a call."""
+        """Return the result of a method with what stands beside the inner one.
+
+        A refused visa costs one login, once a call. Raise PermissionDenied, VisaRefused, LoginRejected or ApiError.
+        """
         service = service or self.management
         held = self._held
         try:
@@ -220,7 +150,7 @@ class CoveClient:
         return reply.result
 
     def _send(self, service: Service, method: str, params: Mapping[str, Any], inner: type[T]) -> Reply[T]:
-        """One request with its retries, and the visa that came back kept."""
+        """Return the reply to one request, and keep the visa that came back with it."""
         held = self._held
         visa = held.visa
         message: dict[str, Any] = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": params}
@@ -229,59 +159,14 @@ class CoveClient:
             message["visa"] = visa
         if visa and service.visa is ShowsVisa.AS_BEARER:
             headers["Authorization"] = f"Bearer {visa}"
-        body = json.dumps(message).encode()
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self.api.max_attempts) | tenacity.stop_after_delay(MAX_RETRY_SECONDS),
-            wait=_pause,
-            retry=tenacity.retry_if_exception_type(ApiUnavailable),
-            sleep=self._sleep,
-            before_sleep=_log_retry,
-            reraise=True,
-        )
-        reply = parse_reply(retrying(self._post, service, method, body, headers), inner)
+        answer = self._transport.send(service, method, json.dumps(message).encode(), headers)
+        reply = parse_reply(answer, inner)
         if reply.visa and service == self.management and held.login_count == self._held.login_count:
             self._held = Held(held.login_count, reply.visa)  # none that was asked for before a new login
         return reply
 
-    def _post(self, service: Service, method: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-        """One POST. Raise ApiUnavailable for what may pass by itself, ApiError for what will not."""
-        self._pacer.wait()
-        if self._closed.is_set():
-            raise ApiError("stopped before the next request")
-        with self._counting:
-            self.request_count += 1
-        began = self._clock()
-        try:
-            with self._http.post(
-                service.url,
-                data=body,
-                headers=headers,
-                timeout=self.api.timeout_seconds,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                _check_status(response, service)
-                content = self._read(response, service.host, began)
-        except (RequestException, HTTPError, OSError, ValueError) as error:  # the last two: a bad CA bundle or header
-            raise network_error(error, service.host) from error
-        log.debug("%s: %d bytes in %.2f s", method, len(content), self._clock() - began)
-        return content
-
-    def _read(self, response: requests.Response, host: str, began: float) -> bytes:
-        """The reply's body, bounded in size and in time, since the time-out is for each piece of it only."""
-        pieces, size = [], 0
-        # read1 returns what is there; any other way waits for a whole piece, however slowly it comes
-        while piece := response.raw.read1(1 << 16, decode_content=True):
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_REPLY_BYTES:
-                raise ApiError(f"Cove at {host} sent more than {MAX_REPLY_BYTES >> 20} MiB in one answer")
-            if self._clock() - began > 2 * self.api.timeout_seconds:
-                raise ApiUnavailable(f"Cove at {host} took too long to send its answer")
-        return b"".join(pieces)
-
     def _said(self, error: ReplyError) -> str:
-        """Cove's own words, made fit for a mail: one line, not long, no secret."""
+        """Return Cove's own words, made fit for a mail: one line, not long, no secret."""
         password = self._password.get_secret_value()
         text = one_line(html.unescape(error.message or "no message"))
         text = VISA.sub(
@@ -311,60 +196,3 @@ class CoveClient:
         return LoginRejected(
             f"Cove rejects user {self._login.username} with {partner}: {said}. Check {hint} in Cove's console"
         )
-
-
-def _check_status(response: requests.Response, service: Service) -> None:
-    status, host = response.status_code, service.host
-    if status == requests.codes.ok:
-        return
-    if status == requests.codes.too_many_requests or status >= requests.codes.internal_server_error:
-        pause = _retry_after(response.headers.get("Retry-After"))
-        raise ApiUnavailable(f"Cove at {host} answers HTTP {status}", pause)
-    if service.visa is ShowsVisa.AS_BEARER and status == requests.codes.unauthorized:
-        raise VisaRefused(f"Cove at {host} answers HTTP {status}")
-    if service.visa is ShowsVisa.AS_BEARER and status == requests.codes.forbidden:
-        raise PermissionDenied(f"Cove at {host} answers HTTP {status}")
-    if response.is_redirect:
-        target = _safe(response.headers["Location"])
-        raise ApiError(f"Cove at {host} redirects to {target}, which is not followed{service.hint}")
-    raise ApiError(f"Cove at {host} answers HTTP {status}{service.hint}")
-
-
-def network_error(error: Exception, host: str) -> ApiError:
-    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return ApiError(f"the TLS certificate of {host} cannot be verified; nothing was sent")
-    if isinstance(error, (RequestException, HTTPError)) and not isinstance(error, ValueError):
-        return ApiUnavailable(f"Cove at {host} cannot be reached ({type(error).__name__})")
-    return ApiError(f"the request to {host} failed ({type(error).__name__}: {_safe(str(error))})")
-
-
-def _safe(text: str) -> str:
-    """Somebody's text made fit for a mail: one line, not long, nothing that looks like a visa or a token."""
-    return fitted(VISA.sub(REDACTED, one_line(text)), MAX_TEXT_LENGTH)
-
-
-def _retry_after(value: str | None) -> float | None:
-    """The seconds that a Retry-After header asks for, as a number or as a date, clamped; None if it makes no sense."""
-    try:
-        seconds = float(value or "")
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(value or "") - datetime.now(UTC)).total_seconds()
-        except (TypeError, ValueError, OverflowError):
-            return None
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
-
-
-_backoff = tenacity.wait_random_exponential(multiplier=1, max=30)
-
-
-def _pause(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after_seconds if isinstance(error, ApiUnavailable) else None
-    return _backoff(state) if asked is None else asked
-
-
-def _log_retry(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    pause = state.next_action.sleep if state.next_action else 0
-    log.info("attempt %d failed: %s; next in %.1f s", state.attempt_number, error, pause)

@@ -43,7 +43,7 @@ class ColumnQuery:
     def rows(
         self, start: int, count: int, *, filter: str = "", extra: Mapping[str, Any] | None = None
     ) -> list[StatisticsRow]:
-        """Rows from number `start` on. Raise PermissionDenied if required columns, or the method, are refused.
+        """Return rows from number `start` on. Raise PermissionDenied if required columns, or the method, are refused.
 
         `filter` is in Cove's language; `extra` are parameters beside the query.
         """
@@ -61,7 +61,7 @@ class ColumnQuery:
         return [code for code in ALL_COLUMNS if code not in self.refused]
 
     def _find_refused(self, more: Mapping[str, Any]) -> tuple[str, ...]:
-        """The optional columns that Cove refuses. Raise PermissionDenied if it refuses required ones."""
+        """Return the optional columns that Cove refuses. Raise PermissionDenied if it refuses required ones."""
         log.info("Cove refuses some column of %s, finding out which", self._method)
         self._fetch(REQUIRED_COLUMNS, 0, 1, **more)
         refused = tuple(self._culprits(OPTIONAL_COLUMNS, more))
@@ -69,7 +69,7 @@ class ColumnQuery:
         return refused
 
     def _culprits(self, columns: Sequence[str], more: Mapping[str, Any]) -> list[str]:
-        """The refused ones of `columns`, at least one of which is, by halving."""
+        """Return the refused ones of `columns`, at least one of which is, by halving."""
         if len(columns) == 1:
             return list(columns)
         half = len(columns) // 2
@@ -89,7 +89,7 @@ class ColumnQuery:
         return False
 
     def _is_refusal(self, error: Exception) -> bool:
-        """Whether this may be about a column, not about the moment."""
+        """Tell whether this may be about a column, not about the moment."""
         return isinstance(error, PermissionDenied) or (self._any_error_refuses and type(error) is ApiError)
 
     def _fetch(

@@ -41,16 +41,16 @@ class Listing:
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """The columns that Cove refuses to this user."""
+        """Return the columns that Cove refuses to this user."""
         return self._query.refused
 
     @property
     def unpadded(self) -> bool:
-        """Whether it is `D9F00` that brings something, not `D09F00`."""
+        """Tell whether it is `D9F00` that brings something, not `D09F00`."""
         return self._query.unpadded
 
     def iter_pages(self) -> Iterator[Page]:
-        """The pages in order. Raise ApiError if Cove does not come to an end or talks nonsense."""
+        """Yield the pages in order. Raise ApiError if Cove does not come to an end or talks nonsense."""
         for rows in iter_pages(self._rows, lambda row: row.account_id, self._page_size, "devices"):
             self.seen_ids |= {row.account_id for row in rows}
             yield self._page(rows)
@@ -66,7 +66,7 @@ class Listing:
         return Page(named, tuple(sorted(nameless)))
 
     def _rows(self, start: int) -> list[StatisticsRow]:
-        """A page's rows, with the spelling of columns that brings something."""
+        """Return a page's rows, with the spelling of columns that brings something."""
         rows = self._permitted_rows(start)
         if self._is_proven or not rows:
             return rows
@@ -93,7 +93,7 @@ class Listing:
 
 
 def _has_source_fields(rows: Sequence[StatisticsRow]) -> bool:
-    """Whether any row has a column of D01 to D09, be it the total's.
+    """Tell whether any row has a column of D01 to D09, be it the total's.
 
     `D10F15` has no zero to be padded with, so a Cove that ignores padded codes sends it all the same.
     """

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from cove_poller.config.settings import is_loopback
+from cove_poller.config.urls import is_loopback
 from cove_poller.errors import ApiError
 
 PATH = "repserv_json"
@@ -15,7 +15,7 @@ HOST_NAME = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
 def node_url(address: str, api_url: str, domains: Iterable[str]) -> str:
-    """The URL of the session service at `address`, `host:port` or a URL. Raise ApiError if nothing may be sent there.
+    """Return the URL of the session service at `address`, `host:port` or a URL. Raise ApiError if none may be asked.
 
     The port of a `host:port` is another service's. A node on loopback is believed only by an API on loopback.
     """

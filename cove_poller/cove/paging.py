@@ -17,7 +17,7 @@ T = TypeVar("T")
 def iter_pages(
     fetch: Callable[[int], Sequence[T]], key: Callable[[T], Hashable], page_size: int, what: str, *, full: int = 0
 ) -> Iterator[list[T]]:
-    """The rows that each page adds; `fetch` gives those from a number on, `what` names them in errors.
+    """Yield the rows that each page adds; `fetch` gives those from a number on, `what` names them in errors.
 
     A page of at least `full` rows (a whole page, if not given) that comes again and again is not believed to be
     all. Raise ApiError for that, and where the list changes again and again while it is read.

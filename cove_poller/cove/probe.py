@@ -11,11 +11,11 @@ import requests
 from requests.exceptions import RequestException
 
 from cove_poller.config.settings import ApiSettings
-from cove_poller.cove.client import network_error
+from cove_poller.cove.transport import network_error
 
 
 def ask_time(api: ApiSettings) -> datetime | None:
-    """The time in the `Date` header of whatever the API answers; None if there is none. Raise ApiError."""
+    """Return the time in the `Date` header of whatever the API answers; None if there is none. Raise ApiError."""
     host = urlsplit(api.url).netloc
     try:
         with requests.Session() as session:

@@ -74,7 +74,7 @@ class RemoteEndpoint(CoveModel):
 
 
 def parse_reply(body: bytes, inner: type[T]) -> Reply[T]:
-    """The reply with an inner result of type `inner`. UTF-8, else Latin-1. Raise ApiError if it is neither."""
+    """Return the reply with an inner result of type `inner`, from UTF-8 or else Latin-1. Raise ApiError."""
     try:
         body = body.removeprefix(BOM_UTF8)
         text: bytes | str = body

@@ -6,11 +6,12 @@ from typing import Any
 from urllib.parse import urljoin
 
 from cove_poller.cove.breaker import Patience
-from cove_poller.cove.client import CoveClient, Service, ShowsVisa
+from cove_poller.cove.client import CoveClient
 from cove_poller.cove.node_address import node_url
 from cove_poller.cove.paging import iter_pages
 from cove_poller.cove.replies import Account, RemoteEndpoint
 from cove_poller.cove.session_rows import ReadRows, SessionRow, read_rows
+from cove_poller.cove.transport import Service, ShowsVisa
 from cove_poller.errors import ApiError, PermissionDenied, VisaRefused
 from cove_poller.records.columns import M365_SERVICES, m365_source, plugin_source
 from cove_poller.records.device import Device

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def fetched_ahead(items: Iterator[T]) -> Generator[T, None, None]:
-    """The items, the next one always being fetched while one is worked on."""
+    """Yield the items, the next one always being fetched while one is worked on."""
     end = object()
     with closing(as_completed(lambda _: next(items, end), count(), 1, ahead=1)) as found:
         for _, item in found:
@@ -27,7 +27,7 @@ def fetched_ahead(items: Iterator[T]) -> Generator[T, None, None]:
 def as_completed(
     work: Callable[[S], T], items: Iterable[S], workers: int, *, ahead: int | None = None
 ) -> Generator[tuple[S, T], None, None]:
-    """Each item with what `work` makes of it, in the order in which that is done; `workers` items at once.
+    """Yield each item with what `work` makes of it, in the order in which that is done; `workers` items at once.
 
     At most `ahead` items, twice the workers if not given, are taken before their results are. Raise what `work` does.
     """

@@ -1,27 +1,64 @@
-"""The statements about devices, and about the customers and jobs that they belong to."""
+"""The statements about recorded devices."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 
-from cove_poller.config.backupchecks_columns import JOBS
 from cove_poller.database.bulk import Row, insert_rows
-from cove_poller.database.statements import Statements, named
-from cove_poller.records.job_matching import Job
+from cove_poller.database.statements import Statements
 
 
-class DeviceStore(Statements):
-    """Reads and writes devices, customers and jobs."""
+@dataclass(frozen=True)
+class RecordedDevice:
+    """A device as it was last polled: columns of `cove_devices` under their names."""
 
-    def devices(self, account_ids: Iterable[int]) -> dict[int, Row]:
-        """The recorded devices among `account_ids`."""
+    account_id: int
+    login: str
+    partner_id: int | None
+    device_name: str
+    computer_name: str | None
+    customer_name: str
+    device_type: str
+    data_sources: dict[str, Any]
+    ignored: bool
+    gone_at: datetime | None
+
+    def __str__(self) -> str:
+        return f"device {self.account_id} {self.device_name} ({self.customer_name})"
+
+
+COLUMNS = [one.name for one in fields(RecordedDevice)]
+
+
+class Devices(Statements):
+    """Reads and writes devices."""
+
+    def all(self) -> list[RecordedDevice]:
+        """Return all devices, those of a customer together."""
+        devices = self._tables.devices.c
+        return self._found(self._query().order_by(devices.customer_name, devices.device_name, devices.account_id))
+
+    def find(self, account_id: int) -> RecordedDevice | None:
+        """Return a device; None if it was never polled."""
+        found = self._found(self._query().where(self._tables.devices.c.account_id == account_id))
+        return found[0] if found else None
+
+    def _query(self) -> Select[Any]:
+        return select(*(self._tables.devices.c[name] for name in COLUMNS))
+
+    def _found(self, query: Select[Any]) -> list[RecordedDevice]:
+        return [RecordedDevice(**row) for row in self._mappings(query)]
+
+    def rows(self, account_ids: Iterable[int]) -> dict[int, Row]:
+        """Return the rows of the devices among `account_ids`, by account."""
         devices, wanted = self._tables.devices, self._accounts(account_ids)
         found = self._mappings(select(devices).join(wanted, wanted.c.account_id == devices.c.account_id))
         return {row["account_id"]: dict(row) for row in found}
 
-    def save_devices(self, new: Sequence[Row], changed: Sequence[Row]) -> None:
+    def save(self, new: Sequence[Row], changed: Sequence[Row]) -> None:
         """Write devices that are not there yet, and those of which something differs."""
         devices = self._tables.devices
         self._connection.execute(insert_rows(devices, list(devices.c), new, self._dialect, key=["account_id"]))
@@ -40,77 +77,25 @@ class DeviceStore(Statements):
         return sorted(self._connection.scalars(statement))
 
     def save_stale(self, since: Mapping[int, datetime | None]) -> None:
-        """Note since when devices are known to be stale, by account; None of those that are not any more."""
+        """Write since when devices are known to be stale, by account; None for those that are no longer."""
         rows = [{"account_id": account, "stale_since": at} for account, at in since.items()]
         self._update(self._tables.devices, ["stale_since"], rows, key="account_id")
 
-    def count_devices(self, login: str) -> int:
-        """How many devices of a login are recorded and not gone."""
+    def count(self, login: str) -> int:
+        """Count the devices of a login that are recorded and not gone."""
         devices = self._tables.devices
         mine = select(func.count()).where(devices.c.login == login, devices.c.gone_at.is_(None))
         return self._connection.scalar(mine) or 0
 
-    def devices_by_customer(self, login: str) -> dict[str, int]:
-        """How many devices of a login are recorded and not gone, by Cove's name of their customer."""
+    def count_by_customer(self, login: str) -> dict[str, int]:
+        """Count the devices of a login that are recorded and not gone, by Cove's name of their customer."""
         devices = self._tables.devices
         name = devices.c.customer_name
         query = select(name, func.count().label("devices")).group_by(name)
         mine = query.where(devices.c.login == login, devices.c.gone_at.is_(None))
         return {row["customer_name"]: row["devices"] for row in self._mappings(mine)}
 
-    def customers(self) -> list[tuple[int, str]]:
-        customers = self._tables.customers
-        found = self._mappings(select(*named(customers, ("id", "name"))))
-        return [(row["id"], row["name"]) for row in found]
-
-    def partners_of_customers(self) -> list[tuple[int, int | None]]:
-        """Which Cove partners have devices with which customers."""
-        jobs, devices = self._tables.jobs, self._tables.devices
-        columns = [*named(jobs, ("customer_id",)), devices.c.partner_id]
-        query = select(*columns).join_from(devices, jobs, jobs.c.cove_account_id == devices.c.account_id)
-        return [(row["customer_id"], row["partner_id"]) for row in self._mappings(query.distinct())]
-
-    def jobs_of_devices(self, account_ids: Iterable[int]) -> list[Job]:
-        """The jobs that are linked to devices among `account_ids`."""
-        jobs, wanted = self._tables.jobs, self._accounts(account_ids)
-        return self._jobs(self._job_columns().join(wanted, wanted.c.account_id == jobs.c.cove_account_id))
-
-    def jobs_of_customers(self, customer_ids: Iterable[int]) -> list[Job]:
-        """All jobs of the poller's backup software that these customers have."""
-        jobs = self._tables.jobs
-        wanted = self._rows("wanted", [jobs.c.customer_id], [{"customer_id": one} for one in customer_ids])
-        ours = jobs.c.backup_software == self._settings.backup_software
-        return self._jobs(self._job_columns().join(wanted, wanted.c.customer_id == jobs.c.customer_id).where(ours))
-
-    def _job_columns(self) -> Any:
-        return select(*named(self._tables.jobs, ("id", "customer_id", "job_name", "cove_account_id")))
-
-    def _jobs(self, query: Any) -> list[Job]:
-        return [Job(**row) for row in self._mappings(query.order_by(self._tables.jobs.c.id))]
-
-    def create_customers(self, names: Iterable[str]) -> dict[str, int]:
-        """Create customers. Return their ids by name."""
-        rows = [{"name": name, "active": True} for name in names]
-        made = self._insert_live("customers", self._tables.customers, ("name", "active"), rows, ("id", "name"))
-        return {row["name"]: row["id"] for row in made}
-
-    def create_jobs(self, jobs: Iterable[Row]) -> dict[int, int]:
-        """Create jobs, each with customer_id, job_name, backup_type and cove_account_id. Return ids by account."""
-        common = {"active": True, "backup_software": self._settings.backup_software}
-        rows = [{**common, **job} for job in jobs]
-        made = self._insert_live("jobs", self._tables.jobs, JOBS[1:], rows, ("id", "cove_account_id"))
-        return {row["cove_account_id"]: row["id"] for row in made}
-
-    def claim_jobs(self, accounts_by_job: Mapping[int, int]) -> dict[int, int]:
-        """Link jobs that have no device yet. Return the job ids by account, of those that still had none."""
-        jobs = self._tables.jobs
-        rows = [{"id": job_id, "cove_account_id": account} for job_id, account in accounts_by_job.items()]
-        free = jobs.c.cove_account_id.is_(None)
-        return {
-            row["cove_account_id"]: row["id"]
-            for row in self._update(jobs, ["cove_account_id"], rows, free, returning=("id", "cove_account_id"))
-        }
-
-    def customer_name_limit(self) -> int | None:
-        """How many characters a customer's name may have; None if as many as it likes."""
-        return getattr(self._tables.customers.c.name.type, "length", None)
+    def ignore(self, account_id: int, *, ignored: bool) -> None:
+        """Mark a device as ignored, or no longer so."""
+        devices = self._tables.devices
+        self._connection.execute(update(devices).where(devices.c.account_id == account_id).values(ignored=ignored))

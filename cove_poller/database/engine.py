@@ -3,19 +3,23 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import filelock
 from pydantic import SecretStr
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from cove_poller.config.settings import Config, DatabaseSettings
+from cove_poller.config.settings import BackupchecksSettings, Config, DatabaseSettings
 from cove_poller.database import migrate
-from cove_poller.database.tables import Inspection, Tables, inspect_database
+from cove_poller.database.inspection import inspect_database
+from cove_poller.database.store import Store
+from cove_poller.database.tables import Tables
 from cove_poller.errors import ConfigError, DatabaseError, LockHeld, Terminated
 from cove_poller.text import one_line
 
@@ -36,11 +40,35 @@ def database_errors() -> Iterator[None]:
         raise DatabaseError(f"the database says: {one_line(str(reason))}") from error
 
 
-def make_engine(settings: DatabaseSettings, password: SecretStr | None, *, read_only: bool = False) -> Engine:
-    """An engine for the configured database, through which nothing can be written if it is `read_only`.
+class Mode(Enum):
+    """How a database is opened, and what that promises."""
 
-    Connects to nothing yet.
+    WRITE = "write"
+    """What a transaction writes stays."""
+
+    DRY = "dry"
+    """Every transaction does what it would, and is undone at its end; see `Database.together`."""
+
+    READ = "read"
+    """The database itself refuses to write, and waits for nobody who writes, however long that takes."""
+
+
+def make_engine(settings: DatabaseSettings, password: SecretStr | None, mode: Mode = Mode.WRITE) -> Engine:
+    """Return the engine for the configured database, which has connected to nothing yet.
+
+    It is the same one each time, since an engine keeps what SQLAlchemy compiles of each statement.
     """
+    url = _url(settings)
+    if password is not None:
+        url = url.set(password=password.get_secret_value())
+    if url.get_backend_name() == "postgresql":
+        return _postgresql_engine(url, mode is Mode.READ)
+    if file := _sqlite_file(url):
+        url = url.set(database=str(Path(file).absolute()))  # what a relative one means may change
+    return _sqlite_engine(url, mode is Mode.READ)
+
+
+def _url(settings: DatabaseSettings) -> URL:
     try:
         url = make_url(settings.url)
         if "@" in (url.host or "") or (url.get_backend_name() == "sqlite" and url.host):
@@ -49,13 +77,25 @@ def make_engine(settings: DatabaseSettings, password: SecretStr | None, *, read_
         raise ConfigError(
             "database.url: cannot be understood; in a password, write / @ : # ? as %2F %40 %3A %23 %3F"
         ) from None
-    if password is not None:
-        url = url.set(password=password.get_secret_value())
-    if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-        event.listen(engine, "connect", _leave_transactions_to_us)
-        event.listen(engine, "begin", _begin_for_reading if read_only else _begin_for_writing)
-        return engine
+    return url
+
+
+def _sqlite_file(url: URL) -> str | None:
+    """Return the file of an SQLite database, None if it has none."""
+    is_file = url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:"
+    return url.database if is_file else None
+
+
+@cache
+def _sqlite_engine(url: URL, read_only: bool) -> Engine:
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    event.listen(engine, "connect", _leave_transactions_to_us)
+    event.listen(engine, "begin", _begin_for_reading if read_only else _begin_for_writing)
+    return engine
+
+
+@cache
+def _postgresql_engine(url: URL, read_only: bool) -> Engine:
     arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "cove-poller"}
     engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=arguments)
     if read_only:
@@ -88,39 +128,58 @@ def _begin_for_reading(connection: Connection) -> None:
 
 
 class Database:
-    """A prepared database.
+    """A prepared database."""
 
-    With a `dry` connection everything happens in its one transaction, which is rolled back at the end; if it `undoes`,
-    every transaction is rolled back by itself, so that nobody has to wait for a long dry run.
-    """
-
-    def __init__(self, engine: Engine, tables: Tables, dry: Connection | None = None, *, undoes: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, tables: Tables, settings: BackupchecksSettings, mode: Mode, shared: Connection | None
+    ) -> None:
         self.tables = tables
         self._engine = engine
-        self._dry = dry
-        self._undoes = undoes
+        self._settings = settings
+        self._mode = mode
+        self._shared = shared
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """A connection whose statements are all done or none."""
+        """Give a connection whose statements are all done or none."""
         with database_errors():
-            if self._dry is not None:
-                with self._dry.begin_nested():
-                    yield self._dry
-            elif self._undoes:
-                with self._engine.connect() as connection, connection.begin() as transaction:
-                    yield connection
+            if self._shared is not None:
+                with self._shared.begin_nested():
+                    yield self._shared
+                return
+            with self._engine.connect() as connection, connection.begin() as transaction:
+                yield connection
+                if self._mode is Mode.DRY:
                     transaction.rollback()
-            else:
-                with self._engine.begin() as connection:
-                    yield connection
+
+    @contextmanager
+    def store(self) -> Iterator[Store]:
+        """Give the statements of one transaction."""
+        with self.transaction() as connection:
+            yield Store(connection, self.tables, self._settings)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let a dry run see until the end of this block what it has written in it. Others do so anyway.
+
+        Meanwhile nobody else can write what it did: not for runs that take long.
+        """
+        if self._mode is not Mode.DRY or self._shared is not None:
+            yield
+            return
+        with database_errors(), self._engine.connect() as self._shared, self._shared.begin() as transaction:
+            try:
+                yield
+            finally:
+                self._shared = None
+            transaction.rollback()
 
     @contextmanager
     def lock(self, login: str) -> Iterator[None]:
         """Keep other runs away from this login. Raise LockHeld if one is busy with it."""
         if self._engine.dialect.name == "sqlite":
-            path = self._engine.url.database
-            with _file_lock(Path(path), login) if path and path != ":memory:" else nullcontext():
+            file = _sqlite_file(self._engine.url)
+            with _file_lock(Path(file), login) if file else nullcontext():
                 yield
         else:
             with _advisory_lock(self._engine, login):
@@ -161,56 +220,30 @@ def _advisory_lock(engine: Engine, login: str) -> Iterator[None]:
 
 
 def missing_file(settings: DatabaseSettings) -> str | None:
-    """The SQLite file that is not there yet."""
-    url = make_engine(settings, None).url
-    file = url.database if url.get_backend_name() == "sqlite" else None
+    """Return the SQLite file that is not there yet."""
+    file = _sqlite_file(_url(settings))
     return file if file and not Path(file).exists() else None
 
 
 @contextmanager
 def open_database(
-    config: Config,
-    password: SecretStr | None,
-    *,
-    dry_run: bool = False,
-    undo_each: bool = False,
-    prepare: bool = True,
-    read_only: bool = False,
+    config: Config, password: SecretStr | None, mode: Mode, *, prepare: bool = False
 ) -> Iterator[Database]:
-    """The database, found ready for use. Raise DatabaseError with what is missing.
+    """Give the database, found ready for use. Raise DatabaseError with what is missing.
 
-    SQLite is made ready, file and all, unless `prepare` is false or it is only to be read. A dry run is one
-    transaction, which is undone, or with `undo_each` every transaction is, where the tables are there already.
+    With `prepare`, SQLite is made ready first, file and all; in a dry run only until the end of it.
     """
-    prepare = prepare and not read_only
-    engine = make_engine(config.database, password, read_only=read_only)
+    engine = make_engine(config.database, password, mode)
     if not prepare and (file := missing_file(config.database)):
         raise DatabaseError(f"there is no database {file} yet")
     try:
         with database_errors(), engine.connect() as connection, connection.begin() as transaction:
             tables, was_ready = _ready_tables(connection, config, prepare=prepare)
-            in_one = dry_run and not (undo_each and was_ready)
-            if in_one:
-                yield Database(engine, tables, connection)
+            if mode is Mode.DRY and not was_ready:
+                yield Database(engine, tables, config.backupchecks, mode, shared=connection)
                 transaction.rollback()
-        if not in_one:
-            yield Database(engine, tables, undoes=dry_run)
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def undone_transaction(config: Config, password: SecretStr | None) -> Iterator[Connection]:
-    """A connection to the database as it is, prepared or not, on which whatever is done is taken back.
-
-    Raise DatabaseError. An SQLite file is not made.
-    """
-    engine = make_engine(config.database, password)
-    try:
-        with database_errors(), engine.connect() as connection, connection.begin() as transaction:
-            migrate.limit_waiting(connection)
-            yield connection
-            transaction.rollback()
+                return
+        yield Database(engine, tables, config.backupchecks, mode, shared=None)
     finally:
         engine.dispose()
 
@@ -221,7 +254,7 @@ def migrate_database(config: Config, password: SecretStr | None, *, dry_run: boo
     try:
         with database_errors(), engine.begin() as connection:
             migrate.limit_waiting(connection)
-            found = inspect(connection, config)
+            found = inspect_database(connection, config)
             done = migrate.statements(connection, found) if dry_run else migrate.run(connection, found)
         return migrate.as_script(done) if done else ""
     finally:
@@ -230,28 +263,12 @@ def migrate_database(config: Config, password: SecretStr | None, *, dry_run: boo
 
 def _ready_tables(connection: Connection, config: Config, *, prepare: bool) -> tuple[Tables, bool]:
     """The tables, and whether they were ready before."""
-    found = inspect(connection, config)
+    found = inspect_database(connection, config)
     was_ready = not found.needs_migration
     if prepare and found.needs_migration and not found.obstacles and connection.dialect.name == "sqlite":
         migrate.run(connection, found)
-        found = inspect(connection, config)
+        found = inspect_database(connection, config)
     if found.obstacles or found.needs_migration:
-        missing = [*found.obstacles, *described(found)]
+        missing = [*found.obstacles, *found.described()]
         raise DatabaseError("\n  ".join(["the database is not prepared; run: cove-poller migrate", *missing]))
     return found.tables(), was_ready
-
-
-def inspect(connection: Connection, config: Config) -> Inspection:
-    """What the connected database has, compared with what is needed."""
-    return inspect_database(connection, config.database.db_schema, config.backupchecks)
-
-
-def described(found: Inspection) -> Iterator[str]:
-    """What `migrate` would add or change."""
-    if found.is_empty:
-        yield "there are no tables customers, jobs and job_runs"
-    yield from (f"table {table.name} is missing" for table in found.missing_tables)
-    yield from (f"column {table}.{column.name} is missing" for table, column in found.missing_columns)
-    yield from (f"{table}.{live} must be nullable" for table, live in found.not_nullable)
-    if found.needs_run_key:
-        yield "job_runs has no unique index over source_type, external_id and run_at"

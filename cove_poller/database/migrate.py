@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, MetaData, func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from cove_poller.database.tables import RUN_KEY, Inspection, default_tables, run_key_index
+from cove_poller.database.inspection import Inspection
+from cove_poller.database.tables import RUN_KEY, default_tables, run_key_index
 from cove_poller.errors import DatabaseError
 
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
@@ -45,7 +46,7 @@ def _changes(connection: Connection, found: Inspection) -> Iterator[str]:
 
     job_runs = found.live.get("job_runs")
     if found.is_empty:
-        tables = default_tables(MetaData(schema=found.schema))
+        tables = default_tables(found.schema)
         job_runs = tables[-1]
         yield from (str(CreateTable(table).compile(dialect=dialect)).strip() for table in tables)
     for table, column in found.missing_columns:

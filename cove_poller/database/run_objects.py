@@ -12,7 +12,7 @@ from cove_poller.database.tables import OBJECTS, Tables
 from cove_poller.records.run_objects import RunObject
 
 
-class ObjectStore:
+class RunObjects:
     """Reads and writes objects on one connection, of runs of one `source_type` only."""
 
     def __init__(self, connection: Connection, tables: Tables, source_type: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from cove_poller.config.backupchecks_columns import JOB_RUNS
 from cove_poller.config.settings import BackupchecksSettings
-from cove_poller.database.run_objects import ObjectStore
+from cove_poller.database.run_objects import RunObjects
 from cove_poller.database.statements import MOMENT, Statements, named
 from cove_poller.database.tables import RUN_KEY, Tables
 from cove_poller.records.run_plan import PlannedRun, RecordedRun, Review
@@ -19,14 +19,14 @@ from cove_poller.records.run_plan import PlannedRun, RecordedRun, Review
 log = logging.getLogger(__name__)
 
 
-class RunStore(Statements):
+class Runs(Statements):
     """Reads and writes job runs, with the objects of each."""
 
     def __init__(self, connection: Connection, tables: Tables, settings: BackupchecksSettings) -> None:
         super().__init__(connection, tables, settings)
-        self.objects = ObjectStore(connection, tables, settings.source_type)
+        self.objects = RunObjects(connection, tables, settings.source_type)
 
-    def runs_since(self, since: Mapping[int, datetime], run_ids: Iterable[int]) -> dict[int, list[RecordedRun]]:
+    def since(self, since: Mapping[int, datetime], run_ids: Iterable[int]) -> dict[int, list[RecordedRun]]:
         """The runs of each account from its moment on, and those with one of the `run_ids`, whenever they were."""
         runs = self._tables.job_runs
         external_id = Column("external_id", String)
@@ -53,22 +53,22 @@ class RunStore(Statements):
             by_account.setdefault(int(row["external_id"]), []).append(run)
         return by_account
 
-    def remove_runs(self, run_ids: Collection[int]) -> set[int]:
+    def remove(self, run_ids: Collection[int]) -> set[int]:
         """Remove runs whose sessions went into others, unless somebody has reviewed or refers to them.
 
         Return the ids of those removed.
         """
         try:
-            return self._remove_runs(run_ids)
+            return self._remove(run_ids)
         except IntegrityError:
             removed = set()
             for run_id in run_ids:  # one by one, so that one that is referred to does not keep the others
                 with suppress(IntegrityError):
-                    removed |= self._remove_runs([run_id])
+                    removed |= self._remove([run_id])
             log.warning("%d superseded job runs stay, since other rows refer to them", len(set(run_ids) - removed))
             return removed
 
-    def _remove_runs(self, run_ids: Collection[int]) -> set[int]:
+    def _remove(self, run_ids: Collection[int]) -> set[int]:
         runs = self._tables.job_runs
         gone = self._rows("gone", [runs.c.id], [{"id": one} for one in run_ids])
         statement = delete(runs).where(runs.c.id.in_(select(gone.c.id)), *self._unreviewed())
@@ -76,13 +76,13 @@ class RunStore(Statements):
             self.objects.remove(run_ids)
             return {row["id"] for row in self._mappings(statement.returning(*named(runs, ("id",))))}
 
-    def update_runs(self, runs: Iterable[PlannedRun]) -> set[int]:
+    def update(self, runs: Iterable[PlannedRun]) -> set[int]:
         """Write runs that differ, unless somebody has reviewed them meanwhile. Return the ids of those written."""
         rows = [{"id": run.run_id, **_run_row(run)} for run in runs]
         columns = ["run_at", "status", "remark"]
         return {row["id"] for row in self._update(self._tables.job_runs, columns, rows, *self._unreviewed())}
 
-    def insert_runs(
+    def insert(
         self, runs: Iterable[tuple[int, int, PlannedRun]], now: datetime, review: Review | None
     ) -> dict[tuple[int, datetime], int]:
         """Write new runs as (account, job, run). Return their ids by account and run_at: of those really written."""

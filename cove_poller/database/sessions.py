@@ -48,10 +48,10 @@ class Span:
     only_if_marked: bool = False
 
 
-class SessionStore(Statements):
+class Sessions(Statements):
     """Reads and writes sessions."""
 
-    def sessions_near(self, times: Iterable[tuple[int, str, datetime]]) -> list[RecordedSession]:
+    def near(self, times: Iterable[tuple[int, str, datetime]]) -> list[RecordedSession]:
         """For each (account, data source, time): the newest session, and the first that did not end before."""
         sessions = self._tables.sessions
         rows = [{"account_id": account, "data_source": source, "moment": at} for account, source, at in times]
@@ -62,9 +62,9 @@ class SessionStore(Statements):
         first = select(func.min(sessions.c.session_at)).where(same, later).correlate(facts).scalar_subquery()
         keys = (facts.c.account_id, facts.c.data_source)
         wanted = union(select(*keys, newest.label("moment")), select(*keys, first.label("moment"))).subquery("wanted")
-        return self._sessions(wanted, sessions.c.session_at == wanted.c.moment)
+        return self._found(wanted, sessions.c.session_at == wanted.c.moment)
 
-    def sessions_in(self, spans: Iterable[Span]) -> list[RecordedSession]:
+    def within(self, spans: Iterable[Span]) -> list[RecordedSession]:
         """The sessions in each span; in those that are only about the colour bar, if a mark of it is among them."""
         sessions, mark = self._tables.sessions, self._tables.sessions.alias("mark")
         rows = [
@@ -85,21 +85,26 @@ class SessionStore(Statements):
             mark.c.origin == Origin.COLORBAR,
         )
         inside = sessions.c.session_at.between(wanted.c.moment, wanted.c.last)
-        return self._sessions(wanted, inside, or_(wanted.c.always == 1, marked))
+        return self._found(wanted, inside, or_(wanted.c.always == 1, marked))
 
-    def _sessions(self, wanted: FromClause, *conditions: Any) -> list[RecordedSession]:
+    def _found(self, wanted: FromClause, *conditions: Any) -> list[RecordedSession]:
         sessions = self._tables.sessions
         on = [sessions.c[name] == wanted.c[name] for name in ("account_id", "data_source") if name in wanted.c]
         query = select(sessions).join(wanted, and_(*on, *conditions)).order_by(sessions.c.session_at)
-        return [recorded_session(row) for row in self._mappings(query)]
+        return [_recorded_session(row) for row in self._mappings(query)]
 
-    def remove_sessions(self, session_ids: Iterable[int]) -> None:
+    def of_device(self, account_id: int) -> list[RecordedSession]:
+        """Return all recorded sessions of a device."""
+        query = select(self._tables.sessions).where(self._tables.sessions.c.account_id == account_id)
+        return [_recorded_session(row) for row in self._mappings(query)]
+
+    def remove(self, session_ids: Iterable[int]) -> None:
         """Remove sessions that a better record has taken the place of."""
         sessions = self._tables.sessions
         gone = self._rows("gone", [sessions.c.id], [{"id": one} for one in session_ids])
         self._connection.execute(delete(sessions).where(sessions.c.id.in_(select(gone.c.id))))
 
-    def insert_sessions(self, sessions: Iterable[tuple[int, Session]]) -> Sequence[RowMapping]:
+    def insert(self, sessions: Iterable[tuple[int, Session]]) -> Sequence[RowMapping]:
         """Record sessions as (account, session). Return the rows really written, as far as they identify them."""
         table = self._tables.sessions
         rows = [{"account_id": account, **_session_row(session)} for account, session in sessions]
@@ -108,7 +113,7 @@ class SessionStore(Statements):
         statement = insert_rows(table, columns, rows, self._dialect, key)
         return self._mappings(statement.returning(*(table.c[name] for name in WRITTEN)))
 
-    def update_sessions(self, sessions: Iterable[RecordedSession]) -> Sequence[RowMapping]:
+    def update(self, sessions: Iterable[RecordedSession]) -> Sequence[RowMapping]:
         """Write what is better known of recorded sessions. Return the rows written, as far as they identify them."""
         rows = [{"id": session.id, **_session_row(session)} for session in sessions]
         columns = ["session_at", "started_at", "status", "status_code", "errors_count", "duration_seconds", "origin"]
@@ -129,25 +134,25 @@ class SessionStore(Statements):
         )
         return {row["account_id"]: row["first"] for row in self._mappings(query)}
 
-    def move_sessions(self, heirs: Mapping[int, int]) -> None:
-        """Let the sessions of removed runs be part of the runs that took their place."""
+    def move(self, successors: Mapping[int, int]) -> None:
+        """Let the sessions of removed runs be part of the runs that took their place, by old run id."""
         sessions, job_run_id = self._tables.sessions, self._tables.sessions.c.job_run_id
         old = Column("old_id", BigInteger)
-        rows = [{"old_id": removed, "job_run_id": heir} for removed, heir in heirs.items()]
+        rows = [{"old_id": removed, "job_run_id": run_id} for removed, run_id in successors.items()]
         moves = self._rows("moves", [old, job_run_id], rows)
         statement = update(sessions).where(job_run_id == moves.c.old_id)
         self._connection.execute(statement.values({job_run_id: moves.c.job_run_id}))
 
-    def place_sessions(self, run_by_session: Mapping[int, int]) -> None:
+    def place(self, run_by_session: Mapping[int, int]) -> None:
         """Say of sessions which run they are part of."""
         rows = [{"id": session_id, "job_run_id": run_id} for session_id, run_id in run_by_session.items()]
         self._update(self._tables.sessions, ["job_run_id"], rows)
 
-    def sessions_since(self, since: Mapping[int, datetime]) -> tuple[list[RecordedSession], list[RecordedSession]]:
+    def since(self, since: Mapping[int, datetime]) -> tuple[list[RecordedSession], list[RecordedSession]]:
         """Each account's sessions from its moment on; and of each source and status the newest before that."""
         rows = [{"account_id": account, "moment": at} for account, at in since.items()]
         wanted = self._rows("accounts", [ACCOUNT, MOMENT], rows)
-        later = self._sessions(wanted, self._tables.sessions.c.session_at >= wanted.c.moment)
+        later = self._found(wanted, self._tables.sessions.c.session_at >= wanted.c.moment)
         return later, self._newest_before(wanted)
 
     def _newest_before(self, wanted: FromClause) -> list[RecordedSession]:
@@ -169,7 +174,7 @@ class SessionStore(Statements):
             wanted, kinds, literal(1) == 1
         )
         found = last.subquery("last")
-        return self._sessions(found, sessions.c.session_at == found.c.moment)
+        return self._found(found, sessions.c.session_at == found.c.moment)
 
 
 def _session_row(session: Session) -> dict[str, Any]:
@@ -185,8 +190,7 @@ def _session_row(session: Session) -> dict[str, Any]:
     }
 
 
-def recorded_session(row: RowMapping) -> RecordedSession:
-    """A row of `cove_sessions` as what it tells."""
+def _recorded_session(row: RowMapping) -> RecordedSession:
     names = ("account_id", "data_source", "session_at", "started_at", "status_code", "errors_count", "id", "job_run_id")
     return RecordedSession(
         **{name: row[name] for name in names}, status=Status(row["status"]), origin=Origin(row["origin"])

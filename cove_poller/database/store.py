@@ -7,9 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from cove_poller.database.devices import DeviceStore
-from cove_poller.database.runs import RunStore
-from cove_poller.database.sessions import SessionStore
+from sqlalchemy import Connection
+
+from cove_poller.config.settings import BackupchecksSettings
+from cove_poller.database.devices import Devices
+from cove_poller.database.jobs import Jobs
+from cove_poller.database.runs import Runs
+from cove_poller.database.sessions import Sessions
+from cove_poller.database.tables import Tables
 from cove_poller.records.run_plan import RecordedRun
 from cove_poller.records.session import RecordedSession
 
@@ -23,14 +28,20 @@ class History:
     runs: tuple[RecordedRun, ...]
 
 
-class Store(DeviceStore, SessionStore, RunStore):
-    """Reads and writes on one connection."""
+class Store:
+    """The statements of a page, by what they are about."""
+
+    def __init__(self, connection: Connection, tables: Tables, settings: BackupchecksSettings) -> None:
+        self.sessions = Sessions(connection, tables, settings)
+        self.runs = Runs(connection, tables, settings)
+        self.devices = Devices(connection, tables, settings)
+        self.jobs = Jobs(connection, tables, settings)
 
     def histories(self, since: Mapping[int, datetime]) -> dict[int, History]:
-        """What is recorded of each account from its moment on, and what came last before that."""
-        sessions, before = self.sessions_since(since)
+        """Return what is recorded of each account from its moment on, and what came last before that."""
+        sessions, before = self.sessions.since(since)
         later, earlier = by_account(sessions), by_account(before)
-        runs = self.runs_since(since, {session.job_run_id for session in sessions if session.job_run_id is not None})
+        runs = self.runs.since(since, {session.job_run_id for session in sessions if session.job_run_id is not None})
         return {
             account: History(
                 tuple(later.get(account, ())), tuple(earlier.get(account, ())), tuple(runs.get(account, ()))
@@ -40,7 +51,7 @@ class Store(DeviceStore, SessionStore, RunStore):
 
 
 def by_account(sessions: Iterable[RecordedSession]) -> dict[int, list[RecordedSession]]:
-    """The sessions of each account, in their order."""
+    """Return the sessions of each account, in their order."""
     found: dict[int, list[RecordedSession]] = {}
     for session in sessions:
         found.setdefault(session.account_id, []).append(session)

@@ -1,11 +1,10 @@
 """A span of time that somebody asks about. Pure: the present is a parameter."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-SPAN = re.compile(r"(\d{1,5})([dh])")
+from cove_poller.spans import SPAN, parse_span
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,15 @@ class Window:
 
 
 def parse_when(text: str, now: datetime) -> datetime:
-    """`2026-01-31` (its first moment), an ISO date-time, or `28d` and `12h` before `now`; in UTC unless it says.
+    """Return the time that `2026-01-31` (its first moment), an ISO date-time, or a span before `now` (`28d`) means.
+
+    It is in UTC unless the text says otherwise.
 
     Raise ValueError, whose text is for people, if it is none of them.
     """
     try:
-        if span := SPAN.fullmatch(text.strip()):
-            return now - timedelta(days=int(span[1])) if span[2] == "d" else now - timedelta(hours=int(span[1]))
+        if SPAN.fullmatch(text.strip()):
+            return now - parse_span(text)
         moment = datetime.fromisoformat(text.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):

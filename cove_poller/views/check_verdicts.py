@@ -12,7 +12,6 @@ from cove_poller.records.statuses import Status, code_name
 from cove_poller.text import age, long_age, one_line
 
 TYPES = {"server": "Server", "workstation": "Workstation", "m365": "Microsoft 365"}
-UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 CRITICAL_FACTOR = 2  # a device is critical after so many times the span after which it is a warning
 
 
@@ -163,11 +162,3 @@ def parse_hours(texts: Iterable[str]) -> dict[str, timedelta]:
         else:
             common = dict.fromkeys(TYPES.values(), span)
     return common | own
-
-
-def parse_span(text: str) -> timedelta:
-    """`90m`, `2h` or `1d` as a time span. Raise ValueError."""
-    match = re.fullmatch(r"(\d{1,5})([mhd])", text.strip(), re.ASCII)
-    if match is None or not int(match[1]):
-        raise ValueError(f"{text!r} is no span of time; write 90m, 2h or 1d")
-    return timedelta(**{UNITS[match[2]]: int(match[1])})

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.config.test_settings import config_text
 from tests.conftest import Cli
 from tests.pages.readme import README
+from tests.world.configs import config_text
 
 TWO_LOGINS = config_text(more='[logins.museum]\nusername = "api"\npassword = "an-invented-one"')
 BROKEN = "[logins.main"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import tomli_w
 
-from cove_poller.database.engine import open_database
+from cove_poller.database.engine import Mode, open_database
 from tests.commands.test_sync import MORNING, add_session, make_device, make_small_fleet
 from tests.conftest import Cli, Site
 from tests.world.fake_cove import FakeCove, Fleet, serving
@@ -103,7 +103,7 @@ def on_terminal(cli: Cli, *arguments: str, said: str) -> str:
 @contextmanager
 def busy(site: Site) -> Iterator[None]:
     """Another run is at work with the login."""
-    with open_database(site.config(), None) as database, database.lock("main"):
+    with open_database(site.config(), None, Mode.WRITE) as database, database.lock("main"):
         yield
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from cove_poller.config.settings import IntervalSettings
 from cove_poller.records.intervals import FORGIVEN, Schedule, interval_of, slot
 from tests.cli.test_main import the_json
-from tests.config.test_settings import config_text, problem_lines, refusal
 from tests.conftest import BEGIN, NEVER_STALE, Cli, Site
+from tests.world.configs import config_text
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, serving
 
 HALF_HOUR = timedelta(minutes=30)
@@ -107,25 +107,6 @@ def test_a_customers_interval_is_found_by_the_name_that_cove_lists_with_or_witho
 def test_without_a_default_whoever_is_not_named_is_due_every_time() -> None:
     schedule = Schedule(settings(**{"Example Bakery": "4h"}), MIDNIGHT, MIDNIGHT + timedelta(seconds=1))
     assert (schedule.is_due("Example Bakery"), schedule.is_due("Example Museum")) == (False, True)
-
-
-@pytest.mark.parametrize("wrong", ['"30"', '"0h"', '"-4h"', '"4 hours"', '"1w"', "30", '""', '"999999d"'])
-def test_a_duration_that_is_none_is_refused_with_its_path(make_config: Callable[..., Any], wrong: str) -> None:
-    more = f"[intervals]\ndefault = {wrong}\n[intervals.customers]\nBakery = {wrong}"
-    (bakery, default) = problem_lines(refusal(make_config, config_text(more=more)))
-    assert default == 'intervals.default: must be a time like "30m", "4h" or "1d"'
-    assert bakery.startswith("intervals.customers.Bakery: must be a time like ")
-
-
-@pytest.fixture
-def make_config(tmp_path: Path) -> Callable[..., Any]:
-    from cove_poller.config.file import load_config
-
-    def make(text: str) -> Any:
-        (tmp_path / "cove.toml").write_text(text)
-        return load_config(tmp_path / "cove.toml", {})
-
-    return make
 
 
 # sync with intervals

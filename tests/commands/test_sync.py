@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from cove_poller.commands.record_page import Recorder
-from cove_poller.database.engine import open_database
+from cove_poller.database.engine import Mode, open_database
 from tests.conftest import BEGIN, Site
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, make_fleet, serving
 
@@ -475,7 +475,7 @@ def test_the_audit_trail_has_a_row_a_run_with_its_end_and_counts(site: Site) -> 
 def test_a_run_that_another_one_is_busy_with_ends_with_15_and_no_row_differs(site: Site) -> None:
     site.sync()
     before = snapshot(site)
-    with open_database(site.config(), None) as database, database.lock("main"):
+    with open_database(site.config(), None, Mode.WRITE) as database, database.lock("main"):
         assert site.sync().exit_code == 15
     assert snapshot(site) == before
     assert site.sync().exit_code == 0

@@ -119,21 +119,26 @@ def polled_site(tmp_path: Path, reading: Reading, *, devices: int, refused: tupl
         yield site
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("meaning", ["end", "start"])
 @pytest.mark.parametrize("refused", [(), BASIC_ONLY], ids=["all-columns", "basic-columns"])
 def test_every_session_that_a_poll_could_see_is_recorded_once_and_each_round_makes_one_run(
-    meaning: str, refused: tuple[str, ...], tmp_path: Path, measured: Callable[[str], None]
+    meaning: str, refused: tuple[str, ...], tmp_path: Path, measured: Callable[[str], None], soaks: bool
 ) -> None:
+    devices = 200 if soaks else 30
     reading = Reading(last_session_is=meaning, last_success_is=meaning)
-    for site in polled_site(tmp_path, reading, devices=200, refused=refused):
+    for site in polled_site(tmp_path, reading, devices=devices, refused=refused):
         verdict = judge(site, poll_for_days(site), only_basic=bool(refused))
-        measured(f"200 devices, 3 days, F15 is the {meaning}, {', '.join(refused) or 'nothing'} refused: {verdict}")
+        measured(
+            f"{devices} devices, 3 days, F15 is the {meaning}, {', '.join(refused) or 'nothing'} refused: {verdict}"
+        )
         assert verdict.sessions.is_perfect
         assert verdict.totals.is_perfect
         assert verdict.runs.is_perfect
         assert verdict.too_healthy == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "reading",
     [
@@ -149,11 +154,12 @@ def test_every_session_that_a_poll_could_see_is_recorded_once_and_each_round_mak
     ids=lambda reading: ", ".join(f"{k}={v}" for k, v in vars(reading).items() if v != vars(Reading())[k]),
 )
 def test_the_record_is_right_under_each_reading_that_the_documentation_leaves_open(
-    reading: Reading, tmp_path: Path, measured: Callable[[str], None], request: pytest.FixtureRequest
+    reading: Reading, tmp_path: Path, measured: Callable[[str], None], request: pytest.FixtureRequest, soaks: bool
 ) -> None:
-    for site in polled_site(tmp_path, reading, devices=20):
+    devices = 100 if soaks else 12
+    for site in polled_site(tmp_path, reading, devices=devices):
         verdict = judge(site, poll_for_days(site))
-        measured(f"20 devices, 3 days, {request.node.callspec.id}: {verdict}")
+        measured(f"{devices} devices, 3 days, {request.node.callspec.id}: {verdict}")
         assert verdict.sessions.is_perfect
         assert verdict.runs.is_perfect
         assert verdict.too_healthy == []

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from cove_poller.database import engine as database
 from cove_poller.database.bulk import as_rows, insert_rows
-from cove_poller.database.engine import Database, open_database
+from cove_poller.database.engine import Database, Mode, open_database
 from cove_poller.database.tables import UtcDateTime
 from cove_poller.errors import DatabaseError, LockHeld
 from tests.conftest import Cli, Site
@@ -36,8 +36,8 @@ def engine_of(url: str, **options: Any) -> Iterator[sa.Engine]:
 
 
 @contextmanager
-def opened(site: Site, *, dry_run: bool = False) -> Iterator[Database]:
-    with open_database(site.config(), None, dry_run=dry_run) as found:
+def opened(site: Site, mode: Mode = Mode.WRITE) -> Iterator[Database]:
+    with open_database(site.config(), None, mode) as found:
         yield found
 
 
@@ -180,7 +180,7 @@ class TestTransaction:
         assert [row["name"] for row in site.rows("SELECT name FROM customers")] == ["kept"]
 
     def test_a_dry_run_sees_what_it_wrote_and_leaves_nothing(self, site: Site) -> None:
-        with opened(site, dry_run=True) as found:
+        with opened(site, Mode.DRY) as found, found.together():
             with found.transaction() as connection:
                 connection.exec_driver_sql(self.ADD.format("tried"))
             with pytest.raises(DatabaseError, match="nowhere"):

@@ -1,14 +1,11 @@
-"""Cove's words, read: every form of a value, every form of a reply, and what is said of a device because of it."""
+"""A row of the listing, read: every form of a value, and what is said of a device because of it."""
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from cove_poller.cove.replies import LoginUser, Reply, parse_reply
-from cove_poller.errors import ApiError
-from cove_poller.records.columns import DataSource, canonical_code, label, parse_active_sources, unpadded_spellings
+from cove_poller.records.columns import DataSource, canonical_code, label, unpadded_spellings
 from cove_poller.records.device import (
     ALL_COLUMNS,
     OPTIONAL_COLUMNS,
@@ -31,16 +28,7 @@ def make_device(**settings: Any) -> Device:
     return device_from_row(StatisticsRow.model_validate({"AccountId": 1, "PartnerId": 1001, "Settings": pairs}))
 
 
-def make_reply(inner: Any = LoginUser, **parts: Any) -> Reply[Any]:
-    return parse_reply(json.dumps(parts).encode(), inner)
-
-
-def inner_result(reply: Reply[Any]) -> Any:
-    assert reply.result is not None
-    return reply.result.result
-
-
-# --- Values
+# Values
 
 
 @pytest.mark.parametrize("form", [str, int, float, lambda value: [value], lambda value: [str(value)], " {} ".format])
@@ -137,34 +125,13 @@ def test_settings_that_nobody_asked_for_do_no_harm() -> None:
     assert set(device.sources) == {"D01"}
 
 
-# --- Codes
+# Codes
 
 
 @pytest.mark.parametrize("code", ["D01F09", "D1F09", "D1F9", "D01F9"])
 def test_a_column_is_read_in_every_spelling(code: str) -> None:
     device = make_device(**{code: str(SECONDS)})
     assert device.sources["D01"].last_success_at == MOMENT
-
-
-@pytest.mark.parametrize(
-    ("code", "canonical"),
-    [
-        ("D9F0", "D09F00"),
-        ("D10F15", "D10F15"),
-        ("D001F001", "D01F01"),
-        ("I01", "I1"),
-        ("I0", "I0"),
-        ("I078", "I78"),
-        ("D01", "D01"),
-        ("d01f09", "d01f09"),
-        ("D01F", "D01F"),
-        ("D100F00", "D100F00"),
-        ("AA843", "AA843"),
-        ("", ""),
-    ],
-)
-def test_a_code_has_one_canonical_spelling_and_what_is_no_code_stays_as_it_is(code: str, canonical: str) -> None:
-    assert canonical_code(code) == canonical
 
 
 @pytest.mark.parametrize("code", ALL_COLUMNS)
@@ -195,30 +162,7 @@ def test_columns_are_described_by_the_names_of_their_sources() -> None:
     assert label("D23") == "Microsoft 365 Teams"
 
 
-# --- Active sources and kinds of devices
-
-
-@pytest.mark.parametrize(
-    ("text", "sources"),
-    [
-        ("D01D02", ("D01", "D02")),
-        ("D1,D2", ("D01", "D02")),
-        ("D1D2D10", ("D01", "D02", "D10")),
-        ("D01, D10; D1", ("D01", "D10")),
-        ("D19D20D05", ("D05", "D19", "D20")),
-        ("d01d02", ("D01", "D02")),
-        ("D01D16D17", ("D01",)),
-        ("D01D99", ("D01", "D99")),
-        ("", ()),
-        ("none", ()),
-        ("Disabled", ()),
-        ("FSX", ()),
-    ],
-)
-def test_active_sources_are_read_from_either_notation_sorted_and_without_restores(
-    text: str, sources: tuple[str, ...]
-) -> None:
-    assert parse_active_sources(text) == sources
+# Active sources and kinds of devices
 
 
 @pytest.mark.parametrize("active", [None, "", "garbage", "D16D17"])
@@ -251,96 +195,3 @@ def test_the_kind_of_a_device_follows_from_its_account_its_sources_and_its_syste
     settings: dict[str, Any], kind: str
 ) -> None:
     assert make_device(**settings).device_type == kind
-
-
-# --- Replies
-
-
-def test_a_login_is_read_from_the_documented_reply() -> None:
-    user = {"EmailAddress": None, "Flags": ["NonInteractive"], "Name": "api-poller", "PartnerId": 1000, "RoleId": 3}
-    reply = make_reply(id="1", jsonrpc="2.0", result={"result": user}, visa="1000-50121-1-1-AB")
-    assert reply.visa == "1000-50121-1-1-AB"
-    assert reply.error is None
-    assert inner_result(reply) == LoginUser(user_name="api-poller", partner_id=1000)
-
-
-@pytest.mark.parametrize("partner_id", [1000, "1000", None])
-def test_a_partner_id_is_read_as_number_or_text_or_not_at_all(partner_id: object) -> None:
-    user = inner_result(make_reply(result={"result": {"PartnerId": partner_id}}))
-    assert user.partner_id == (1000 if partner_id else None)
-
-
-@pytest.mark.parametrize("result", [{"result": None}, {}, {"totalStatistics": None}])
-def test_a_result_may_be_empty(result: object) -> None:
-    reply = make_reply(list[StatisticsRow], result=result, visa="v")
-    assert inner_result(reply) is None
-    assert (reply.visa, reply.error) == ("v", None)
-
-
-@pytest.mark.parametrize(
-    ("data", "number"),
-    [
-        (1701, 1701),
-        ("1701", 1701),
-        (1701.0, 1701),
-        (0, None),
-        ("0", None),
-        (None, None),
-        ("", None),
-        ("text", None),
-        ([1701], None),
-        ({"code": 1701}, None),
-        (float("inf"), None),
-        (float("nan"), None),
-    ],
-    ids=repr,
-)
-def test_the_number_of_an_error_is_read_in_any_form_and_the_visa_beside_it(data: object, number: int | None) -> None:
-    reply = make_reply(error={"code": -32603, "data": data, "message": "no"}, visa="v")
-    assert reply.error is not None
-    assert (reply.error.cove_code, reply.error.message) == (number, "no")
-    assert reply.visa == "v"
-
-
-def test_an_error_may_be_empty_and_is_one_all_the_same() -> None:
-    reply = make_reply(error={}, result=None)
-    assert reply.error is not None
-    assert (reply.error.cove_code, reply.error.message) == (None, None)
-
-
-@pytest.mark.parametrize("name", ["Crème & Söhne", "日本", "naïve €"])
-def test_a_reply_is_read_as_utf_8(name: str) -> None:
-    body = json.dumps({"result": {"result": {"Name": name}}}, ensure_ascii=False).encode()
-    assert inner_result(parse_reply(body, LoginUser)) == LoginUser(user_name=name)
-
-
-def test_a_reply_that_is_not_utf_8_is_read_as_latin_1() -> None:
-    body = '{"result": {"result": {"Name": "Crème & Söhne"}}}'.encode("latin-1")
-    assert inner_result(parse_reply(body, LoginUser)) == LoginUser(user_name="Crème & Söhne")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"secret",
-        b'{"visa": "secret"',
-        b'["secret"]',
-        b'{"result": "secret"}',
-        b'{"error": "secret"}',
-        b"\xff\xfesecret",
-    ],
-    ids=repr,
-)
-def test_a_reply_of_another_shape_is_an_error_that_does_not_repeat_it(body: bytes) -> None:
-    with pytest.raises(ApiError, match=f"an answer of {len(body)} bytes") as info:
-        parse_reply(body, LoginUser)
-    assert "secret" not in f"{info.value} {info.value.__cause__}"
-
-
-@pytest.mark.parametrize(
-    "body", [b"{}", b'{"id": 1}', b'{"message": "Forbidden", "visa": "v"}', b'{"error": null, "result": null}']
-)
-def test_a_reply_with_neither_result_nor_error_is_an_error(body: bytes) -> None:
-    with pytest.raises(ApiError):
-        parse_reply(body, LoginUser)

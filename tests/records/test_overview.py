@@ -20,7 +20,7 @@ from cove_poller.records.overview import (
     source_states,
 )
 from cove_poller.records.statuses import Status
-from cove_poller.views.check_verdicts import Level, Thresholds, judged, parse_hours, parse_span
+from cove_poller.views.check_verdicts import Level, Thresholds, judged, parse_hours
 from cove_poller.views.status_lines import bar_statuses
 
 NOW = datetime(2026, 3, 10, 8, tzinfo=UTC)
@@ -169,15 +169,6 @@ def test_thresholds_are_by_type_and_critical_is_twice_the_warning_unless_it_is_s
 def test_hours_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"hours|device type"):
         parse_hours([text])
-
-
-def test_spans_are_read_in_minutes_hours_and_days() -> None:
-    assert [parse_span(text) for text in ("90m", "2h", "1d")] == [
-        timedelta(minutes=90), timedelta(hours=2), timedelta(days=1)
-    ]  # fmt: skip
-    for text in ("90", "0m", "m", "-1h", "1w"):
-        with pytest.raises(ValueError, match="span"):
-            parse_span(text)
 
 
 @pytest.mark.parametrize(("minutes", "level"), [(90, Level.OK), (91, Level.CRITICAL)])

@@ -1,4 +1,4 @@
-"""What is known of the past, without a network: matching, colour bars, snapshots, addresses, pages. Plain values."""
+"""What is known of the past: matching, colour bars, snapshots. Plain values."""
 
 import random
 from collections.abc import Sequence
@@ -9,10 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cove_poller.cove.node_address import node_url
-from cove_poller.cove.paging import iter_pages
-from cove_poller.cove.session_rows import SessionRow, read_rows
-from cove_poller.errors import ApiError
 from cove_poller.records.colorbar import usual_time
 from cove_poller.records.device import SourceFields
 from cove_poller.records.matching import SessionChanges, as_session, compare, merged
@@ -23,8 +19,6 @@ from cove_poller.records.statuses import Status, Statuses
 from cove_poller.records.window import Window
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
-API = "https://api.backup.management/jsonapi"
-DOMAINS = ("cloudbackup.management",)
 CODES = {Status.SUCCESS: 5, Status.WARNING: 8, Status.FAILED: 2}
 WINDOW = Window(MIDNIGHT - timedelta(days=1), MIDNIGHT + timedelta(days=40))
 
@@ -242,111 +236,3 @@ def test_snapshots_are_read_like_polls_and_a_running_session_is_none_yet() -> No
 
 def fields_of(row: dict[str, int]) -> SourceFields:
     return SourceFields.model_validate(row)
-
-
-# addresses of storage nodes
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "us-ch-0202-12.cloudbackup.management:443",
-        "https://US-CH-0202-12.CloudBackup.Management:443/rcg/x",
-        "US-CH-0202-12.cloudbackup.management.",
-    ],
-)
-def test_a_node_in_the_domain_is_asked_by_https_at_its_host_alone(address: str) -> None:
-    assert node_url(address, API, DOMAINS) == "https://us-ch-0202-12.cloudbackup.management/repserv_json"
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "evil.example.com:443",
-        "cloudbackup.management.example.com",
-        "evilcloudbackup.management",
-        "cloudbackup.management@evil.example.com",
-        "https://cloudbackup.management@evil.example.com/",
-        "http://us-ch-0202-12.cloudbackup.management/",
-        "127.0.0.1:8080",
-        "localhost",
-        "[::1]:443",
-        "[",
-        "",
-        "node.cloudbackup.management:notaport",
-        "a b.cloudbackup.management",
-        "node\\.cloudbackup.management/../x",
-    ],
-)
-def test_no_other_address_is_ever_asked(address: str) -> None:
-    with pytest.raises(ApiError):
-        node_url(address, API, DOMAINS)
-
-
-def test_a_node_on_loopback_is_for_an_api_on_loopback() -> None:
-    assert node_url("127.0.0.1:81", "http://localhost:80/jsonapi", DOMAINS) == "http://127.0.0.1:81/repserv_json"
-    assert node_url("https://[::1]:81/rcg", "http://localhost:80/jsonapi", ()) == "https://[::1]:81/repserv_json"
-
-
-# pages
-
-
-@settings(deadline=None)
-@given(st.integers(0, 60), st.integers(1, 20), st.randoms(use_true_random=False))
-def test_every_row_comes_once_whatever_the_largest_page_is_and_though_rows_are_added_meanwhile(
-    count: int, cap: int, chance: random.Random
-) -> None:
-    rows = list(range(count))
-
-    def fetch(start: int) -> list[int]:
-        page = rows[start : start + cap]
-        if len(rows) == count and chance.random() < 0.3:
-            rows.insert(0, -1)  # newest first, so what is new moves all others on
-        return page
-
-    if cap == 1 and count:
-        fetch_fixed = lambda start: rows[start : start + 1]  # noqa: E731
-        assert [row for page in iter_pages(fetch_fixed, int, 20, "rows", full=2) for row in page] == list(range(count))
-        return
-    found = [row for page in iter_pages(fetch, int, 20, "rows", full=2) for row in page]
-    assert set(range(count)) <= set(found)
-    assert len(found) == len(set(found))
-
-
-# rows of the session services
-
-
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": "Completed", "ErrorsCount": 0}, (5, 600)),
-        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": "Completed", "ErrorsCount": 3}, (8, 600)),
-        ({"BackupStartTime": "1772409600", "EndTime": "1772410200", "Status": "8"}, (8, 600)),
-        ({"StartTime": "2026-03-02T00:00:00Z", "EndTime": "2026-03-02T00:10:00", "Status": "Over quota"}, (10, 600)),
-        ({"StartTime": 1772409600, "EndTime": 0, "Status": "NotStarted"}, (7, None)),
-        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": None}, (None, 600)),
-        ({"StartTime": 1772409600000, "EndTime": 1772410200000, "Status": "aborted"}, (3, 600)),
-        ({"StartTime": 1772409600, "EndTime": 0, "Status": "InProcess"}, None),
-        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": "Restarted"}, (12, 600)),
-        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": "-1"}, (None, 600)),
-        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": "5.0"}, (5, 600)),
-        ({"BackupStartTime": 0, "StartTime": 1772409600, "EndTime": 1772410200, "Status": 5}, (5, 600)),
-        ({"StartTime": 1772409600, "Duration": 600, "Status": "Completed"}, (5, 600)),
-        ({"StartTime": "2026-03-02T01:00:00.417+01:00", "EndTime": 1772410200, "Status": 5}, (5, 600)),
-        ({"StartTime": 1772409600, "EndTime": 0, "Status": "Running"}, None),
-        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": 5, "Type": "Restore"}, None),
-        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": 5, "Type": 2}, None),
-        ({"StartTime": 1772409600, "EndTime": 1772410200, "Status": 5, "Type": 3}, (5, 600)),
-    ],
-)
-def test_a_row_is_read_in_every_spelling(
-    row: dict[str, object], expected: tuple[int | None, int | None] | None
-) -> None:
-    parsed = SessionRow.model_validate({"Id": 1, "PluginId": "FileSystem", **row})
-    found = read_rows([parsed], WINDOW, Statuses(), lambda word: "D01").sessions
-    assert [(one.status_code, one.duration_seconds) for one in found] == ([] if expected is None else [expected])
-
-
-def test_a_completed_session_without_an_end_is_still_running() -> None:
-    row = SessionRow.model_validate({"StartTime": 1772409600, "EndTime": 0, "Status": "Completed", "PluginId": 1})
-    assert read_rows([row], WINDOW, Statuses(), lambda word: "D01").sessions == ()

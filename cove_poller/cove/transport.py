@@ -1,0 +1,227 @@
+"""The lower layers of the wire: a paced POST, bounded in size and time, and tried again where that may help.
+
+Knows services and bytes, nothing of logins, visas or JSON. May be used by several threads.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from urllib.parse import urlsplit
+
+import requests
+import tenacity
+from requests.adapters import HTTPAdapter
+from requests.exceptions import RequestException, SSLError
+from urllib3.exceptions import HTTPError
+
+from cove_poller import __version__
+from cove_poller.config.settings import ApiSettings
+from cove_poller.errors import ApiError, ApiUnavailable, PermissionDenied, VisaRefused
+from cove_poller.redaction import REDACTED, VISA
+from cove_poller.text import fitted, one_line
+
+MAX_REPLY_BYTES = 256 * 1024 * 1024
+MAX_RETRY_AFTER_SECONDS = 120.0
+MAX_RETRY_SECONDS = 300.0
+MAX_TEXT_LENGTH = 200
+
+log = logging.getLogger(__name__)
+
+
+class ShowsVisa(Enum):
+    """Where a service is shown the visa."""
+
+    IN_BODY = "body"
+    AS_BEARER = "header"
+    NOT_AT_ALL = "not at all"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One of Cove's JSON-RPC services. `hint` is what may be wrong where it answers with an HTTP error."""
+
+    url: str
+    visa: ShowsVisa = ShowsVisa.IN_BODY
+    hint: str = ""
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).netloc
+
+
+class Pacer:
+    """Lets at most `per_second` callers pass, evenly spaced, however many threads there are."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._interval = 1 / per_second
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def wait(self) -> None:
+        """Return when it is the caller's turn."""
+        with self._lock:
+            now = self._clock()
+            turn = max(now, self._next)
+            self._next = turn + self._interval
+        if turn > now:
+            self._sleep(turn - now)
+
+
+class _Session(requests.Session):
+    """A session that looks at no redirect: the library would read its whole body even where it does not follow."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        del resp
+
+
+class Transport:
+    """Sends requests over one HTTP session. `request_count` is what went over the wire."""
+
+    def __init__(
+        self,
+        api: ApiSettings,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
+        self.request_count = 0
+        self._api = api
+        self._clock = clock
+        self._counting = threading.Lock()
+        self._closed = threading.Event()
+        self._sleep = sleep or self._wait
+        self._pacer = Pacer(api.requests_per_second, clock, self._sleep)
+        self._http = _Session()
+        for scheme in ("https://", "http://"):
+            self._http.mount(scheme, HTTPAdapter(pool_maxsize=api.backfill_workers + 2))
+        self._http.headers.update({"Content-Type": "application/json", "User-Agent": f"cove-poller/{__version__}"})
+        self._http.auth = lambda request: request  # or requests would add what a .netrc says
+
+    def _wait(self, seconds: float) -> None:
+        self._closed.wait(seconds)  # so that closing ends it
+
+    def close(self) -> None:
+        """End the session; whatever thread is still sending stops before its next request."""
+        self._closed.set()
+        self._http.close()
+
+    def send(self, service: Service, method: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+        """Return what the service answers, after as many attempts as are allowed. `method` is for the log.
+
+        Raise ApiUnavailable if it is not to be had, ApiError, PermissionDenied or VisaRefused if trying again is vain.
+        """
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self._api.max_attempts) | tenacity.stop_after_delay(MAX_RETRY_SECONDS),
+            wait=pause_seconds,
+            retry=tenacity.retry_if_exception_type(ApiUnavailable),
+            sleep=self._sleep,
+            before_sleep=_log_retry,
+            reraise=True,
+        )
+        return retrying(self._post, service, method, body, headers)
+
+    def _post(self, service: Service, method: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+        self._pacer.wait()
+        if self._closed.is_set():
+            raise ApiError("stopped before the next request")
+        with self._counting:
+            self.request_count += 1
+        began = self._clock()
+        try:
+            with self._http.post(
+                service.url,
+                data=body,
+                headers=headers,
+                timeout=self._api.timeout_seconds,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                check_status(response, service)
+                content = self._read(response, service.host, began)
+        except (RequestException, HTTPError, OSError, ValueError) as error:  # the last two: a bad CA bundle or header
+            raise network_error(error, service.host) from error
+        log.debug("%s: %d bytes in %.2f s", method, len(content), self._clock() - began)
+        return content
+
+    def _read(self, response: requests.Response, host: str, began: float) -> bytes:
+        """Return the body, bounded in size and in time, since the time-out is for each piece of it only."""
+        pieces, size = [], 0
+        # read1 returns what is there; any other way waits for a whole piece, however slowly it comes
+        while piece := response.raw.read1(1 << 16, decode_content=True):
+            pieces.append(piece)
+            size += len(piece)
+            if size > MAX_REPLY_BYTES:
+                raise ApiError(f"Cove at {host} sent more than {MAX_REPLY_BYTES >> 20} MiB in one answer")
+            if self._clock() - began > 2 * self._api.timeout_seconds:
+                raise ApiUnavailable(f"Cove at {host} took too long to send its answer")
+        return b"".join(pieces)
+
+
+def check_status(response: requests.Response, service: Service) -> None:
+    """Return if the answer is one. Raise ApiUnavailable for what may pass by itself, another error for the rest."""
+    status, host = response.status_code, service.host
+    if status == requests.codes.ok:
+        return
+    if status == requests.codes.too_many_requests or status >= requests.codes.internal_server_error:
+        pause = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
+        raise ApiUnavailable(f"Cove at {host} answers HTTP {status}", pause)
+    if service.visa is ShowsVisa.AS_BEARER and status == requests.codes.unauthorized:
+        raise VisaRefused(f"Cove at {host} answers HTTP {status}")
+    if service.visa is ShowsVisa.AS_BEARER and status == requests.codes.forbidden:
+        raise PermissionDenied(f"Cove at {host} answers HTTP {status}")
+    if response.is_redirect:
+        target = _safe(response.headers["Location"])
+        raise ApiError(f"Cove at {host} redirects to {target}, which is not followed{service.hint}")
+    raise ApiError(f"Cove at {host} answers HTTP {status}{service.hint}")
+
+
+def network_error(error: Exception, host: str) -> ApiError:
+    """Return our error for one of the HTTP library's: only a failed certificate or request will not pass by itself."""
+    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return ApiError(f"the TLS certificate of {host} cannot be verified; nothing was sent")
+    if isinstance(error, (RequestException, HTTPError)) and not isinstance(error, ValueError):
+        return ApiUnavailable(f"Cove at {host} cannot be reached ({type(error).__name__})")
+    return ApiError(f"the request to {host} failed ({type(error).__name__}: {_safe(str(error))})")
+
+
+def _safe(text: str) -> str:
+    """Return somebody's text fit for a mail: one line, not long, nothing that looks like a visa or a token."""
+    return fitted(VISA.sub(REDACTED, one_line(text)), MAX_TEXT_LENGTH)
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Return the seconds that a Retry-After header asks for, clamped; None if it makes no sense.
+
+    It is a number of seconds or a date: `7`, `Wed, 21 Oct 2026 07:28:00 GMT`.
+    """
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value or "") - now).total_seconds()
+        except (TypeError, ValueError, OverflowError):
+            return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+_backoff = tenacity.wait_random_exponential(multiplier=1, max=30)
+
+
+def pause_seconds(state: tenacity.RetryCallState) -> float:
+    """Return how long to wait before the next attempt: as long as Cove asks for, else longer each time, by chance."""
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after_seconds if isinstance(error, ApiUnavailable) else None
+    return _backoff(state) if asked is None else asked
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    pause = state.next_action.sleep if state.next_action else 0
+    log.info("attempt %d failed: %s; next in %.1f s", state.attempt_number, error, pause)

@@ -1,0 +1,230 @@
+"""What is live, compared with the contract: Backupchecks' layout differs between versions, so nothing is assumed.
+
+`inspect_database` binds the live tables under our column names, and lists what is missing or in the way.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Column, Connection, DateTime, Inspector, Integer, MetaData, Table, inspect
+from sqlalchemy.exc import SAWarning
+
+from cove_poller.config import backupchecks_columns as contract
+from cove_poller.config.settings import BackupchecksSettings, Config, ObjectSettings
+from cove_poller.database.tables import OBJECTS, RUN_KEY, Tables, UtcDateTime, default_tables, own_tables
+
+LIVE_COLUMNS = {"customers": contract.CUSTOMERS, "jobs": contract.JOBS, "job_runs": contract.JOB_RUNS}
+MOMENTS = {"run_at", "reviewed_at", "created_at"}
+NUMBERS = {"id", "customer_id", "job_id", "cove_account_id", "mail_message_id", "run_id"}
+
+_bound_before: dict[str, Table] = {}
+"""The live tables as they were bound first: SQLAlchemy compiles a statement anew for each new table object."""
+
+
+@dataclass
+class Inspection:
+    """What the database has. `obstacles` a person must solve; what is missing otherwise is for `migrate` to make.
+
+    `live` has the tables of Backupchecks that are there, bound under our names, as far as they go.
+    """
+
+    schema: str | None
+    is_empty: bool = False
+    live: dict[str, Table] = field(default_factory=dict)
+    constants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    obstacles: list[str] = field(default_factory=list)
+    missing_tables: list[Table] = field(default_factory=list)
+    missing_columns: list[tuple[str, Column[Any]]] = field(default_factory=list)
+    not_nullable: list[tuple[str, str]] = field(default_factory=list)
+    needs_run_key: bool = False
+
+    @property
+    def needs_migration(self) -> bool:
+        return bool(
+            self.is_empty or self.missing_tables or self.missing_columns or self.not_nullable or self.needs_run_key
+        )
+
+    def tables(self) -> Tables:
+        """Return the tables, once nothing is in the way and nothing is to be migrated."""
+        devices, sessions, polls = own_tables(self.schema)
+        live = {key: _bound_before.setdefault(_described_table(table), table) for key, table in self.live.items()}
+        objects = live.pop(OBJECTS, None)
+        return Tables(
+            **live, devices=devices, sessions=sessions, polls=polls, objects=objects, constants=self.constants
+        )
+
+    def described(self) -> Iterator[str]:
+        """Say what `migrate` would add or change, a line each."""
+        if self.is_empty:
+            yield "there are no tables customers, jobs and job_runs"
+        yield from (f"table {table.name} is missing" for table in self.missing_tables)
+        yield from (f"column {table}.{column.name} is missing" for table, column in self.missing_columns)
+        yield from (f"{table}.{live} must be nullable" for table, live in self.not_nullable)
+        if self.needs_run_key:
+            yield "job_runs has no unique index over source_type, external_id and run_at"
+
+
+def _described_table(table: Table) -> str:
+    """Return what makes a bound table another one: two with the same description can stand for each other."""
+    return repr([table.fullname, *((column.key, column.name, column.type, column.info) for column in table.c)])
+
+
+def inspect_database(connection: Connection, config: Config) -> Inspection:
+    """Compare what is live with the contract."""
+    in_schema = None if connection.dialect.name == "sqlite" else config.database.db_schema
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)  # of types and indexes that the library does not know, nor we use
+        return _inspect(inspect(connection), in_schema, config.backupchecks)
+
+
+def _inspect(inspector: Inspector, in_schema: str | None, settings: BackupchecksSettings) -> Inspection:
+    found = Inspection(in_schema)
+    if in_schema and not inspector.has_schema(in_schema):
+        found.obstacles.append(f'there is no schema "{in_schema}" ([database] schema)')
+        return found
+    names = set(inspector.get_table_names(in_schema))
+    found.is_empty = not names & LIVE_COLUMNS.keys()
+    for table in LIVE_COLUMNS if not found.is_empty else ():
+        if table in names:
+            _inspect_live(inspector, _mapped(table, settings), found)
+        else:
+            found.obstacles.append(f"table {table} is missing, though others are there; is [database] schema right?")
+    if objects := settings.objects.table:
+        if objects in names:
+            _inspect_live(inspector, _mapped_objects(objects, settings.objects), found)
+        else:
+            fix = 'name the right one with [backupchecks.objects] table = "...", or none; it is not made by migrate'
+            found.obstacles.append(f"table {objects} is missing; {fix}")
+    _inspect_own(inspector, names, found)
+    return found
+
+
+def _inspect_own(inspector: Inspector, names: set[str], found: Inspection) -> None:
+    for table in own_tables(found.schema):
+        if table.name not in names:
+            found.missing_tables.append(table)
+            continue
+        there = {column["name"] for column in inspector.get_columns(table.name, found.schema)}
+        found.missing_columns += [(table.name, column) for column in table.c if column.name not in there]
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A table of Backupchecks' as it is configured: `ours` has the live names of our columns.
+
+    `section` is where the configuration says so, with {} for `columns` or `defaults`.
+    """
+
+    key: str
+    name: str
+    ours: dict[str, str]
+    constants: dict[str, Any]
+    section: str
+
+    def renaming(self, key: str) -> str:
+        return f'name the right column with {self.section.format("columns")} {key} = "..."'
+
+
+def _mapped(table: str, settings: BackupchecksSettings) -> Mapped:
+    mapping: dict[str, str] = getattr(settings.columns, table)
+    ours = {key: mapping.get(key, key) for key in LIVE_COLUMNS[table]}
+    return Mapped(table, table, ours, getattr(settings.defaults, table), f"[backupchecks.{{}}.{table}]")
+
+
+def _mapped_objects(table: str, settings: ObjectSettings) -> Mapped:
+    return Mapped(OBJECTS, table, settings.columns.used(), settings.defaults, "[backupchecks.objects.{}]")
+
+
+def _inspect_live(inspector: Inspector, table: Mapped, found: Inspection) -> None:
+    ours, constants = table.ours, table.constants
+    columns = {column["name"]: column for column in inspector.get_columns(table.name, found.schema)}
+    bound = [_bound(key, columns[live]) for key, live in ours.items() if live in columns]
+    only_theirs = [live for live in constants if live in columns and live not in ours.values()]
+    bound += [
+        Column(live, columns[live]["type"], key=constant_key(live), info={"is_constant": True}) for live in only_theirs
+    ]
+    found.live[table.key] = Table(table.name, MetaData(schema=found.schema), *bound)
+    found.constants[table.key] = {constant_key(live): constants[live] for live in only_theirs}
+    _find_missing(table, columns, found)
+    _find_wrong(table, columns, found)
+    _find_unknown(table, columns, _counted_up(inspector, table.name, columns, found.schema), found)
+    if table.key == "job_runs":
+        key = {ours[column] for column in RUN_KEY}
+        found.needs_run_key = key not in _unique_sets(inspector, table.name, found.schema)
+
+
+def constant_key(live: str) -> str:
+    """The key of a column that only the live table knows; it may be called like one of ours that is mapped."""
+    return f"constant {live}"
+
+
+def _bound(key: str, live: Any) -> Column[Any]:
+    kind = live["type"]
+    if isinstance(kind, DateTime):
+        kind = UtcDateTime(timezone=bool(kind.timezone))
+    return Column(live["name"], kind, key=key, primary_key=key == "id")
+
+
+def _find_missing(table: Mapped, columns: dict[str, Any], found: Inspection) -> None:
+    name = table.name
+    defaults = {one.name: one for one in default_tables(found.schema)}
+    for key, live in table.ours.items():
+        if live in columns or key in contract.OPTIONAL.get(table.key, ()):
+            continue
+        if key in contract.ADDED.get(table.key, ()):
+            kind = defaults[name].c[key].type
+            found.missing_columns.append((name, Column(live, kind, key=key)))
+            found.live[table.key].append_column(Column(live, kind, key=key))
+        else:
+            there = ", ".join(columns)
+            found.obstacles.append(f"{name}.{live} is missing (there are: {there}); {table.renaming(key)}")
+
+
+def _find_wrong(table: Mapped, columns: dict[str, Any], found: Inspection) -> None:
+    name = table.name
+    for key, live in table.ours.items():
+        kind = columns[live]["type"] if live in columns else None
+        if (key in MOMENTS and not isinstance(kind, DateTime | None)) or (
+            key in NUMBERS and not isinstance(kind, Integer | None)
+        ):
+            wanted = "a timestamp" if key in MOMENTS else "an integer"
+            found.obstacles.append(f"{name}.{live} is {kind}, but {key} must be {wanted}; {table.renaming(key)}")
+        if key == "reviewed_at" and kind is not None and not columns[live]["nullable"]:
+            problem = f"{name}.{live} is NOT NULL, but a new run has been reviewed by nobody"
+            found.obstacles.append(f"{problem}; {table.renaming(key)}")
+        if key == "mail_message_id" and kind is not None and not columns[live]["nullable"]:
+            found.not_nullable.append((name, live))
+
+
+def _find_unknown(table: Mapped, columns: dict[str, Any], counted_up: set[str], found: Inspection) -> None:
+    """Columns that a new row needs and nobody supplies; constants for columns that are not there."""
+    name, constants, key = table.name, table.constants, table.section.format("defaults")
+    for live, column in columns.items():
+        supplied = column.get("default") is not None or column.get("identity") or column.get("computed")
+        known = {*table.ours.values(), *constants, *counted_up}
+        if live not in known and not column["nullable"] and not supplied:
+            found.obstacles.append(
+                f"{name}.{live} is NOT NULL without a default; say what to write there with {key} {live} = ..."
+            )
+    found.obstacles += [f"{name}.{live} is missing, but {key} names it" for live in constants if live not in columns]
+
+
+def _counted_up(inspector: Inspector, name: str, columns: dict[str, Any], schema: str | None) -> set[str]:
+    """The column that SQLite fills by itself, though it has no default: an INTEGER that is the primary key."""
+    key = inspector.get_pk_constraint(name, schema)["constrained_columns"]
+    is_counted = inspector.dialect.name == "sqlite" and len(key) == 1 and str(columns[key[0]]["type"]) == "INTEGER"
+    return set(key) if is_counted else set()
+
+
+def _unique_sets(inspector: Inspector, name: str, schema: str | None) -> list[set[str | None]]:
+    """The column sets that are unique, by an index or a constraint."""
+    indexes: Sequence[Any] = inspector.get_indexes(name, schema)
+    constraints: Sequence[Any] = inspector.get_unique_constraints(name, schema)
+    whole = [one for one in indexes if one["unique"] and not _is_partial(one)]
+    return [set(one["column_names"]) for one in (*whole, *constraints)]
+
+
+def _is_partial(index: Any) -> bool:
+    return any(option.endswith("_where") for option in index.get("dialect_options", {}))

@@ -1,0 +1,134 @@
+"""The statements about Backupchecks' customers and jobs, and about which device each job is linked to."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, update
+
+from cove_poller.config.backupchecks_columns import JOBS
+from cove_poller.database.bulk import Row
+from cove_poller.database.statements import Statements, named
+from cove_poller.records.job_matching import Job
+
+
+@dataclass(frozen=True)
+class LinkedJob:
+    """A job as it is shown: with its customer's name and the device that it is linked to, if any."""
+
+    id: int
+    name: str
+    customer: str
+    backup_software: str
+    is_active: bool
+    account_id: int | None
+
+    def __str__(self) -> str:
+        return f"{self.name} (id {self.id}) of {self.customer}"
+
+
+class Jobs(Statements):
+    """Reads and writes jobs and customers."""
+
+    def customers(self) -> list[tuple[int, str]]:
+        customers = self._tables.customers
+        found = self._mappings(select(*named(customers, ("id", "name"))))
+        return [(row["id"], row["name"]) for row in found]
+
+    def partners_of_customers(self) -> list[tuple[int, int | None]]:
+        """Which Cove partners have devices with which customers."""
+        jobs, devices = self._tables.jobs, self._tables.devices
+        columns = [*named(jobs, ("customer_id",)), devices.c.partner_id]
+        query = select(*columns).join_from(devices, jobs, jobs.c.cove_account_id == devices.c.account_id)
+        return [(row["customer_id"], row["partner_id"]) for row in self._mappings(query.distinct())]
+
+    def of_devices(self, account_ids: Iterable[int]) -> list[Job]:
+        """Return the jobs that are linked to devices among `account_ids`."""
+        jobs, wanted = self._tables.jobs, self._accounts(account_ids)
+        return self._matched(self._job_columns().join(wanted, wanted.c.account_id == jobs.c.cove_account_id))
+
+    def of_customers(self, customer_ids: Iterable[int]) -> list[Job]:
+        """Return all jobs of the poller's backup software that these customers have."""
+        jobs = self._tables.jobs
+        wanted = self._rows("wanted", [jobs.c.customer_id], [{"customer_id": one} for one in customer_ids])
+        ours = jobs.c.backup_software == self._settings.backup_software
+        return self._matched(self._job_columns().join(wanted, wanted.c.customer_id == jobs.c.customer_id).where(ours))
+
+    def _job_columns(self) -> Any:
+        return select(*named(self._tables.jobs, ("id", "customer_id", "job_name", "cove_account_id")))
+
+    def _matched(self, query: Any) -> list[Job]:
+        return [Job(**row) for row in self._mappings(query.order_by(self._tables.jobs.c.id))]
+
+    def create_customers(self, names: Iterable[str]) -> dict[str, int]:
+        """Create customers. Return their ids by name."""
+        rows = [{"name": name, "active": True} for name in names]
+        made = self._insert_live("customers", self._tables.customers, ("name", "active"), rows, ("id", "name"))
+        return {row["name"]: row["id"] for row in made}
+
+    def create(self, jobs: Iterable[Row]) -> dict[int, int]:
+        """Create jobs, each with customer_id, job_name, backup_type and cove_account_id. Return ids by account."""
+        common = {"active": True, "backup_software": self._settings.backup_software}
+        rows = [{**common, **job} for job in jobs]
+        made = self._insert_live("jobs", self._tables.jobs, JOBS[1:], rows, ("id", "cove_account_id"))
+        return {row["cove_account_id"]: row["id"] for row in made}
+
+    def claim(self, accounts_by_job: Mapping[int, int]) -> dict[int, int]:
+        """Link jobs that have no device yet. Return the job ids by account, of those that still had none."""
+        jobs = self._tables.jobs
+        rows = [{"id": job_id, "cove_account_id": account} for job_id, account in accounts_by_job.items()]
+        free = jobs.c.cove_account_id.is_(None)
+        return {
+            row["cove_account_id"]: row["id"]
+            for row in self._update(jobs, ["cove_account_id"], rows, free, returning=("id", "cove_account_id"))
+        }
+
+    def customer_name_limit(self) -> int | None:
+        """Return how many characters a customer's name may have; None if as many as it likes."""
+        return getattr(self._tables.customers.c.name.type, "length", None)
+
+    def linked(self) -> dict[int, list[LinkedJob]]:
+        """Return the jobs that are linked to devices, by account id; there should be one for each."""
+        found: dict[int, list[LinkedJob]] = {}
+        for job in self._shown(self._tables.jobs.c.cove_account_id.is_not(None)):
+            found.setdefault(job.account_id or 0, []).append(job)
+        return found
+
+    def linked_to(self, account_id: int) -> list[LinkedJob]:
+        """Return the jobs that are linked to a device; there should be one at most."""
+        return self._shown(self._tables.jobs.c.cove_account_id == account_id)
+
+    def find(self, job_id: int) -> LinkedJob | None:
+        """Return a job of any backup software; None if there is none with this id."""
+        return next(iter(self._shown(self._tables.jobs.c.id == job_id)), None)
+
+    def free(self) -> list[LinkedJob]:
+        """Return the jobs of the poller's backup software that no device is linked to."""
+        jobs = self._tables.jobs
+        return self._shown(jobs.c.cove_account_id.is_(None), jobs.c.backup_software == self._settings.backup_software)
+
+    def _shown(self, *conditions: Any) -> list[LinkedJob]:
+        jobs, customers = self._tables.jobs, self._tables.customers
+        columns = [
+            jobs.c.id.label("id"),
+            jobs.c.job_name.label("name"),
+            customers.c.name.label("customer"),
+            jobs.c.backup_software.label("backup_software"),
+            jobs.c.active.label("is_active"),
+            jobs.c.cove_account_id.label("account_id"),
+        ]
+        query = select(*columns).join_from(jobs, customers, customers.c.id == jobs.c.customer_id).where(*conditions)
+        query = query.order_by(customers.c.name, jobs.c.job_name, jobs.c.id)
+        return [LinkedJob(**row) for row in self._mappings(query)]
+
+    def link(self, account_id: int, job_id: int) -> bool:
+        """Link a device to this job and to no other. Return whether the job was still free."""
+        jobs, devices = self._tables.jobs, self._tables.devices
+        mine = jobs.c.cove_account_id == account_id
+        self._connection.execute(update(jobs).where(mine, jobs.c.id != job_id).values(cove_account_id=None))
+        free = jobs.c.cove_account_id.is_(None) | mine
+        linked = update(jobs).where(jobs.c.id == job_id, free).values(cove_account_id=account_id)
+        if self._connection.execute(linked).rowcount != 1:
+            return False
+        self._connection.execute(update(devices).where(devices.c.account_id == account_id).values(job_id=job_id))
+        return True

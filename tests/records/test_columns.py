@@ -1,0 +1,157 @@
+"""Codes and names of columns and data sources, by N-able's pages and by what the session services say."""
+
+import pytest
+
+from cove_poller.records.columns import (
+    LABELS,
+    DataSource,
+    canonical_code,
+    label,
+    m365_source,
+    parse_active_sources,
+    plugin_source,
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("D01", "Files and Folders"),
+        ("D02", "System State"),
+        ("D03", "SQL Server (legacy)"),
+        ("D04", "Exchange"),
+        ("D05", "Microsoft 365 SharePoint"),
+        ("D06", "Network Shares"),
+        ("D07", "System State (VSS)"),
+        ("D08", "VMware"),
+        ("D09", "Total"),
+        ("D10", "SQL Server"),
+        ("D11", "SharePoint"),
+        ("D12", "Oracle"),
+        ("D14", "Hyper-V"),
+        ("D15", "MySQL"),
+        ("D18", "System State (Linux)"),
+        ("D19", "Microsoft 365 Exchange"),
+        ("D20", "Microsoft 365 OneDrive"),
+        ("D23", "Microsoft 365 Teams"),
+        ("D99", "D99"),
+    ],
+)
+def test_a_data_source_is_called_as_people_know_it_and_by_its_code_where_nobody_does(code: str, name: str) -> None:
+    assert label(code) == name
+    assert (code in LABELS) is (code != "D99")
+
+
+def test_the_sources_that_are_asked_for_have_their_codes() -> None:
+    assert {source.name: source.value for source in DataSource} == {
+        "FILES_AND_FOLDERS": "D01",
+        "SYSTEM_STATE": "D02",
+        "EXCHANGE": "D04",
+        "M365_SHAREPOINT": "D05",
+        "NETWORK_SHARES": "D06",
+        "VMWARE": "D08",
+        "TOTAL": "D09",
+        "SQL_SERVER": "D10",
+        "SHAREPOINT": "D11",
+        "HYPER_V": "D14",
+        "MYSQL": "D15",
+        "M365_EXCHANGE": "D19",
+        "M365_ONEDRIVE": "D20",
+        "M365_TEAMS": "D23",
+    }
+
+
+@pytest.mark.parametrize(
+    ("plugin", "source"),
+    [
+        ("FileSystem", "D01"),
+        ("SystemState", "D02"),
+        ("VssSystemState", "D02"),
+        ("LinuxSystemState", "D02"),
+        ("MsSql", "D03"),
+        ("Exchange", "D04"),
+        ("VssExchange", "D04"),
+        ("NetworkShares", "D06"),
+        ("VMWare", "D08"),
+        ("VssSql", "D10"),
+        ("VssMsSql", "D10"),
+        ("SharePoint", "D11"),
+        ("VssSharePoint", "D11"),
+        ("Oracle", "D12"),
+        ("HyperV", "D14"),
+        ("Vss-Hyper V", "D14"),
+        ("MySql", "D15"),
+        ("1", "D01"),
+        ("2", "D02"),
+        ("7", "D02"),
+        ("18", "D02"),
+        ("10", "D10"),
+        ("9", None),
+        ("13", None),
+        ("99", None),
+        ("Teams", None),
+        ("", None),
+    ],
+)
+def test_a_plug_in_of_a_storage_node_is_known_by_its_name_or_number(plugin: str, source: str | None) -> None:
+    assert plugin_source(plugin) == source
+
+
+@pytest.mark.parametrize(
+    ("service", "source"),
+    [
+        ("Exchange", "D19"),
+        ("OneDrive", "D20"),
+        ("one drive", "D20"),
+        ("SharePoint", "D05"),
+        ("Teams", "D23"),
+        ("Planner", None),
+        ("", None),
+    ],
+)
+def test_a_microsoft_365_service_is_known_by_its_name(service: str, source: str | None) -> None:
+    assert m365_source(service) == source
+
+
+@pytest.mark.parametrize(
+    ("code", "canonical"),
+    [
+        ("D9F0", "D09F00"),
+        ("D10F15", "D10F15"),
+        ("D001F001", "D01F01"),
+        ("I01", "I1"),
+        ("I0", "I0"),
+        ("I078", "I78"),
+        ("D01", "D01"),
+        ("d01f09", "d01f09"),
+        ("D01F", "D01F"),
+        ("D100F00", "D100F00"),
+        ("AA843", "AA843"),
+        ("", ""),
+    ],
+)
+def test_a_code_has_one_canonical_spelling_and_what_is_no_code_stays_as_it_is(code: str, canonical: str) -> None:
+    assert canonical_code(code) == canonical
+
+
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        ("D01D02", ("D01", "D02")),
+        ("D1,D2", ("D01", "D02")),
+        ("D1D2D10", ("D01", "D02", "D10")),
+        ("D01, D10; D1", ("D01", "D10")),
+        ("D19D20D05", ("D05", "D19", "D20")),
+        ("d01d02", ("D01", "D02")),
+        ("D01D16D17", ("D01",)),
+        ("D01D99", ("D01", "D99")),
+        ("", ()),
+        ("none", ()),
+        ("Disabled", ()),
+        ("FSX", ()),
+    ],
+)
+def test_active_sources_are_read_from_either_notation_sorted_and_without_restores(
+    text: str, sources: tuple[str, ...]
+) -> None:
+    assert parse_active_sources(text) == sources
