@@ -11,16 +11,17 @@ from typing import Any
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import remember_rejections, run_login
 from cove_poller.commands.record_jobs import Linker
-from cove_poller.commands.record_page import Recorder, device_name
+from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import BackfillResult, CommandResult
 from cove_poller.commands.sync import known_partner, nameless_failures, refusal_warning
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.past_reader import PastReader
-from cove_poller.database.audit_trail import note_request, unfinished_request
+from cove_poller.database.audit_trail import last_complete_sync, note_request, unfinished_request
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError, DatabaseError
 from cove_poller.records.device import Device
+from cove_poller.records.device_troubles import device_name
 from cove_poller.records.past import Past, Request
 from cove_poller.records.run_plan import Review
 from cove_poller.records.statuses import Statuses
@@ -102,6 +103,7 @@ class Backfill:
         self._result = result
         self._linker = Linker(installation.config.backupchecks)
         self._known_count = 0
+        self._looked_at: datetime | None = None
         self._told: dict[tuple[bool, str], list[str]] = defaultdict(list)
 
     def record(self, client: CoveClient, unlisted: set[int], *, is_last: bool) -> None:
@@ -134,6 +136,7 @@ class Backfill:
     def _go_on(self) -> datetime | None:
         """Take up what a run that was interrupted had left. Return when that was begun; None if there was none."""
         poll_id, login = self._result.poll_id, self._result.login
+        self._looked_at = last_complete_sync(self._database, login)
         note = unfinished_request(self._database, COMMAND, login, before=poll_id)
         resumed = self._request.resumed_from(note, self._now())
         if resumed:
@@ -177,7 +180,7 @@ class Backfill:
         settings, request = self._config.backupchecks, self._request
         review = Review(request.window, self._now(), settings.reviewed_by) if request.reviewed else None
         linker = Linker(settings) if request.dry_run else self._linker  # nothing that it made is there any more
-        return Recorder(self._result.login, settings, Statuses.from_config(self._config.status), linker, review)
+        return Recorder(self._result.login, self._config, linker, self._looked_at, review)
 
     def _record(self, devices: Sequence[Device], refused: Sequence[str], pasts: Mapping[int, Past]) -> None:
         with self._database.store() as store:

@@ -103,6 +103,7 @@ def audit_row(result: LoginResult) -> dict[str, object]:
         "requests": result.request_count,
         "error": str(result.error) if result.error else None,
         "login_fingerprint": result.login_fingerprint,
+        "is_complete": result.is_complete,
     }
 
 

@@ -1,26 +1,53 @@
-"""A page of devices into the database: what is read, compared with what is recorded, written where it differs.
+"""A page of devices into the database: gather what is recorded, decide what is new, write it.
 
 This is the place where Cove's words become Backupchecks'. One transaction, a fixed number of statements.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from cove_poller.commands.record_jobs import Linker, Links
 from cove_poller.commands.record_runs import Subject, Tally, save_runs
-from cove_poller.commands.record_sessions import NO_PASTS, DeviceChanges, compare_with_record
-from cove_poller.config.settings import BackupchecksSettings
+from cove_poller.commands.record_sessions import Recorded, SavedSessions, Seen, recorded_sessions, save_sessions
+from cove_poller.config.settings import BackupchecksSettings, Config
 from cove_poller.database.store import Store
-from cove_poller.records.columns import DataSource, label
-from cove_poller.records.device import Device, describe_columns
+from cove_poller.records import news
+from cove_poller.records.columns import DataSource
+from cove_poller.records.device import Device
+from cove_poller.records.device_changes import DeviceChanges, device_changes
 from cove_poller.records.device_record import Row, continued, device_row, differs
+from cove_poller.records.device_troubles import ROW, device_troubles
+from cove_poller.records.overview import alert_after
 from cove_poller.records.past import NO_PAST, Past
-from cove_poller.records.reading import UNREADABLE, DeviceReading, read_device, with_silence
+from cove_poller.records.reading import Circumstances, DeviceReading, SourceReading, read_device, with_vanished
 from cove_poller.records.run_plan import Review, RunPolicy
-from cove_poller.records.session import Session
-from cove_poller.records.statuses import SEVERITY, Status, Statuses, code_name, worst
+from cove_poller.records.silence import silence_limit, silent_since
+from cove_poller.records.source_history import (
+    NOTHING,
+    Look,
+    Period,
+    SourceHistory,
+    from_json,
+    with_silence,
+)
+from cove_poller.records.statuses import Status, Statuses
+
+NO_PASTS: Mapping[int, Past] = MappingProxyType({})
+OFF_DIGITS = frozenset("07")
+OFF_DAYS = 2
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What has been wrong with a device since some moment, whether somebody is told now or was before."""
+
+    account_id: int
+    what: str
+    since: datetime
+
 
 SourceAndOrigin = tuple[str, str]
 
@@ -39,6 +66,7 @@ class Outcome:
     new_jobs: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    standing: list[Standing] = field(default_factory=list)
 
     def add(self, other: "Outcome") -> None:
         """Count what became of further devices."""
@@ -48,18 +76,43 @@ class Outcome:
         self.sessions.add(other.sessions)
         self.new_by_source.update(other.new_by_source)
         self.job_runs.add(other.job_runs)
-        for name in ("new_customers", "new_jobs", "failures", "warnings"):
+        for name in ("new_customers", "new_jobs", "failures", "warnings", "standing"):
             getattr(self, name).extend(getattr(other, name))
+
+
+@dataclass(frozen=True)
+class Work:
+    """A device of a page in work: what Cove says of it, what was recorded, what that means, and what changes."""
+
+    device: Device
+    previous: Row | None
+    look: Look
+    histories: Mapping[str, SourceHistory]
+    reading: DeviceReading
+    past: Past = NO_PAST
+    changes: DeviceChanges = field(default_factory=DeviceChanges)
+
+    @property
+    def account_id(self) -> int:
+        return self.device.account_id
+
+    @property
+    def is_ignored(self) -> bool:
+        return self.previous is not None and bool(self.previous["ignored"])
+
+    @property
+    def replan_since(self) -> datetime | None:
+        return self.previous["replan_since"] if self.previous else None
 
 
 @dataclass
 class Recorder:
-    """Records the pages of one login."""
+    """Records the pages of one login. `looked_at` is when a poll last saw all of its devices."""
 
     login: str
-    settings: BackupchecksSettings
-    statuses: Statuses
+    config: Config
     linker: Linker
+    looked_at: datetime | None = None
     review: Review | None = None
 
     def save_page(
@@ -74,135 +127,157 @@ class Recorder:
 
         Return what that was, true once it is committed.
         """
-        outcome = Outcome()
-        previous = store.devices.rows(device.account_id for device in devices)
-        devices = [device for device in devices if _is_believable(device, previous.get(device.account_id), outcome)]
-        readings = {device.account_id: read_device(device, refused, self.statuses) for device in devices}
-        changes = compare_with_record(store, readings, pasts, now)
-        for device in devices:
-            account, newest = device.account_id, changes[device.account_id].newest
-            readings[account] = with_silence(readings[account], device.sources, newest)
-            if newest and problems(readings[account]) != recorded_problems(previous.get(account)):
-                changes[account].moments.append(max(session.session_at for session in newest.values()))
-        links = self.linker.link(store, [one for one in devices if not _is_ignored(previous.get(one.account_id))])
-        rows = [
-            device_row(device, readings[device.account_id], changes[device.account_id].newest, self.login, now)
-            | {"job_id": links.jobs.get(device.account_id)}
-            | pasts.get(device.account_id, NO_PAST).note()
-            for device in devices
-        ]
-        self._save_devices(store, rows, previous, now)
-        changed_ids = save_sessions(store, changes, outcome)
+        page = self._gathered(store, devices, frozenset(refused), now, pasts)
+        recorded = recorded_sessions(store, (Seen(one.account_id, one.reading, one.past, now) for one in page))
+        page = [self._decided(one, recorded.get(one.account_id, {})) for one in page]
+        links = self.linker.link(store, [one.device for one in page if not one.is_ignored and _has_a_name(one.device)])
+        told = {one.account_id: self._news(one, links, now) for one in page}
+        self._save_devices(store, page, links, told, now)
+        saved = save_sessions(store, {one.account_id: one.changes for one in page})
         subjects = {
-            account: Subject(
-                job_id=job_id,
-                reading=readings[account],
-                changed_since=min(changes[account].moments, default=None),
-                changed_ids=frozenset(changed_ids.get(account, ())),
-                orphaned_run_ids=frozenset(one.job_run_id for one in changes[account].removed if one.job_run_id),
-            )
-            for account, job_id in links.jobs.items()
+            one.account_id: _subject(one, links.jobs[one.account_id], saved)
+            for one in page
+            if one.account_id in links.jobs
         }
-        policy = run_policy(self.settings, store.runs.remark_limit(), store.runs.objects.limits())
-        outcome.job_runs.add(save_runs(store, subjects, policy, now, self.review))
-        count(outcome, devices, readings, links, previous)
-        outcome.warnings += [
-            f"{device_name(device)}: Cove's total says what none of its data sources explains, {total}"
-            for device in devices
-            if (total := unexplained_total(readings[device.account_id], changes[device.account_id].newest, policy))
-        ]
-        return outcome
+        policy = run_policy(self.config.backupchecks, store.runs.remark_limit(), store.runs.objects.limits())
+        return _outcome(page, links, told, saved, save_runs(store, subjects, policy, now, self.review))
 
-    def _save_devices(self, store: Store, rows: Sequence[Row], previous: Mapping[int, Row], now: datetime) -> None:
-        new = [{**row, "first_seen_at": now, "ignored": False} for row in rows if row["account_id"] not in previous]
-        complete = [continued(row, previous[row["account_id"]]) for row in rows if row["account_id"] in previous]
-        store.devices.save(new, [row for row in complete if differs(row, previous[row["account_id"]])])
+    def _gathered(
+        self, store: Store, devices: Sequence[Device], refused: frozenset[str], now: datetime, pasts: Mapping[int, Past]
+    ) -> list[Work]:
+        """Each device with what is recorded of it, and what its row means by that."""
+        rows = store.devices.rows(device.account_id for device in devices)
+        statuses = Statuses.from_config(self.config.status)
+        page = []
+        for device in devices:
+            row = rows.get(device.account_id)
+            histories = _histories(row)
+            around = Circumstances(now, statuses, times_are={code: one.times_are for code, one in histories.items()})
+            reading = _as_known(device, read_device(device, refused, around), row, histories)
+            look = Look(now, self._look_before(row))
+            past = pasts.get(device.account_id, NO_PAST)
+            page.append(Work(device, row, look, histories, reading, past))
+        return page
+
+    def _look_before(self, row: Row | None) -> datetime | None:
+        """When the device was last seen; a poll that saw all devices saw it, unless it was gone or left out."""
+        if row is None:
+            return None
+        last_seen_at: datetime = row["last_seen_at"]
+        was_left_out = row["gone_at"] is not None or ROW in (row["conditions"] or {})
+        return last_seen_at if was_left_out or self.looked_at is None else max(last_seen_at, self.looked_at)
+
+    def _decided(self, work: Work, recorded: Recorded) -> Work:
+        """The device with what its reading and its past add to what is recorded, and which sources are silent."""
+        gap = timedelta(minutes=self.config.api.gap_minutes)
+        changes = device_changes(work.reading, work.past, recorded, work.histories, work.look, gap)
+        return replace(work, changes=replace(changes, sources=self._with_silence(work, changes.sources)))
+
+    def _with_silence(self, work: Work, histories: Mapping[str, SourceHistory]) -> dict[str, SourceHistory]:
+        device, now = work.device, work.look.at
+        customer = device.fields.customer_name or ""
+        names = [self.config.backupchecks.customers.get(customer, customer), customer]
+        alert = alert_after(self.config.alerts, device.device_type, names)
+        known_since = work.previous["first_seen_at"] if work.previous else now
+        found = dict(histories)
+        for code in work.reading.active_sources:
+            history, read = histories.get(code, NOTHING), work.reading.sources[code]
+            fields = device.sources.get(code)
+            limit = silence_limit(alert, history.recent, (fields.color_bar or "") if fields else "")
+            since = None if read.running or _is_off(work) else silent_since(history, known_since, limit, now)
+            found[code] = with_silence(history, since, history.recent[-1] if history.recent else None)
+        return found
+
+    def _news(self, work: Work, links: Links, now: datetime) -> news.News:
+        gap = timedelta(minutes=self.config.backupchecks.round_gap_minutes)
+        unlinked = links.unlinked.get(work.account_id)
+        present = device_troubles(work.device, work.reading, work.changes, unlinked, gap)
+        before = news.from_json(work.previous["conditions"] if work.previous else None)
+        return news.news(before, present, now, self.config.alerts.remind)
+
+    def _save_devices(
+        self, store: Store, page: Sequence[Work], links: Links, told: Mapping[int, news.News], now: datetime
+    ) -> None:
+        new, changed = [], []
+        for one in page:
+            row = device_row(one.device, one.reading, one.changes, one.previous, login=self.login, now=now)
+            row |= {"job_id": links.jobs.get(one.account_id), "replan_since": None} | one.past.note()
+            row |= {"conditions": news.to_json(told[one.account_id].standing)}
+            if one.previous is None:
+                new.append({**row, "first_seen_at": now, "ignored": False})
+            elif differs(complete := continued(row, one.previous), one.previous):
+                changed.append(complete)
+        store.devices.save(new, changed)
 
 
-def _is_believable(device: Device, previous: Row | None, outcome: Outcome) -> bool:
-    """Whether Cove says anything of a device that has sessions: silence there is no news, but a failure."""
-    if device.sources or previous is None or previous["last_session_at"] is None:
-        return True
-    outcome.failures.append(
-        f"{device_name(device)}: Cove sends no backup column for it, though it has run before; nothing was changed"
+def _has_a_name(device: Device) -> bool:
+    return bool(device.fields.name and device.fields.customer_name)
+
+
+def _histories(row: Row | None) -> dict[str, SourceHistory]:
+    """What is kept of each source; of a device that an earlier version recorded, that it was always active."""
+    if row is not None and row["source_history"] is None:
+        return {code: SourceHistory(active=(Period(None, None),)) for code in row["data_sources"]}
+    return from_json(row["source_history"] if row else None)
+
+
+def _as_known(
+    device: Device, reading: DeviceReading, row: Row | None, histories: Mapping[str, SourceHistory]
+) -> DeviceReading:
+    """The reading with the sources that are on record and of which the row says nothing any more."""
+    if not device.sources and row and row["data_sources"]:
+        sources = {code: SourceReading() for code in row["data_sources"]} | dict(reading.sources)
+        reading = DeviceReading(sources, tuple(sorted({*reading.active_sources, *row["data_sources"]})))
+    recorded = {code for code, history in histories.items() if history.recent}
+    return with_vanished(reading, device.sources.keys(), recorded)
+
+
+def _is_off(work: Work) -> bool:
+    """Whether it is a workstation that is merely switched off."""
+    if work.device.device_type != "Workstation":
+        return False
+    total = work.device.sources.get(DataSource.TOTAL)
+    last_days = ((total.color_bar or "") if total else "")[-OFF_DAYS:]
+    is_idle = len(last_days) == OFF_DAYS and OFF_DIGITS.issuperset(last_days)
+    return is_idle or any(one.not_started for one in work.reading.sources.values())
+
+
+def _subject(work: Work, job_id: int, saved: SavedSessions) -> Subject:
+    changes = work.changes
+    moments = [*changes.moments, *([work.replan_since] if work.replan_since else [])]
+    return Subject(
+        job_id=job_id,
+        sources=changes.sources,
+        running=work.reading.running,
+        changed_since=min(moments, default=None),
+        changed_ids=saved.ids.get(work.account_id, frozenset()),
+        worse_ids=changes.worse_ids,
+        orphaned_run_ids=frozenset(one.job_run_id for one in changes.removed if one.job_run_id),
     )
-    return False
 
 
-def save_sessions(store: Store, changes: Mapping[int, DeviceChanges], outcome: Outcome) -> dict[int, set[int]]:
-    """Write the sessions. Return the ids of those written, by account."""
-    store.sessions.remove(session.id for one in changes.values() for session in one.removed)
-    new = store.sessions.insert((account, session) for account, one in changes.items() for session in one.new)
-    changed = store.sessions.update(session for one in changes.values() for session in one.changed)
-    unchanged_count = sum(one.unchanged_count for one in changes.values())
-    outcome.sessions.add(Tally(new=len(new), updated=len(changed), unchanged=unchanged_count))
-    outcome.new_by_source.update((row["data_source"], row["origin"]) for row in new)
-    written: dict[int, set[int]] = defaultdict(set)
-    for row in (*new, *changed):
-        written[row["account_id"]].add(row["id"])
-    return written
-
-
-def problems(reading: DeviceReading) -> dict[str, str]:
-    """Why the health of an active source is not known, by source."""
-    return {code: one.reason for code, one in reading.blindness.items() if code != DataSource.TOTAL}
-
-
-def recorded_problems(previous: Row | None) -> dict[str, str]:
-    """The same of the poll before."""
-    states = previous["data_sources"] if previous else {}
-    return {code: state["problem"] for code, state in states.items() if state["problem"]}
-
-
-def unexplained_total(reading: DeviceReading, newest: Mapping[str, Session], policy: RunPolicy) -> str | None:
-    """The total's newest session in words, if it is worse than every source's and lies behind them all."""
-    total = newest.get(DataSource.TOTAL)
-    sources = [newest[code] for code in reading.active_sources if code in newest]
-    if total is None or not sources or reading.total_stands_in or reading.running:
-        return None
-    last = max(session.session_at for session in sources)
-    gravest = worst(session.status for session in sources)
-    if total.session_at <= last + policy.gap or SEVERITY[total.status] <= SEVERITY[gravest]:
-        return None
-    return f"{code_name(total.status_code)} at {total.session_at:%Y-%m-%d %H:%M}Z"
-
-
-def count(
-    outcome: Outcome,
-    devices: Sequence[Device],
-    readings: Mapping[int, DeviceReading],
-    links: Links,
-    previous: Mapping[int, Row],
-) -> None:
-    """Count the devices, and say what a person should know of them."""
-    outcome.devices += len(devices)
-    outcome.running += sum(reading.running for reading in readings.values())
-    outcome.unlinked += len(links.unlinked)
-    outcome.new_customers += links.new_customers
-    outcome.new_jobs += links.new_jobs
-    for device in devices:
-        before = previous.get(device.account_id)
-        reason = links.unlinked.get(device.account_id)
-        if reason and (before is None or before["job_id"] is not None):
-            outcome.warnings.append(f"{device_name(device)} belongs to no job, so nobody sees its runs: {reason}")
-        if device.malformed:
-            columns = describe_columns(sorted(device.malformed))
-            outcome.warnings.append(f"{device_name(device)}: Cove sends what cannot be read in {columns}")
-        _tell_blindness(outcome, device, readings[device.account_id], before)
-
-
-def _tell_blindness(outcome: Outcome, device: Device, reading: DeviceReading, previous: Row | None) -> None:
-    """Sources of which Cove should tell and does not make a run partial; those it never tells of are news once.
-
-    What it refuses, or garbles, has a warning of its own.
-    """
-    known = recorded_problems(previous)
-    for code, blindness in reading.blindness.items():
-        text = f"{device_name(device)}: {label(code)}: {blindness.reason}"
-        if blindness.reason != UNREADABLE:
-            outcome.failures.append(text)
-        elif code not in set(DataSource) and known.get(code) != UNREADABLE:
-            outcome.warnings.append(text)
+def _outcome(
+    page: Sequence[Work], links: Links, told: Mapping[int, news.News], saved: SavedSessions, runs: Tally
+) -> Outcome:
+    """What became of a page, and what is to be said of it."""
+    lines = [line for found in told.values() for line in found.lines()]
+    return Outcome(
+        devices=len(page),
+        running=sum(one.reading.running for one in page),
+        unlinked=len(links.unlinked),
+        sessions=Tally(saved.new, saved.updated, sum(one.changes.unchanged_count for one in page)),
+        new_by_source=saved.new_by_source,
+        job_runs=runs,
+        new_customers=links.new_customers,
+        new_jobs=links.new_jobs,
+        failures=[text for is_failure, text in lines if is_failure],
+        warnings=[text for is_failure, text in lines if not is_failure],
+        standing=[
+            Standing(account, condition.what, condition.since)
+            for account, found in told.items()
+            for condition in found.standing.values()
+        ],
+    )
 
 
 def run_policy(
@@ -216,17 +291,8 @@ def run_policy(
         gap=timedelta(minutes=settings.round_gap_minutes),
         span=timedelta(minutes=settings.round_span_minutes),
         settle=timedelta(minutes=settings.settle_minutes),
-        total_decides=settings.overall == "total",
+        overall=settings.overall,
         words={Status.SUCCESS: words.success, Status.WARNING: words.warning, Status.FAILED: words.failed},
         remark_limit=remark_limit,
         object_limits=object_limits,
     )
-
-
-def _is_ignored(previous: Row | None) -> bool:
-    return previous is not None and bool(previous["ignored"])
-
-
-def device_name(device: Device) -> str:
-    """A device as a mail names it."""
-    return f"device {device.account_id} {device.name} ({device.fields.customer_name})"

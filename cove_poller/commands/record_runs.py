@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cove_poller.database.store import History, Store
-from cove_poller.records.reading import DeviceReading
+from cove_poller.records.columns import DataSource
 from cove_poller.records.run_plan import DeviceHistory, PlannedRun, Review, RunPlan, RunPolicy, plan_runs
+from cove_poller.records.source_history import SourceHistory
 
 
 @dataclass
@@ -27,28 +28,38 @@ class Tally:
 
 @dataclass(frozen=True)
 class Subject:
-    """A linked device whose runs are to be looked at: `changed_since` is its earliest new or changed session."""
+    """A linked device whose runs are to be looked at: `changed_since` is its earliest new or changed session.
+
+    `running` says whether the newest round may still grow.
+    """
 
     job_id: int
-    reading: DeviceReading
-    changed_since: datetime | None
-    changed_ids: frozenset[int]
+    sources: Mapping[str, SourceHistory]
+    running: bool = False
+    changed_since: datetime | None = None
+    changed_ids: frozenset[int] = frozenset()
+    worse_ids: frozenset[int] = frozenset()
     orphaned_run_ids: frozenset[int] = frozenset()
+
+    @property
+    def total_stands_in(self) -> bool:
+        """Whether nothing but Cove's total is known of the device."""
+        return not any(history.recent for code, history in self.sources.items() if code != DataSource.TOTAL)
 
 
 def save_runs(
     store: Store, subjects: Mapping[int, Subject], policy: RunPolicy, now: datetime, review: Review | None = None
 ) -> Tally:
-    """Write the runs of the devices (by account id) of which a session is new, changed or not yet in a run."""
+    """Write the runs of the devices (by account id) of which a session is new, changed or waits for a run."""
     waiting = store.sessions.first_without_run(
-        {account: one.reading.total_stands_in for account, one in subjects.items()}
+        {account: subject.total_stands_in for account, subject in subjects.items()}
     )
-    since = {
-        account: min(moments) - policy.span - policy.gap
+    changed = {
+        account: min(moments)
         for account, subject in subjects.items()
         if (moments := [one for one in (waiting.get(account), subject.changed_since) if one])
     }
-    histories = store.histories(since)
+    histories = store.histories(store.runs.plan_begins(changed)) if changed else {}
     plans = {
         account: plan_runs(_device_history(history, subjects[account]), policy, now)
         for account, history in histories.items()
@@ -57,16 +68,14 @@ def save_runs(
 
 
 def _device_history(history: History, subject: Subject) -> DeviceHistory:
-    reading = subject.reading
     return DeviceHistory(
         sessions=history.sessions,
         earlier=history.earlier,
         runs=history.runs,
-        active_sources=reading.active_sources,
-        blindness=reading.blindness,
-        total_stands_in=reading.total_stands_in,
-        running=reading.running,
+        sources=subject.sources,
+        running=subject.running,
         changed_ids=subject.changed_ids,
+        worse_ids=subject.worse_ids,
         orphaned_run_ids=subject.orphaned_run_ids,
     )
 
@@ -95,6 +104,7 @@ def _write(
     ]
     kept = {run.run_id for run in unchanged}
     store.runs.objects.replace({run_id: run.content.objects for run_id, run in written if run.run_id not in kept})
+    store.sessions.keep_as_context(one for plan in plans.values() for one in plan.context_ids)
     store.sessions.place(_moves(written, histories.values()))
     store.sessions.move(_heirs(written, removed_ids, histories.values()))
     return Tally(

@@ -1,91 +1,106 @@
-"""What a page shows, compared with what is recorded of its devices."""
+"""The recorded sessions next to what a page shows; and what is new of them, written."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from types import MappingProxyType
 
 from cove_poller.database.sessions import Span
 from cove_poller.database.store import Store
-from cove_poller.records.matching import compare, merged
-from cove_poller.records.past import NO_PAST, Past
-from cove_poller.records.reading import DeviceReading, SourceKey, SourceReading, settle_doubts
-from cove_poller.records.session import RecordedSession, Session
+from cove_poller.records.device_changes import DeviceChanges
+from cove_poller.records.past import Past
+from cove_poller.records.reading import DeviceReading
+from cove_poller.records.session import MINUTE, RecordedSession, Session
 
 MIDNIGHT = time(tzinfo=UTC)
 DAY = timedelta(days=1)
-NO_PASTS: Mapping[int, Past] = MappingProxyType({})
+
+Recorded = dict[str, list[RecordedSession]]
+"""The recorded sessions of a device by data source."""
 
 
-@dataclass
-class DeviceChanges:
-    """What a page adds to the record of a device; `newest` has each source's newest session then."""
+@dataclass(frozen=True)
+class Seen:
+    """What a page shows of a device, by which its records are found."""
 
-    new: list[Session] = field(default_factory=list)
-    changed: list[RecordedSession] = field(default_factory=list)
-    removed: list[RecordedSession] = field(default_factory=list)
-    unchanged_count: int = 0
-    newest: dict[str, Session] = field(default_factory=dict)
-    moments: list[datetime] = field(default_factory=list)
+    account_id: int
+    reading: DeviceReading
+    past: Past
+    at: datetime
 
-
-def compare_with_record(
-    store: Store, readings: Mapping[int, DeviceReading], pasts: Mapping[int, Past], now: datetime
-) -> dict[int, DeviceChanges]:
-    """What the readings and pasts (by account id) add to the recorded sessions."""
-    by_source = {
-        (account, source): reading.sources.get(source, SourceReading())
-        for account, reading in readings.items()
-        for source in {*reading.sources, *pasts.get(account, NO_PAST).sources}
-    }
-    found_records = (*store.sessions.near(_times(by_source, now)), *store.sessions.within(_spans(by_source, pasts)))
-    recorded: dict[SourceKey, list[RecordedSession]] = {}
-    for record in {record.id: record for record in found_records}.values():
-        recorded.setdefault((record.account_id, record.data_source), []).append(record)
-    changes = {account: DeviceChanges() for account in readings}
-    known = {key: (*recorded.get(key, ()), *pasts.get(key[0], NO_PAST).sessions_of(key[1])) for key in by_source}
-    for (account, source), told in settle_doubts(by_source, known, now).items():
-        past = pasts.get(account, NO_PAST)
-        records, change = recorded.get((account, source), []), changes[account]
-        covered = past.covered(source)
-        seen = merged(told, past.sessions_of(source), is_complete=covered is not None)
-        found = compare(seen, records, covered)
-        old = {record.id: record for record in records}
-        change.new += found.new
-        change.changed += found.changed
-        change.removed += found.removed
-        change.unchanged_count += found.unchanged_count
-        change.moments += [one.session_at for one in (*found.new, *found.changed, *found.removed)]
-        change.moments += [old[one.id].session_at for one in found.changed]
-        gone = {one.id for one in found.removed}
-        better = (old | {one.id: one for one in found.changed}).values()
-        left = [*(one for one in better if one.id not in gone), *found.new]
-        if left:
-            change.newest[source] = max(left, key=lambda session: session.session_at)
-    return changes
+    @property
+    def sources(self) -> set[str]:
+        return {*self.reading.sources, *self.past.read_sources}
 
 
-def _times(by_source: Mapping[SourceKey, SourceReading], now: datetime) -> Iterator[tuple[int, str, datetime]]:
-    """The moments next to which a record may be of what the readings show."""
-    for (account, source), reading in by_source.items():
-        times = {now, *(at for one in reading.sessions for at in (one.session_at, one.started_at) if at)}
-        yield from ((account, source, moment) for moment in times)
+def recorded_sessions(store: Store, page: Iterable[Seen]) -> dict[int, Recorded]:
+    """Return, by account and source, the newest records, those next to what is seen, and all that a past covers."""
+    page = list(page)
+    times = (moment for seen in page for moment in _times(seen))
+    spans = (span for seen in page for span in _spans(seen))
+    found = (*store.sessions.near(times), *store.sessions.within(spans))
+    recorded: dict[int, Recorded] = defaultdict(dict)
+    for record in {record.id: record for record in found}.values():
+        recorded[record.account_id].setdefault(record.data_source, []).append(record)
+    return recorded
 
 
-def _spans(by_source: Mapping[SourceKey, SourceReading], pasts: Mapping[int, Past]) -> Iterator[Span]:
-    """The days of which a session, or a mark of the colour bar, tells, and all that a past does."""
-    for (account, source), reading in by_source.items():
-        past = pasts.get(account, NO_PAST)
-        days = {at.date() for one in reading.sessions for at in (one.session_at, one.started_at) if at}
-        for day in days:
+def _times(seen: Seen) -> Iterator[tuple[int, str, datetime]]:
+    """The moments next to which a record may be of what is seen."""
+    for source in seen.sources:
+        times = {seen.at}
+        for session in (*_polled(seen, source), *_context(seen.past, source)):
+            for moment in (session.session_at, session.begins_at):
+                times |= {moment, moment - MINUTE}
+        yield from ((seen.account_id, source, moment) for moment in times)
+
+
+def _polled(seen: Seen, source: str) -> Sequence[Session]:
+    reading = seen.reading.sources.get(source)
+    return reading.sessions if reading else ()
+
+
+def _context(past: Past, source: str) -> Sequence[Session]:
+    return (past.context[source],) if source in past.context else ()
+
+
+def _spans(seen: Seen) -> Iterator[Span]:
+    """The days about a session, where a mark of the colour bar may stand, and all that a past covers."""
+    account, past = seen.account_id, seen.past
+    for source in seen.sources:
+        for day in {one.session_at.date() for one in _polled(seen, source)}:
             begin = datetime.combine(day, MIDNIGHT)
-            yield Span(account, source, begin, begin + DAY, only_if_marked=True)
-        if sessions := past.sessions_of(source):
-            times = [at for one in sessions for at in (one.session_at, one.begins_at)]
-            yield Span(account, source, _midnight(min(times)), _midnight(max(times)) + DAY)
-        if covered := past.covered(source):
-            yield Span(account, source, covered.since, covered.until)
+            yield Span(account, source, begin - DAY, begin + 2 * DAY, only_if_marked=True)
+        times = [at for one in past.sessions_of(source) for at in (one.session_at, one.begins_at)]
+        if coverage := past.coverage(source):
+            times += [coverage.window.since, coverage.window.until]
+        if times:
+            yield Span(account, source, _midnight(min(times)) - DAY, _midnight(max(times)) + 2 * DAY)
 
 
 def _midnight(moment: datetime) -> datetime:
     return datetime.combine(moment.date(), MIDNIGHT)
+
+
+@dataclass(frozen=True)
+class SavedSessions:
+    """What became of a page's sessions: the ids of those written, by account, and how many were new and changed."""
+
+    ids: Mapping[int, frozenset[int]]
+    new: int
+    updated: int
+    new_by_source: Counter[tuple[str, str]]
+
+
+def save_sessions(store: Store, changes: Mapping[int, DeviceChanges]) -> SavedSessions:
+    """Write the changed sessions, by account."""
+    store.sessions.remove(session.id for one in changes.values() for session in one.removed)
+    new = store.sessions.insert((account, session) for account, one in changes.items() for session in one.new)
+    changed = store.sessions.update(session for one in changes.values() for session in one.changed)
+    written: dict[int, set[int]] = defaultdict(set)
+    for row in (*new, *changed):
+        written[row["account_id"]].add(row["id"])
+    by_source = Counter((row["data_source"], row["origin"]) for row in new)
+    return SavedSessions(
+        {account: frozenset(ids) for account, ids in written.items()}, len(new), len(changed), by_source
+    )

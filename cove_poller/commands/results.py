@@ -27,6 +27,7 @@ class LoginResult:
     login_fingerprint: str | None = None
     poll_id: int = 0
     not_due: int | None = None
+    is_complete: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -53,6 +54,10 @@ class LoginResult:
             "running": self.outcome.running,
             "unlinked": self.outcome.unlinked,
             "warnings": [*self.outcome.failures, *self.outcome.warnings],
+            "standing": [
+                {"account_id": one.account_id, "what": one.what, "since": in_json(one.since)}
+                for one in self.outcome.standing
+            ],
             "error": error_to_json(self.error),
         }
 

@@ -14,12 +14,11 @@ from cove_poller.commands.stale_devices import note_staleness
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.threads import fetched_ahead
-from cove_poller.database.audit_trail import syncs_of
+from cove_poller.database.audit_trail import last_complete_sync, syncs_of
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.intervals import Schedule
-from cove_poller.records.statuses import Statuses
 from cove_poller.text import counted, listed
 
 log = logging.getLogger(__name__)
@@ -88,7 +87,8 @@ class Poll:
         """Every page into the database, the next one fetched meanwhile; then what a complete listing tells."""
         result, backupchecks = self._result, self._config.backupchecks
         listing = Listing(client, known_partner(result))
-        recorder = Recorder(result.login, backupchecks, Statuses.from_config(self._config.status), Linker(backupchecks))
+        looked_at = last_complete_sync(self._database, result.login)
+        recorder = Recorder(result.login, self._config, Linker(backupchecks), looked_at)
         try:
             with closing(fetched_ahead(listing.iter_pages())) as pages:
                 for page in pages:
@@ -102,6 +102,7 @@ class Poll:
             if listing.refused:
                 result.outcome.warnings.append(refusal_warning(listing.refused))
         self._mark_gone(listing)
+        result.is_complete = not result.not_due
         self._note_staleness()
         if result.not_due:
             log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))

@@ -1,6 +1,7 @@
 """The settings as types, with their defaults and bounds. No problem is told with its value: it might be a password."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -46,6 +47,7 @@ class ApiSettings(Settings):
     max_attempts: int = Field(5, ge=1, le=20)
     requests_per_second: float = Field(5, gt=0, le=1000)
     node_domains: tuple[str, ...] = ("cloudbackup.management",)
+    gap_minutes: int = Field(75, ge=1)
     backfill_workers: int = Field(4, ge=1, le=32)
 
 
@@ -127,7 +129,7 @@ class BackupchecksSettings(Settings):
     round_gap_minutes: int = Field(15, ge=1)
     round_span_minutes: int = Field(360, ge=1)
     settle_minutes: int = Field(60, ge=0)
-    overall: Literal["worst", "total"] = "worst"
+    overall: Literal["worst", "round", "total"] = "worst"
     reviewed_by: int | str | None = None
     status: StatusWords = StatusWords()
     customers: dict[str, str] = {}
@@ -176,6 +178,7 @@ class AlertSettings(CustomerAlerts):
     server_hours: float | None = Field(48, gt=0)
     workstation_hours: float | None = Field(168, gt=0)
     m365_hours: float | None = Field(48, gt=0)
+    remind: Interval = timedelta(hours=24)
     customers: dict[str, CustomerAlerts] = {}
 
     def shortest_hours(self) -> float:

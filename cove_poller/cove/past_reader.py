@@ -20,9 +20,9 @@ from cove_poller.records.columns import LABELS, M365_SOURCES, DataSource, label
 from cove_poller.records.device import DECISIVE_FIELDS, Device, column_code
 from cove_poller.records.matching import unexplained
 from cove_poller.records.past import Past, Request
-from cove_poller.records.reading import read_device
+from cove_poller.records.reading import UNREADABLE, Circumstances, Problem, read_device
 from cove_poller.records.session import Origin, Session
-from cove_poller.records.statuses import Statuses
+from cove_poller.records.statuses import Status, Statuses
 from cove_poller.text import counted
 
 Refusal = ApiError | PermissionDenied
@@ -81,13 +81,21 @@ class PastReader:
             ways=(Origin.SESSIONS,),
             failures=(*rows.failures, *(text for texts in doubts.values() for text in texts)),
             warnings=rows.warnings,
+            context=rows.context,
+            problems=self._problems(device, rows, doubts),
         )
+
+    @staticmethod
+    def _problems(device: Device, rows: ReadRows, doubts: Mapping[str, Sequence[str]]) -> dict[str, Problem]:
+        """Which sources' past is not known whole: those whose history lacks something, or all where a row was odd."""
+        codes = {*doubts, *({*device.active_sources, *device.sources} if rows.failures else ())}
+        return {code: Problem(Status.WARNING, UNREADABLE) for code in codes - {DataSource.TOTAL.value}}
 
     def _doubts(self, device: Device, source: str, rows: ReadRows) -> list[str]:
         """Why a source's history is not to be trusted: it lacks what the listing shows, or what the colour bar does."""
         if source == DataSource.TOTAL:
             return []
-        reading = read_device(device, self._refused, self._statuses).sources[source]
+        reading = read_device(device, self._refused, Circumstances(self._now(), self._statuses)).sources[source]
         told = [session for session in reading.sessions if self._is_in_window(session)]
         read = [session for session in rows.sessions if session.data_source == source]
         lacking = [
@@ -129,7 +137,7 @@ class PastReader:
         sources = {*device.active_sources, *device.sources, DataSource.TOTAL.value}
         by_snapshot = self._told_by_snapshots(device, replay, sources)
         asked = sources - by_snapshot if self._request.allows(Origin.COLORBAR) else set()
-        reading = read_device(device, self._refused, self._statuses)
+        reading = read_device(device, self._refused, Circumstances(self._now(), self._statuses))
         bars = read_bars(device, reading, asked, window, now, self._statuses)
         ways = {Origin.SNAPSHOT: by_snapshot, Origin.COLORBAR: bars.sources}
         failures = [str(one) for one in refusals if isinstance(one, ApiError)]

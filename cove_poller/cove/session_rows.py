@@ -6,14 +6,14 @@ every one of them is read in each spelling that was seen.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from pydantic import AliasChoices, Field
 
 from cove_poller.records.device import CoveModel, Duration, Moment, Number, Text
-from cove_poller.records.session import Origin, Session
+from cove_poller.records.session import Origin, Session, TimeIs
 from cove_poller.records.statuses import (
     COMPLETED,
     COMPLETED_WITH_ERRORS,
@@ -84,6 +84,7 @@ class ReadRows:
     """The ended sessions of a list, and in words what of it could not be read, or is not known."""
 
     sessions: tuple[Session, ...]
+    context: Mapping[str, Session] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -98,6 +99,7 @@ def read_rows(
     sessions: dict[tuple[str, datetime], Session] = {}
     failures: Counter[str] = Counter()
     unknown: set[str] = set()
+    context: dict[str, Session] = {}
     for row in rows:
         status = statuses.meaning(row.code)
         if not row.is_backup or status is Status.NONE:
@@ -112,6 +114,9 @@ def read_rows(
         at = row.ended_at or row.started_at
         if source is None or at is None:
             failures["an unknown data source " + repr(row.source) if source is None else "no time"] += 1
+        elif at < window.since:
+            session = _session(row, source, at, status)
+            context[source] = max(context.get(source, session), session, key=lambda one: one.session_at)
         elif at in window:
             session = _session(row, source, at, status)
             other = sessions.get((source, at), session)
@@ -120,6 +125,7 @@ def read_rows(
             unknown |= {str(row.status)} if row.code is None else set()
     return ReadRows(
         tuple(sessions.values()),
+        context,
         tuple(f"{count} sessions with {what} were left out" for what, count in failures.items()),
         tuple(f"its sessions have the unknown status {word!r}, which counts as a warning" for word in sorted(unknown)),
     )
@@ -127,4 +133,5 @@ def read_rows(
 
 def _session(row: SessionRow, source: str, at: datetime, status: Status) -> Session:
     start = row.started_at if row.ended_at and row.started_at and row.started_at <= row.ended_at else None
-    return Session(source, at, start, status, row.code, row.errors_count, Origin.SESSIONS)
+    time_is = TimeIs.END if row.ended_at else TimeIs.START
+    return Session(source, at, start, status, row.code, row.errors_count, Origin.SESSIONS, time_is=time_is)

@@ -95,6 +95,7 @@ class SessionHistory:
         found = [self._of_service(name, _token(account), since, until) for name in M365_SERVICES]
         return ReadRows(
             tuple(session for one in found for session in one.sessions),
+            {source: session for one in found for source, session in one.context.items()},
             tuple(failure for one in found for failure in one.failures),
             tuple(warning for one in found for warning in one.warnings),
         )

@@ -16,7 +16,7 @@ from cove_poller.cove.listing import Listing
 from cove_poller.cove.paging import iter_pages
 from cove_poller.cove.threads import as_completed
 from cove_poller.records.device import Device, StatisticsRow, device_from_row
-from cove_poller.records.reading import DeviceReading, read_device
+from cove_poller.records.reading import Circumstances, DeviceReading, read_device
 from cove_poller.records.session import Session
 from cove_poller.records.snapshot_sessions import sessions_from_snapshots
 from cove_poller.records.statuses import Statuses
@@ -80,7 +80,7 @@ class Snapshots:
                 tick()
         # Cove ignores columns that it does not know, so silence where the listing speaks is no snapshot.
         believed |= {device.account_id for device in devices if not device.sources}
-        return {account: self._replayed(account, found[account]) for account in wanted & believed & found.keys()}
+        return {account: self._replayed(found[account]) for account in wanted & believed & found.keys()}
 
     def _at(self, moment: datetime, filter: str) -> list[StatisticsRow]:
         extra = {"timeslice": int(moment.timestamp()), "totalStatistics": "*"}
@@ -101,14 +101,14 @@ class Snapshots:
     ) -> None:
         for device in map(device_from_row, rows):
             if device.account_id in wanted:
-                reading = read_device(device, self._query.refused, self._statuses)
+                reading = read_device(device, self._query.refused, Circumstances(moment, self._statuses))
                 found[device.account_id].append(Snapshot(moment, reading, frozenset(device.sources)))
 
-    def _replayed(self, account: int, snapshots: list[Snapshot]) -> Replay:
+    def _replayed(self, snapshots: list[Snapshot]) -> Replay:
         snapshots.sort(key=lambda one: one.at)
         readings = [(one.at, one.reading) for one in snapshots]
         return Replay(
-            sessions_from_snapshots(account, readings, self._window),
+            sessions_from_snapshots(readings, self._window),
             tuple(one.at for one in snapshots),
             frozenset().union(*(one.sources for one in snapshots)),
         )

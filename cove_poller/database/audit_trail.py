@@ -105,6 +105,16 @@ def syncs_of(database: Database, login: str) -> tuple[datetime, datetime | None]
         return began, connection.execute(last).scalar()
 
 
+def last_complete_sync(database: Database, login: str) -> datetime | None:
+    """Return when the last sync of a login began that saw all of its devices; None if there was none."""
+    polls = database.tables.polls
+    query = select(func.max(polls.c.started_at)).where(
+        polls.c.command == "sync", polls.c.login == login, polls.c.is_complete.is_(True)
+    )
+    with database.transaction() as connection:
+        return connection.execute(query).scalar()
+
+
 def unfinished_request(database: Database, command: str, login: str, before: int) -> dict[str, Any] | None:
     """What the newest run `before` a row had been asked for, if none has come to its end since; None if one has.
 

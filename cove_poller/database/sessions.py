@@ -26,7 +26,7 @@ from cove_poller.database.bulk import insert_rows
 from cove_poller.database.statements import ACCOUNT, MOMENT, Statements
 from cove_poller.database.tables import UtcDateTime
 from cove_poller.records.columns import LABELS, DataSource
-from cove_poller.records.session import Origin, RecordedSession, Session
+from cove_poller.records.session import Origin, RecordedSession, Session, TimeIs
 from cove_poller.records.statuses import Status
 
 SOURCE = Column("data_source", String)
@@ -116,11 +116,16 @@ class Sessions(Statements):
     def update(self, sessions: Iterable[RecordedSession]) -> Sequence[RowMapping]:
         """Write what is better known of recorded sessions. Return the rows written, as far as they identify them."""
         rows = [{"id": session.id, **_session_row(session)} for session in sessions]
-        columns = ["session_at", "started_at", "status", "status_code", "errors_count", "duration_seconds", "origin"]
+        columns = [name for name in _COLUMNS if name != "data_source"]
         return self._update(self._tables.sessions, columns, rows, returning=WRITTEN)
 
+    def keep_as_context(self, session_ids: Iterable[int]) -> None:
+        """Let sessions make no run of their own, since too little is known of their time."""
+        rows = [{"id": session_id, "is_context": True} for session_id in session_ids]
+        self._update(self._tables.sessions, ["is_context"], rows)
+
     def first_without_run(self, accounts: Mapping[int, bool]) -> dict[int, datetime]:
-        """For each account the time of its first session that made no run; the total's count where said so."""
+        """For each account the time of its first session that waits for a run; the total's count where said so."""
         sessions = self._tables.sessions
         total_counts = Column("total_counts", BigInteger)
         rows = [{"account_id": one, "total_counts": int(counts)} for one, counts in accounts.items()]
@@ -129,7 +134,7 @@ class Sessions(Statements):
         query = (
             select(sessions.c.account_id, func.min(sessions.c.session_at).label("first"))
             .join(wanted, and_(sessions.c.account_id == wanted.c.account_id, counts))
-            .where(sessions.c.job_run_id.is_(None))
+            .where(sessions.c.job_run_id.is_(None), sessions.c.is_context.is_not(True))
             .group_by(sessions.c.account_id)
         )
         return {row["account_id"]: row["first"] for row in self._mappings(query)}
@@ -177,21 +182,19 @@ class Sessions(Statements):
         return self._found(found, sessions.c.session_at == found.c.moment)
 
 
+_SAME = ("data_source", "session_at", "started_at", "status_code", "errors_count", "unknown_since")
+_COLUMNS = (*_SAME, "status", "origin", "time_is", "is_context", "duration_seconds")
+
+
 def _session_row(session: Session) -> dict[str, Any]:
-    return {
-        "data_source": session.data_source,
-        "session_at": session.session_at,
-        "started_at": session.started_at,
-        "status": session.status.value,
-        "status_code": session.status_code,
-        "errors_count": session.errors_count,
-        "duration_seconds": session.duration_seconds,
-        "origin": session.origin.value,
-    }
+    return {name: getattr(session, name) for name in _COLUMNS}
 
 
 def _recorded_session(row: RowMapping) -> RecordedSession:
-    names = ("account_id", "data_source", "session_at", "started_at", "status_code", "errors_count", "id", "job_run_id")
     return RecordedSession(
-        **{name: row[name] for name in names}, status=Status(row["status"]), origin=Origin(row["origin"])
+        **{name: row[name] for name in (*_SAME, "id", "account_id", "job_run_id")},
+        status=Status(row["status"]),
+        origin=Origin(row["origin"]),
+        time_is=TimeIs(row["time_is"]) if row["time_is"] else None,
+        is_context=bool(row["is_context"]),
     )

@@ -114,6 +114,9 @@ def own_tables(schema: str | None) -> tuple[Table, Table, Table]:
         Column("duration_seconds", BigInteger),
         Column("origin", String(16), nullable=False),
         Column("job_run_id", BigInteger),
+        Column("time_is", String(5)),
+        _moment("unknown_since"),
+        Column("is_context", Boolean),
         UniqueConstraint("account_id", "data_source", "session_at", name="ux_cove_sessions_key"),
     )
     Index("ix_cove_sessions_time", sessions.c.account_id, sessions.c.session_at)
@@ -153,6 +156,9 @@ def own_tables(schema: str | None) -> tuple[Table, Table, Table]:
         _moment("gone_at"),
         Column("history", JSON),
         _moment("stale_since"),
+        Column("source_history", JSON),
+        Column("conditions", JSON),
+        _moment("replan_since"),
     )
     polls = Table(
         "cove_polls",
@@ -172,6 +178,7 @@ def own_tables(schema: str | None) -> tuple[Table, Table, Table]:
         Column("error", Text),
         Column("login_fingerprint", String(64)),
         Column("request", JSON),
+        Column("is_complete", Boolean),
     )
     Index("ix_cove_polls_login", polls.c.login, polls.c.id)
     return devices, sessions, polls

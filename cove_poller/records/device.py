@@ -138,6 +138,9 @@ class Device(CoveModel):
     malformed: frozenset[str] = frozenset()
     """Codes whose value could not be read, e.g. a time that is a word."""
 
+    contradictions: tuple[str, ...] = ()
+    """In words, what Cove told twice and differently; the graver word counts."""
+
     @property
     def name(self) -> str:
         return self.fields.name or f"device {self.account_id}"

@@ -1,0 +1,60 @@
+"""What is wrong with a device right now, as people are told. Pure."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from cove_poller.records.columns import DataSource, label
+from cove_poller.records.device import Device, describe_columns
+from cove_poller.records.device_changes import DeviceChanges
+from cove_poller.records.news import Trouble
+from cove_poller.records.reading import DeviceReading
+from cove_poller.records.statuses import SEVERITY, code_name, worst
+
+ROW = "row"
+"""The key of the condition that a device's whole row cannot be read."""
+
+
+def device_name(device: Device) -> str:
+    """Return a device as a mail names it."""
+    return f"device {device.account_id} {device.name} ({device.fields.customer_name or 'no customer'})"
+
+
+def device_troubles(
+    device: Device, reading: DeviceReading, changes: DeviceChanges, unlinked: str | None, gap: timedelta
+) -> dict[str, Trouble]:
+    """Return what is wrong with a device, by keys that stay while it lasts; `unlinked` is why it has no job."""
+    return {key: trouble for key, trouble in _troubles(device, reading, changes, unlinked, gap) if trouble}
+
+
+def _troubles(
+    device: Device, reading: DeviceReading, changes: DeviceChanges, unlinked: str | None, gap: timedelta
+) -> Iterator[tuple[str, Trouble | None]]:
+    name = device_name(device)
+    for code, problem in reading.problems.items():
+        yield f"{code} unreadable", Trouble(f"{name}: {label(code)}: {problem.reason}", is_failure=True)
+    if device.malformed:
+        columns = describe_columns(sorted(device.malformed))
+        yield "malformed", Trouble(f"{name}: Cove sends what cannot be read in {columns}")
+    for number, note in enumerate(device.contradictions):
+        yield f"contradiction {number}", Trouble(f"{name}: {note}")
+    if not device.fields.name or not device.fields.customer_name:
+        missing = "name" if not device.fields.name else "customer"
+        yield "nameless", Trouble(f"{name}: Cove sends no {missing} for it, so it belongs to no job", is_failure=True)
+    elif unlinked:
+        yield "unlinked", Trouble(f"{name} belongs to no job, so nobody sees its runs: {unlinked}")
+    if total := unexplained_total(reading, changes, gap):
+        text = f"{name}: Cove's total says what none of its data sources explains, {total}"
+        yield "total", Trouble(text)
+
+
+def unexplained_total(reading: DeviceReading, changes: DeviceChanges, gap: timedelta) -> str | None:
+    """Return the total's newest session in words, if it is worse than every source's and lies behind them all."""
+    total = changes.newest.get(DataSource.TOTAL)
+    sources = [changes.newest[code] for code in reading.active_sources if code in changes.newest]
+    if total is None or not sources or reading.running:
+        return None
+    last = max(session.session_at for session in sources)
+    gravest = worst(session.status for session in sources)
+    if total.session_at <= last + gap or SEVERITY[total.status] <= SEVERITY[gravest]:
+        return None
+    return f"{code_name(total.status_code)} at {total.session_at:%Y-%m-%d %H:%M}Z"
