@@ -17,13 +17,14 @@ from cove_poller.records.columns import DataSource
 from cove_poller.records.remark import SourceReport, Standing, remark, source_reports
 from cove_poller.records.rounds import by_end, moments, rounds
 from cove_poller.records.run_objects import RunObject, run_objects
-from cove_poller.records.session import NEVER, RecordedSession, Session
+from cove_poller.records.session import NEVER, RecordedSession, Session, TimeIs
 from cove_poller.records.source_history import NOTHING, SourceHistory
 from cove_poller.records.statuses import SEVERITY, Status, worst
 from cove_poller.records.window import Window
 from cove_poller.text import fitted
 
 S = TypeVar("S", bound=Session)
+SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,14 @@ class DeviceHistory:
         }
 
     def newest_at(self, moment: datetime) -> dict[str, RecordedSession]:
-        """Each source's newest session at that moment."""
-        return _newest_at(self._by_source, moment)
+        """Return each source's newest session at that moment.
+
+        Of one whose end is not known nobody can say that it had ended by then, so a graver one before it stands.
+        """
+        newest = _newest_at(self._by_source, moment)
+        open_ended = {one.session_at for one in newest.values() if one.time_is is TimeIs.START}
+        before = {at: _newest_at(self._by_source, at - SECOND) for at in open_ended}
+        return {code: _graver(one, before.get(one.session_at, {}).get(code), moment) for code, one in newest.items()}
 
     def newest_success_at(self, moment: datetime) -> dict[str, RecordedSession]:
         """Each source's newest success at that moment."""
@@ -145,6 +152,12 @@ class DeviceHistory:
 
 def _end(session: Session) -> datetime:
     return session.session_at
+
+
+def _graver(newest: RecordedSession, before: RecordedSession | None, moment: datetime) -> RecordedSession:
+    """The newest session, or the one before it if that is graver and the newest may not have ended yet."""
+    may_last = newest.time_is is TimeIs.START and newest.session_at < moment
+    return before if before and may_last and SEVERITY[before.status] > SEVERITY[newest.status] else newest
 
 
 def _by_source(ordered: Iterable[S]) -> dict[str, list[S]]:
