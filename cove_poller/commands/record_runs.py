@@ -106,7 +106,9 @@ def _write(
     store.runs.objects.replace({run_id: run.content.objects for run_id, run in written if run.run_id not in kept})
     store.sessions.keep_as_context(one for plan in plans.values() for one in plan.context_ids)
     store.sessions.place(_moves(written, histories.values()))
-    store.sessions.move(_heirs(written, removed_ids, histories.values()))
+    heirs = _heirs(written, removed_ids, histories.values())
+    store.sessions.move(heirs)
+    store.sessions.release(removed_ids - heirs.keys())
     return Tally(
         new=len(new_ids),
         updated=len(updated_ids),

@@ -148,6 +148,13 @@ class Sessions(Statements):
         statement = update(sessions).where(job_run_id == moves.c.old_id)
         self._connection.execute(statement.values({job_run_id: moves.c.job_run_id}))
 
+    def release(self, run_ids: Iterable[int]) -> None:
+        """Let the sessions of removed runs be part of no run."""
+        sessions = self._tables.sessions
+        gone = self._rows("gone", [sessions.c.id], [{"id": one} for one in run_ids])
+        released = update(sessions).where(sessions.c.job_run_id.in_(select(gone.c.id)))
+        self._connection.execute(released.values(job_run_id=None))
+
     def place(self, run_by_session: Mapping[int, int]) -> None:
         """Say of sessions which run they are part of."""
         rows = [{"id": session_id, "job_run_id": run_id} for session_id, run_id in run_by_session.items()]

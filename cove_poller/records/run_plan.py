@@ -121,9 +121,10 @@ class DeviceHistory:
         return _newest_at(self._successes, moment)
 
     @cached_property
-    def total_stands_in(self) -> bool:
-        """Whether nothing but Cove's total is known, so that its sessions make the rounds."""
-        return self._by_source.keys() <= {DataSource.TOTAL}
+    def sources_known_since(self) -> datetime | None:
+        """From when on a session of a source is known; before that Cove's total makes the rounds."""
+        firsts = (sessions[0].session_at for code, sessions in self._by_source.items() if code != DataSource.TOTAL)
+        return min(firsts, default=None)
 
     def active_at(self, moment: datetime) -> set[str]:
         """Return the data sources that were active at that moment."""
@@ -317,7 +318,9 @@ def _is_known(members: Sequence[RecordedSession], run_at: datetime, history: Dev
 
 def _counts(session: RecordedSession, history: DeviceHistory) -> bool:
     """Whether a session makes rounds: the total's only where nothing else is known."""
-    return not session.is_context and (session.data_source != DataSource.TOTAL or history.total_stands_in)
+    if session.is_context or session.data_source != DataSource.TOTAL:
+        return not session.is_context
+    return history.sources_known_since is None or session.session_at < history.sources_known_since
 
 
 def _span(members: Sequence[Session], gap: timedelta) -> tuple[datetime, datetime]:
@@ -354,7 +357,7 @@ def _superseded(history: DeviceHistory, planned: Sequence[PlannedRun]) -> tuple[
     kept = {plan.run_id for plan in planned} | history.reviewed_ids
     left = {run.id for run in history.runs} - kept
     with_sessions = {session.job_run_id for session in history.sessions} | history.orphaned_run_ids
-    still_used = {session.job_run_id for session in history.sessions if session.id not in new_run}
+    still_used = {one.job_run_id for one in history.sessions if one.id not in new_run and _counts(one, history)}
     return tuple(sorted((left & with_sessions) - still_used))
 
 

@@ -9,13 +9,14 @@ import pytest
 from cove_poller.records.columns import DataSource, label
 from cove_poller.records.device import SourceFields, StatisticsRow, device_from_row
 from cove_poller.records.matching import compare
-from cove_poller.records.reading import SourceReading, read_device, read_source, settle_doubts
-from cove_poller.records.remark import remark, source_reports
-from cove_poller.records.session import Origin, RecordedSession, Session
+from cove_poller.records.reading import Circumstances, SourceReading, read_device, read_source
+from cove_poller.records.remark import Standing, remark, source_reports
+from cove_poller.records.session import Origin, RecordedSession, Session, TimeIs
 from cove_poller.records.statuses import TABLE, Status, Statuses, worst
 
 NOON = 1_772_000_000
 HOUR = 3600
+AROUND = Circumstances(datetime.fromtimestamp(NOON + 10 * HOUR, UTC))
 
 
 def utc(seconds: int) -> datetime:
@@ -23,7 +24,7 @@ def utc(seconds: int) -> datetime:
 
 
 def make_reading(**fields: Any) -> SourceReading:
-    return read_source("D01", SourceFields.model_validate(fields), readable=True, statuses=Statuses())
+    return read_source("D01", SourceFields.model_validate(fields), AROUND)
 
 
 def told(reading: SourceReading) -> list[tuple[int | None, int, int | None, str]]:
@@ -82,16 +83,16 @@ def test_two_statuses_for_one_session_count_as_the_graver() -> None:
 def test_a_status_without_a_time_is_no_session_but_no_run_may_be_better_than_it() -> None:
     reading = make_reading(F00=2, F17=5, F18=NOON, F16=5, F09=NOON)
     assert told(reading) == [(None, 0, 5, "poll")]
-    assert reading.blindness
-    assert reading.blindness.floor is Status.FAILED
-    assert reading.blindness.reason == "Failed, at a time that Cove does not tell"
+    assert reading.problem
+    assert reading.problem.floor is Status.FAILED
+    assert reading.problem.reason == "Failed, at a time that Cove does not tell"
 
 
 def test_a_status_that_is_not_told_makes_the_source_blind_however_good_what_is_told() -> None:
     for fields in ({"F09": NOON, "F16": 5, "F17": 5, "F18": NOON}, {"F00": 0, "F17": 5, "F18": NOON}):
         reading = make_reading(**fields)
-        assert reading.blindness
-        assert reading.blindness.floor is Status.WARNING
+        assert reading.problem
+        assert reading.problem.floor is Status.WARNING
 
 
 @pytest.mark.parametrize(("f00", "duration"), [(8, {}), (2, {"F12": HOUR - 5}), (2, {"F12": 7 * HOUR})])
@@ -111,17 +112,13 @@ def test_a_graver_status_is_not_taken_back_by_what_is_told_of_the_session_once_t
     later = make_reading(F00=1, F17=5, F18=NOON, F09=NOON, F16=5)
     changes = compare(later.sessions, [make_record(grave)])
     assert (changes.new, changes.changed) == ((), ())
-    (corrected,) = compare(make_reading(F00=5, F15=NOON).sessions, [make_record(grave)]).changed
-    assert corrected.status is Status.SUCCESS
+    again = compare(make_reading(F00=5, F15=NOON).sessions, [make_record(grave)])
+    assert (again.new, again.changed) == ((), ())
 
 
 def test_a_failed_total_gets_no_start_from_a_success_of_another_source_seconds_before() -> None:
     fields = SourceFields.model_validate({"F00": 3, "F15": NOON, "F09": NOON - 2})
-    (session,) = (
-        one
-        for one in read_source("D09", fields, readable=True, statuses=Statuses()).sessions
-        if one.session_at == utc(NOON)
-    )
+    (session,) = (one for one in read_source("D09", fields, AROUND).sessions if one.session_at == utc(NOON))
     assert (session.started_at, session.status) == (None, Status.FAILED)
 
 
@@ -136,9 +133,9 @@ def test_a_source_that_never_ran_has_no_session_and_no_trouble(never: dict[str, 
 
 
 def test_a_source_that_could_not_be_read_is_at_best_a_warning() -> None:
-    reading = read_source("D01", SourceFields(), readable=False, statuses=Statuses())
-    assert reading.blindness
-    assert (reading.blindness.floor, reading.blindness.reason) == (Status.WARNING, "could not be read")
+    reading = read_source("D01", SourceFields(), AROUND, readable=False)
+    assert reading.problem
+    assert (reading.problem.floor, reading.problem.reason) == (Status.WARNING, "could not be read")
 
 
 EXPECTED = {
@@ -152,19 +149,16 @@ EXPECTED = {
 def test_every_status_code_of_every_source_gets_its_word_and_nothing_unknown_is_a_success(
     source: DataSource, code: int, expected: str
 ) -> None:
-    settings = [{"I78": str(source)}, {f"{source}F00": str(code)}, {f"{source}F15": str(NOON)}]
+    settings = [{"I32": "2"}, {"I78": str(source)}, {f"{source}F00": str(code)}, {f"{source}F15": str(NOON)}]
     row = StatisticsRow.model_validate({"AccountId": 1, "PartnerId": 1, "Settings": settings})
-    reading = read_device(device_from_row(row), (), Statuses()).sources[source]
+    reading = read_device(device_from_row(row), (), AROUND).sources[source]
     if expected == "running":
         assert reading.running
         assert reading.sessions == ()
     else:
         (session,) = reading.sessions
         assert session.status == expected
-        reports = source_reports(
-            [source], newest={source: session}, successes={}, blindness={}, members=[session], run_at=utc(NOON)
-        )
-        text = remark(reports)
+        text = remark(source_reports([Standing(source, session, None, is_member=True)], utc(NOON)))
         assert text.startswith(f"{label(source)}: ")
         assert str(code) in text or code not in (0, 4, 13, 99)
 
@@ -182,15 +176,14 @@ def test_a_source_that_is_active_but_refused_unknown_or_garbled_is_blind_and_one
         {"D09F00": "5"}, {"D09F15": str(NOON)},
     ]  # fmt: skip
     device = device_from_row(StatisticsRow.model_validate({"AccountId": 1, "Settings": settings}))
-    reading = read_device(device, ("D10F15",), Statuses())
-    assert set(reading.blindness) == {"D02", "D10", "D22"}
-    assert reading.total_stands_in
+    reading = read_device(device, ("D10F15",), AROUND)
+    assert set(reading.problems) == {"D02", "D10", "D22"}
 
 
 def test_a_device_of_which_only_the_total_is_told_is_blind_in_all_its_sources() -> None:
     settings = [{"I78": "D01D02"}, {"D09F00": "5"}, {"D09F15": str(NOON)}]
     device = device_from_row(StatisticsRow.model_validate({"AccountId": 1, "Settings": settings}))
-    assert set(read_device(device, (), Statuses()).blindness) == {"D01", "D02"}
+    assert set(read_device(device, (), AROUND).problems) == {"D01", "D02"}
 
 
 def test_a_known_session_is_not_recorded_again_whichever_of_its_times_is_seen() -> None:
@@ -208,10 +201,10 @@ def test_the_end_that_becomes_known_later_completes_the_record() -> None:
     assert changes.new == ()
 
 
-def test_a_status_that_cove_corrects_is_corrected_and_one_that_it_no_longer_tells_is_kept() -> None:
+def test_a_status_that_becomes_graver_is_believed_and_one_that_is_no_longer_told_is_kept() -> None:
     (success,) = make_reading(F15=NOON, F09=NOON, **ONE_SESSION).sessions
-    (corrected,) = compare(make_reading(F00=2, F15=NOON).sessions, [make_record(success)]).changed
-    assert (corrected.status, corrected.status_code) == (Status.FAILED, 2)
+    (worse,) = compare(make_reading(F00=2, F15=NOON, F18=NOON + HOUR).sessions, [make_record(success)]).changed
+    assert (worse.status, worse.status_code) == (Status.FAILED, 2)
     silent = compare(make_reading(F15=NOON).sessions, [make_record(success)])
     assert (silent.new, silent.changed) == ((), ())
 
@@ -221,7 +214,7 @@ def test_a_success_between_two_polls_is_news_only_if_newer_than_anything_recorde
     (recorded,) = make_reading(F00=2, F15=NOON).sessions
     seen = make_reading(F00=2, F15=NOON + 2 * HOUR, F09=NOON + hours * HOUR, F16=5).sessions
     new = compare(seen, [make_record(recorded)]).new
-    assert [session.origin for session in new] == [Origin.POLL] + [Origin.GAP] * is_news
+    assert sorted(session.origin for session in new) == [Origin.GAP] * is_news + [Origin.POLL]
 
 
 def test_a_better_source_of_a_session_is_not_overruled_by_a_poll() -> None:
@@ -233,18 +226,38 @@ def test_a_better_source_of_a_session_is_not_overruled_by_a_poll() -> None:
 RUNNING = {"F00": 1, "F12": HOUR, "F17": 2, "F18": NOON + HOUR}
 
 
-@pytest.mark.parametrize(
-    ("minutes_since", "recorded_start", "expected"),
-    [(30, None, 0), (90, None, None), (90, 0, 0), (90, -1, None), (30, -1, None)],
-    ids=["longer than anything since", "no evidence", "as on record", "not as on record", "contradiction"],
-)
-def test_a_duration_counts_for_the_completed_session_only_where_the_rows_together_show_it(
-    minutes_since: int, recorded_start: int | None, expected: int | None
+@pytest.mark.parametrize(("minutes_since", "start"), [(30, 0), (60, None), (90, None)])
+def test_while_a_session_runs_a_duration_is_the_completed_ones_only_if_longer_than_anything_since(
+    minutes_since: int, start: int | None
 ) -> None:
-    reading = make_reading(**RUNNING)
-    witness = make_record(
-        reading.sessions[0], started_at=None if recorded_start is None else utc(NOON + recorded_start * HOUR)
-    )
-    polled_at = utc(NOON + HOUR) + timedelta(minutes=minutes_since)
-    settled = settle_doubts({(1, "D01"): reading, (2, "D02"): reading}, {(1, "D01"): [witness]}, polled_at)
-    assert told(replace(reading, sessions=settled[2, "D02"]))[0][0] == expected
+    around = Circumstances(utc(NOON + HOUR) + timedelta(minutes=minutes_since))
+    assert told(read_source("D01", SourceFields.model_validate(RUNNING), around))[0][0] == start
+
+
+@pytest.mark.parametrize(("seconds", "start"), [(HOUR, 0), (31 * 24 * HOUR + 1, None)])
+def test_only_what_can_be_a_duration_gives_a_start(seconds: int, start: int | None) -> None:
+    reading = make_reading(F00=5, F15=NOON + HOUR, F12=seconds, F17=5, F18=NOON + HOUR)
+    assert told(reading)[0][0] == start
+
+
+def test_no_session_began_before_its_device_was_there() -> None:
+    around = replace(AROUND, created_at=utc(NOON + HOUR // 2))
+    fields = SourceFields.model_validate({"F00": 5, "F15": NOON + HOUR, "F12": HOUR, "F17": 5, "F18": NOON + HOUR})
+    assert told(read_source("D01", fields, around)) == [(None, 1, 5, "poll")]
+
+
+def test_a_derived_start_before_the_end_of_the_session_before_it_is_not_believed() -> None:
+    (before,) = make_reading(F00=5, F15=NOON, F17=5, F18=NOON).sessions
+    (new,) = compare(
+        make_reading(F00=5, F15=NOON + HOUR, F12=2 * HOUR, F17=5, F18=NOON + HOUR).sessions, [make_record(before)]
+    ).new
+    assert (new.started_at, new.session_at) == (None, utc(NOON + HOUR))
+
+
+def test_what_f15_is_is_remembered_for_rows_that_do_not_show_it() -> None:
+    shown = make_reading(F00=5, F15=NOON, F12=HOUR, F17=5, F18=NOON + HOUR)
+    assert shown.times_are.last is TimeIs.START
+    around = replace(AROUND, times_are={"D01": shown.times_are})
+    fields = SourceFields.model_validate({"F00": 2, "F15": NOON + 2 * HOUR, "F17": 5, "F18": NOON + HOUR})
+    (last, _) = read_source("D01", fields, around).sessions
+    assert (last.time_is, last.started_at) == (TimeIs.START, utc(NOON + 2 * HOUR))

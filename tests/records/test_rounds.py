@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cove_poller.records.reading import Blindness
-from cove_poller.records.rounds import rounds
+from cove_poller.records.reading import Problem
+from cove_poller.records.rounds import moments, rounds
 from cove_poller.records.run_plan import DeviceHistory, JobRun, RecordedRun, RunPlan, RunPolicy, plan_runs
-from cove_poller.records.session import Origin, RecordedSession
+from cove_poller.records.session import Origin, RecordedSession, TimeIs
+from cove_poller.records.source_history import Period, SourceHistory
 from cove_poller.records.statuses import Status
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 GAP, SPAN = timedelta(minutes=15), timedelta(minutes=360)
 WORDS = {Status.SUCCESS: "Success", Status.WARNING: "Warning", Status.FAILED: "Failed"}
-POLICY = RunPolicy(GAP, SPAN, timedelta(minutes=60), total_decides=False, words=WORDS)
+POLICY = RunPolicy(GAP, SPAN, timedelta(minutes=60), "worst", words=WORDS)
 LATER = MIDNIGHT + timedelta(days=9)
 CODES = {Status.SUCCESS: 5, Status.WARNING: 8, Status.FAILED: 2}
 
@@ -38,18 +39,29 @@ def make_session(
         status_code=CODES[status],
         errors_count=None,
         origin=Origin.POLL,
+        time_is=TimeIs.END,
         id=number or hash((source, end)) % 10**9,
         account_id=1,
         job_run_id=None,
     )
 
 
+ALWAYS = (Period(None, None),)
+LOST = Problem(Status.WARNING, "could not be read")
+
+
+def kept(*active: str, unreadable: str = "") -> dict[str, SourceHistory]:
+    """Sources that were always active, one of them never readable."""
+    lost = (Period(None, None, LOST),)
+    return {code: SourceHistory(active=ALWAYS, unreadable=lost if code == unreadable else ()) for code in active}
+
+
 @dataclass
 class Ledger:
     """A database in miniature: applies plans to sessions and runs."""
 
+    unreadable: str = ""
     active: tuple[str, ...] = ("D01", "D02", "D10")
-    blindness: dict[str, Blindness] = field(default_factory=dict)
     running: bool = False
     sessions: dict[int, RecordedSession] = field(default_factory=dict)
     runs: dict[int, RecordedRun] = field(default_factory=dict)
@@ -64,9 +76,7 @@ class Ledger:
             sessions=list(self.sessions.values()),
             earlier=[],
             runs=list(self.runs.values()),
-            active_sources=self.active,
-            blindness=self.blindness,
-            total_stands_in=bool(self.blindness),
+            sources=kept(*self.active, unreadable=self.unreadable),
             running=self.running,
             changed_ids=changed_ids,
         )
@@ -172,6 +182,21 @@ def test_what_follows_closely_is_one_round_and_what_follows_later_is_another() -
     assert members_of([sql, state, files]) == [["D01", "D02"], ["D10"]]
 
 
+def test_a_source_that_is_in_the_round_already_opens_the_next_one() -> None:
+    hourly = [make_session("D01", hour * 60 - 50, hour * 60) for hour in range(1, 5)]
+    assert members_of(hourly) == [["D01"]] * 4
+
+
+def test_a_round_spans_no_more_than_its_limit_from_its_first_end() -> None:
+    chain = [make_session(f"D{number:02d}", number * 100 - 99, number * 100) for number in range(1, 6)]
+    assert members_of(chain) == [["D01", "D02", "D03", "D04"], ["D05"]]
+
+
+def test_of_two_rounds_that_end_together_the_later_one_is_a_second_later() -> None:
+    found = rounds([make_session("D01", 0, 20), make_session("D02", 5, 20), make_session("D01", 20, 20)], GAP, SPAN)
+    assert moments(found) == [at(20), at(20) + timedelta(seconds=1)]
+
+
 def test_a_source_that_takes_thirty_hours_neither_hides_the_others_nor_is_hidden() -> None:
     long, first, second = make_session("D08", 0, 1800), make_session("D01", 0, 60), make_session("D01", 1440, 1439.5)
     assert members_of([long, first]) == [["D01"], ["D08"]]
@@ -202,23 +227,26 @@ def test_the_total_worsens_the_run_that_it_lies_in_and_no_other() -> None:
 
 
 def test_a_source_that_cannot_be_read_is_named_and_never_taken_for_healthy() -> None:
-    ledger = Ledger(blindness={"D10": Blindness(Status.WARNING, "could not be read")})
+    ledger = Ledger(unreadable="D10")
     ledger.add(make_session("D01", 0, 20), make_session("D02", 0, 20))
     (run,) = ledger.runs.values()
     assert run.status == "Warning"
     assert run.remark == "SQL Server: could not be read. Files and Folders, System State: Completed."
 
 
-def test_where_a_source_cannot_be_read_the_total_makes_runs_in_its_place() -> None:
-    ledger = Ledger(blindness={"D10": Blindness(Status.WARNING, "could not be read")})
+def test_the_total_makes_runs_only_where_nothing_else_is_known() -> None:
+    ledger = Ledger(unreadable="D10")
+    ledger.add(make_session("D09", 300, 310, Status.FAILED))
+    assert ledger.statuses() == ["Failed"]
+    ledger = Ledger(unreadable="D10")
     ledger.add(make_session("D01", 0, 20), make_session("D09", 300, 310, Status.FAILED))
-    assert ledger.statuses() == ["Warning", "Failed"]
+    assert ledger.statuses() == ["Warning"]
 
 
 def test_with_overall_total_the_total_alone_decides_where_it_is_known() -> None:
     sessions = [make_session("D01", 0, 20, Status.FAILED), make_session("D09", 0, 20), make_session("D01", 60, 70)]
-    history = DeviceHistory(sessions, [], [], ("D01",), {}, total_stands_in=False, running=False)
-    plan = plan_runs(history, replace(POLICY, total_decides=True), LATER)
+    history = DeviceHistory(sessions, [], [], kept("D01"), running=False)
+    plan = plan_runs(history, replace(POLICY, overall="total"), LATER)
     assert [run.content.status for run in plan.new] == ["Success", "Success"]
     assert plan.new[0].content.remark.startswith("Files and Folders: Failed")
 
@@ -250,7 +278,7 @@ def test_a_session_that_joins_later_moves_its_run_instead_of_making_another() ->
 
 def test_a_session_between_two_runs_makes_them_one() -> None:
     ledger = Ledger()
-    ledger.add(make_session("D01", 0, 20), make_session("D01", 50, 60))
+    ledger.add(make_session("D01", 0, 20), make_session("D10", 50, 60))
     assert len(ledger.runs) == 2
     ledger.add(make_session("D02", 25, 40, Status.WARNING))
     (run,) = ledger.runs.values()
@@ -292,6 +320,6 @@ def test_a_run_of_unknown_making_is_adopted_at_its_moment_and_otherwise_left_alo
 
 @pytest.mark.parametrize(("limit", "expected"), [(None, 57), (20, 20)])
 def test_a_remark_is_cut_to_its_column(limit: int | None, expected: int) -> None:
-    history = DeviceHistory([make_session("D01", 0, 20, Status.FAILED)], [], [], ("D01",), {}, False, False)
+    history = DeviceHistory([make_session("D01", 0, 20, Status.FAILED)], [], [], kept("D01"), running=False)
     (run,) = plan_runs(history, replace(POLICY, remark_limit=limit), LATER).new
     assert len(run.content.remark) == min(expected, len("Files and Folders: Failed (no success known)."))
