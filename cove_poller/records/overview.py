@@ -4,7 +4,7 @@ Everything that is shown to people (status, report, check, the alerts of sync) i
 them say the same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -168,6 +168,16 @@ class DeviceState:
 
 
 @dataclass(frozen=True)
+class PlotSession:
+    """A recorded session, as far as it is drawn."""
+
+    account_id: int
+    data_source: str
+    session_at: datetime
+    status: str
+
+
+@dataclass(frozen=True)
 class PollState:
     """How the poller itself is doing with one login: its newest sync, and the newest one that brought something."""
 
@@ -182,10 +192,11 @@ class PollState:
 class Overview:
     """All devices that count (none that is ignored or gone), grouped by customer, the worst first; and the polls.
 
-    `unpolled` are the logins of which no poll has come to its end yet.
+    `unpolled` are the logins of which no poll has come to its end yet; a successful one counts for `max_poll_age`.
     """
 
     as_of: datetime
+    max_poll_age: timedelta
     devices: tuple[DeviceState, ...]
     polls: tuple[PollState, ...]
     unpolled: tuple[str, ...] = ()
@@ -214,6 +225,7 @@ def make_overview(
     devices: Iterable[DeviceState],
     polls: Iterable[PollState],
     as_of: datetime,
+    max_poll_age: timedelta,
     *,
     customer: str | None = None,
     unpolled: Iterable[str] = (),
@@ -229,7 +241,8 @@ def make_overview(
             worst_of[one.customer], one.customer.casefold(), RANK[one.condition], one.name.casefold(), one.account_id,
         )
     )  # fmt: skip
-    return Overview(as_of, tuple(chosen), tuple(sorted(polls, key=lambda one: one.login)), tuple(sorted(unpolled)))
+    in_order = sorted(polls, key=lambda one: one.login)
+    return Overview(as_of, max_poll_age, tuple(chosen), tuple(in_order), tuple(sorted(unpolled)))
 
 
 ONLY = {
@@ -255,10 +268,13 @@ def source_states(states: Mapping[str, Mapping[str, object]]) -> tuple[SourceSta
     return tuple(sorted(found, key=lambda one: (one.problem is None, -SEVERITY[one.status], one.source)))
 
 
-def newest_success(told: datetime | None, sessions: Iterable[tuple[Status, datetime | None]]) -> datetime | None:
-    """The last success: what Cove told, or the newest session where that was one. A user may not see the former."""
+def newest_success(reported: datetime | None, sessions: Iterable[tuple[Status, datetime | None]]) -> datetime | None:
+    """Return the last success: what Cove reports, or the newest session where that was one.
+
+    The former may be hidden from the API's user.
+    """
     known = (at for status, at in sessions if at and status is Status.SUCCESS)
-    return max([*([told] if told else []), *known], default=None)
+    return max([*([reported] if reported else []), *known], default=None)
 
 
 def _source_state(code: str, state: Mapping[str, object]) -> SourceState:
@@ -282,11 +298,6 @@ def _number(value: object) -> int | None:
 
 def _moment(value: object) -> datetime | None:
     return datetime.fromtimestamp(value, UTC) if isinstance(value, int) else None
-
-
-def stale_names(devices: Sequence[DeviceState]) -> list[str]:
-    """Stale devices as a mail names them."""
-    return [f"{one.name} ({one.customer})" for one in devices if one.is_stale]
 
 
 def alert_after(alerts: AlertSettings, device_type: str, customers: Iterable[str]) -> timedelta:
