@@ -1,9 +1,9 @@
 """What is known of all devices right now, as people look at it: who is fine, who is not, and since when. Pure.
 
-Everything that is shown to people (status, report, check, the alerts of sync) is made from this, so that all of
-them say the same.
+Everything that people see (status, report, check, the alerts of sync) is made from this, so that all say the same.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,11 +13,11 @@ from functools import cached_property
 from cove_poller.config.settings import AlertSettings
 from cove_poller.records.columns import label
 from cove_poller.records.job_matching import simplified
-from cove_poller.records.statuses import SEVERITY, Status
+from cove_poller.records.statuses import NO_BACKUP, NOT_STARTED, SEVERITY, Status
 
-OFF_DIGITS = "07"  # in the colour bar: no backup, and not started
+DAY = timedelta(days=1)
+OFF_DIGITS = f"{NO_BACKUP}{NOT_STARTED}"
 OFF_DAYS = 2
-NOT_STARTED = 7
 
 
 class Condition(StrEnum):
@@ -108,9 +108,7 @@ class DeviceState:
         age = self.success_age
         if age is None:
             return Bucket.NEVER
-        return next(
-            (one for one, days in ((Bucket.DAY, 1), (Bucket.TWO_DAYS, 2)) if age <= timedelta(days=days)), Bucket.OLDER
-        )
+        return Bucket.DAY if age <= DAY else Bucket.TWO_DAYS if age <= 2 * DAY else Bucket.OLDER
 
     @property
     def is_offline(self) -> bool:
@@ -202,16 +200,12 @@ class Overview:
     unpolled: tuple[str, ...] = ()
 
     def counts(self) -> dict[Condition, int]:
-        found = dict.fromkeys(Condition, 0)
-        for device in self.devices:
-            found[device.condition] += 1
-        return found
+        found = Counter(device.condition for device in self.devices)
+        return {condition: found[condition] for condition in Condition}
 
     def buckets(self) -> dict[Bucket, int]:
-        found = dict.fromkeys(Bucket, 0)
-        for device in self.devices:
-            found[device.bucket] += 1
-        return found
+        found = Counter(device.bucket for device in self.devices)
+        return {bucket: found[bucket] for bucket in Bucket}
 
     def by_customer(self) -> dict[str, tuple[DeviceState, ...]]:
         """The devices of each customer, the customer with the worst device first."""
@@ -257,14 +251,12 @@ ONLY = {
 
 def only(overview: Overview, name: str | None) -> Overview:
     """The overview with the devices that a filter of `ONLY` lets pass."""
-    if name is None:
-        return overview
-    return replace(overview, devices=tuple(filter(ONLY[name], overview.devices)))
+    return replace(overview, devices=tuple(filter(ONLY[name], overview.devices))) if name else overview
 
 
 def source_states(states: Mapping[str, Mapping[str, object]]) -> tuple[SourceState, ...]:
     """The sources as `cove_devices.data_sources` has them, the worst first."""
-    found = (_source_state(code, state) for code, state in states.items())
+    found = map(_source_state, states.keys(), states.values())
     return tuple(sorted(found, key=lambda one: (one.problem is None, -SEVERITY[one.status], one.source)))
 
 
@@ -303,6 +295,5 @@ def _moment(value: object) -> datetime | None:
 def alert_after(alerts: AlertSettings, device_type: str, customers: Iterable[str]) -> timedelta:
     """How long a device of this type may be without a success; `customers` are all names of its customer."""
     names = {simplified(name) for name in customers}
-    own = next((hours for name, hours in alerts.customers.items() if simplified(name) in names), None)
-    hours = (own.hours_of(device_type) if own else None) or alerts.hours_of(device_type)
-    return timedelta(hours=hours or 0)
+    own = next((hours for name, hours in alerts.customers.items() if simplified(name) in names), alerts)
+    return timedelta(hours=own.hours_of(device_type) or alerts.hours_of(device_type) or 0)

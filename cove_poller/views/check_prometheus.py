@@ -1,6 +1,7 @@
 """The verdicts as a text file for node_exporter. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
@@ -12,15 +13,17 @@ from cove_poller.text import one_line
 from cove_poller.views.check_verdicts import DeviceVerdict, Verdicts
 
 DEVICE_LABELS = ("customer", "device", "type", "account_id", "login")
-DEVICE_GAUGES = {
-    "cove_device_level": "Verdict of cove-poller check: 0 fine, 1 warning, 2 critical.",
-    "cove_device_status": "Newest status: 0 none yet, 1 success, 2 warning, 3 failed.",
-    "cove_device_stale": "Whether it has been without a success for longer than it may be.",
-    "cove_device_running": "Whether a backup runs.",
-    "cove_device_linked": "Whether it belongs to a job of Backupchecks.",
-    "cove_device_last_success_timestamp_seconds": "When a backup last succeeded, in Unix time.",
-    "cove_device_last_session_timestamp_seconds": "When a backup last ended, in Unix time.",
-}
+DEVICE_GAUGES: Sequence[tuple[str, str, Callable[[DeviceVerdict], float | None]]] = (
+    ("level", "Verdict of cove-poller check: 0 fine, 1 warning, 2 critical.", lambda one: one.level),
+    ("status", "Newest status: 0 none yet, 1 success, 2 warning, 3 failed.", lambda one: SEVERITY[one.device.status]),
+    ("stale", "Whether it has been without a success for longer than it may be.", lambda one: one.device.is_stale),
+    ("running", "Whether a backup runs.", lambda one: one.device.running_since is not None),
+    ("linked", "Whether it belongs to a job of Backupchecks.", lambda one: one.device.is_linked),
+    ("last_success_timestamp_seconds", "When a backup last succeeded, in Unix time.",
+     lambda one: _seconds(one.device.last_success_at)),
+    ("last_session_timestamp_seconds", "When a backup last ended, in Unix time.",
+     lambda one: _seconds(one.device.last_session_at)),
+)  # fmt: skip
 
 
 class Families(Collector):
@@ -54,34 +57,23 @@ def _success(value: int) -> GaugeMetricFamily:
     return GaugeMetricFamily("cove_check_success", "Whether the database could be read.", value)
 
 
-def _device_gauges(devices: Sequence[DeviceVerdict]) -> list[GaugeMetricFamily]:
-    gauges = [GaugeMetricFamily(name, text, labels=DEVICE_LABELS) for name, text in DEVICE_GAUGES.items()]
-    for one in devices:
-        labels = _labels(one.device)
-        for gauge, value in zip(gauges, _values(one), strict=True):
-            if value is not None:
-                gauge.add_metric(labels, value)
-    return gauges
-
-
-def _values(verdict: DeviceVerdict) -> tuple[float | None, ...]:
-    """Return the values of `DEVICE_GAUGES`, in its order."""
-    device = verdict.device
-    return (
-        verdict.level,
-        SEVERITY[device.status],
-        device.is_stale,
-        device.running_since is not None,
-        device.is_linked,
-        device.last_success_at.timestamp() if device.last_success_at else None,
-        device.last_session_at.timestamp() if device.last_session_at else None,
-    )
+def _device_gauges(devices: Sequence[DeviceVerdict]) -> Iterator[GaugeMetricFamily]:
+    for name, text, value_of in DEVICE_GAUGES:
+        gauge = GaugeMetricFamily(f"cove_device_{name}", text, labels=DEVICE_LABELS)
+        for one in devices:
+            if (value := value_of(one)) is not None:
+                gauge.add_metric(_labels(one.device), value)
+        yield gauge
 
 
 def _labels(device: DeviceState) -> list[str]:
     """Return the values of `DEVICE_LABELS`, in its order."""
     named = (device.customer, device.name, device.device_type, str(device.account_id), device.login)
     return [one_line(text) for text in named]
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return moment.timestamp() if moment else None
 
 
 def _total_gauges(verdicts: Verdicts) -> list[GaugeMetricFamily]:
@@ -91,7 +83,7 @@ def _total_gauges(verdicts: Verdicts) -> list[GaugeMetricFamily]:
         labels=["login"],
     )
     for poll in verdicts.polls:
-        polls.add_metric([one_line(poll.login)], poll.last_success_at.timestamp() if poll.last_success_at else 0)
+        polls.add_metric([one_line(poll.login)], _seconds(poll.last_success_at) or 0)
     devices = GaugeMetricFamily("cove_devices", "How many devices are in a condition.", labels=["condition"])
     for condition, count in verdicts.overview.counts().items():
         devices.add_metric([str(condition)], count)
