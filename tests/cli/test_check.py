@@ -67,7 +67,7 @@ def test_prometheus_gets_a_whole_file_that_its_own_parser_reads(watched_site: Wa
     ("arguments", "said"),
     [
         (["--warning-hours", "desktop=3"], "wrong usage: 'desktop' is no device type"),
-        (["--max-poll-age", "90"], "wrong usage: must be a time like"),
+        (["--max-poll-age", "90"], "wrong usage: --max-poll-age '90' is no span of time"),
         (["--no-such-option"], "wrong usage: No such option"),
         (["--output", "/dev/null"], "/dev/null is there and is no ordinary file"),
     ],
