@@ -11,7 +11,6 @@ import click
 
 from cove_poller.cli.base import Context
 from cove_poller.errors import CovePollerError
-from cove_poller.spans import parse_option
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +67,7 @@ def answered(
     """Return what is to be said and the exit code, from the database alone. Raise CovePollerError."""
     from cove_poller.commands.installation import Installation
     from cove_poller.commands.overview import known_state
+    from cove_poller.spans import parse_option
     from cove_poller.views.check_verdicts import Thresholds, judged, parse_hours
 
     try:
