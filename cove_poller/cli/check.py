@@ -72,7 +72,7 @@ def answered(
 
     try:
         thresholds = Thresholds(parse_hours(warning_hours), parse_hours(critical_hours))
-        own_limit = parse_option("--max-poll-age", max_poll_age) if max_poll_age else None
+        own_limit = parse_option("--max-poll-age", max_poll_age) if max_poll_age is not None else None
     except ValueError as error:
         raise CovePollerError(f"wrong usage: {error}") from None
     config, credentials = context.load()
