@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import click
 
 from cove_poller.cli.base import Context
 from cove_poller.errors import CovePollerError
-from cove_poller.spans import parse_option
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,9 @@ class PluginCommand(click.Command):
     "--critical-hours", multiple=True, metavar="[TYPE=]HOURS", help="The same for critical; else twice as long."
 )
 @click.option(
-    "--max-poll-age", metavar="AGE", default="90m", help="Critical if no poll has succeeded for so long; 90m, 2h or 1d."
-)
+    "--max-poll-age", metavar="AGE",
+    help="Critical if no poll has succeeded for so long; 90m, 2h or 1d. Else as configured under [alerts].",
+)  # fmt: skip
 @click.pass_obj
 def check(context: Context, /, style: str, output: Path | None, **options: Any) -> None:
     """Say to a monitoring system how the devices and the poller are. Reads the database only."""
@@ -57,31 +58,49 @@ def check(context: Context, /, style: str, output: Path | None, **options: Any) 
 
 
 def answered(
-    context: Context, style: str, warning_hours: tuple[str, ...], critical_hours: tuple[str, ...], max_poll_age: str
+    context: Context,
+    style: str,
+    warning_hours: tuple[str, ...],
+    critical_hours: tuple[str, ...],
+    max_poll_age: str | None,
 ) -> tuple[str, int]:
-    """What is to be said and the exit code, from the database alone. Raise CovePollerError."""
+    """Return what is to be said and the exit code, from the database alone. Raise CovePollerError."""
     from cove_poller.commands.installation import Installation
-    from cove_poller.database.engine import Mode
-    from cove_poller.database.overview import read_overview
-    from cove_poller.views import check_prometheus as prometheus
-    from cove_poller.views import check_text as monitoring
-    from cove_poller.views import check_verdicts as verdicts
+    from cove_poller.commands.overview import known_state
+    from cove_poller.spans import parse_option
+    from cove_poller.views.check_verdicts import Thresholds, judged, parse_hours
 
     try:
-        thresholds = verdicts.Thresholds(
-            verdicts.parse_hours(warning_hours),
-            verdicts.parse_hours(critical_hours),
-            parse_option("--max-poll-age", max_poll_age),
-        )
+        thresholds = Thresholds(parse_hours(warning_hours), parse_hours(critical_hours))
+        own_limit = parse_option("--max-poll-age", max_poll_age) if max_poll_age is not None else None
     except ValueError as error:
         raise CovePollerError(f"wrong usage: {error}") from None
     config, credentials = context.load()
-    with Installation(config, credentials).open(Mode.READ) as database:
-        overview = read_overview(database, config, datetime.now(UTC))
-    found = verdicts.judged(overview, thresholds)
-    if style == "nagios":
-        return monitoring.nagios(found), int(found.level)
-    return (monitoring.checkmk(found) if style == "checkmk" else prometheus.prometheus(found)), 0
+    overview = known_state(Installation(config, credentials), datetime.now(UTC))
+    found = judged(replace(overview, max_poll_age=own_limit or overview.max_poll_age), thresholds)
+    return in_style(style, found), int(found.level) if style == "nagios" else 0
+
+
+def in_style(style: str, verdicts: Any) -> str:
+    """Return the verdicts in the format that is asked for."""
+    if style == "prometheus":
+        from cove_poller.views.check_prometheus import prometheus
+
+        return prometheus(verdicts)
+    from cove_poller.views.check_text import checkmk, nagios
+
+    return checkmk(verdicts) if style == "checkmk" else nagios(verdicts)
+
+
+def unknown_in_style(style: str, message: str) -> str:
+    """Return in the format that is asked for that nothing is known."""
+    if style == "prometheus":
+        from cove_poller.views.check_prometheus import prometheus_unknown
+
+        return prometheus_unknown()
+    from cove_poller.views.check_text import checkmk_unknown, unknown
+
+    return checkmk_unknown(message) if style == "checkmk" else unknown(message)
 
 
 def deliver(text: str, output: Path | None) -> None:
@@ -102,15 +121,13 @@ def give_up(message: str, style: str, output: Path | None) -> int:
 
     Return the exit code.
     """
-    from cove_poller.views import check_prometheus as prometheus
-    from cove_poller.views import check_text as monitoring
+    from cove_poller.views.check_text import plain, unknown
 
-    line = monitoring.unknown(message)
-    text = {"checkmk": monitoring.checkmk_unknown(message), "prometheus": prometheus.prometheus_unknown()}
+    line = unknown(message)
     try:
-        deliver(text.get(style, line), output)
+        deliver(unknown_in_style(style, message), output)
     except CovePollerError as error:
-        line = f"{line}; {monitoring.plain(str(error))}" if str(error) != message else line
+        line = f"{line}; {plain(str(error))}" if str(error) != message else line
         click.echo(line)
         return 3
     if style == "prometheus" or output:

@@ -23,18 +23,15 @@ def report(context: Context, output: str) -> None:
     """Write the state of all devices as one HTML page that needs nothing else. Reads the database only."""
     with errors_shown("report"):
         from cove_poller.commands.installation import Installation
-        from cove_poller.database.engine import Mode
-        from cove_poller.database.overview import read_overview, read_sessions
+        from cove_poller.commands.overview import known_past
         from cove_poller.views.report import make_report
         from cove_poller.views.report_page import render
         from cove_poller.views.report_plot import plot_begin
 
         config, credentials = context.load()
         now = datetime.now(UTC).replace(microsecond=0)
-        with Installation(config, credentials).open(Mode.READ) as database:
-            overview = read_overview(database, config, now)
-            sessions = read_sessions(database, plot_begin(now))
-            content = make_report(overview, sessions, list(config.logins), config.status_overrides())
+        with known_past(Installation(config, credentials), now, plot_begin(now)) as (overview, sessions):
+            content = make_report(overview, sessions, config)
         page = render(content)
         if output == "-":
             click.echo(page.encode(), nl=False)

@@ -22,17 +22,13 @@ def status(context: Context, customer: str | None, only: str | None, as_json: bo
     """Show how every device is, as last polled. Reads the database only."""
     with errors_shown("status", as_json=as_json, results="devices"):
         from cove_poller.commands.installation import Installation
-        from cove_poller.database.engine import Mode
-        from cove_poller.database.overview import read_overview
-        from cove_poller.records.overview import only as filtered
+        from cove_poller.commands.overview import known_state
         from cove_poller.views.status_json import status_json
         from cove_poller.views.status_lines import status_lines
 
         started_at = datetime.now(UTC)
         config, credentials = context.load()
-        with Installation(config, credentials).open(Mode.READ) as database:
-            overview = read_overview(database, config, started_at, customer=customer)
-        overview = filtered(overview, only)
+        overview = known_state(Installation(config, credentials), started_at, customer=customer, condition=only)
         if as_json:
             print_json(status_json(overview, started_at, datetime.now(UTC)))
         elif sys.stdout.isatty():
@@ -41,6 +37,6 @@ def status(context: Context, customer: str | None, only: str | None, as_json: bo
             from cove_poller.views.status_table import status_table
 
             console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
-            console.print(status_table(overview, config.status_overrides()))
+            console.print(status_table(overview, config))
         else:
-            click.echo(status_lines(overview, config.status_overrides()))
+            click.echo(status_lines(overview, config))

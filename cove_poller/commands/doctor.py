@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -19,14 +20,15 @@ from cove_poller.config.file import load_config
 from cove_poller.config.settings import Config
 from cove_poller.database.audit_trail import last_poll
 from cove_poller.database.engine import Database, Mode
+from cove_poller.database.overview import read_poll
+from cove_poller.records.freshness import Freshness, poll_freshness
+from cove_poller.records.overview import PollState
 from cove_poller.text import age
 
 CONFIGURATION, PASSWORD, FILES, LAST_POLL = "configuration", "password", "secret files", "last poll"
 OF_DATABASE = (DATABASE, CONTRACT, TABLES, RIGHTS, TRIAL)
 DEPENDENT = (PASSWORD, FILES, *OF_DATABASE, TLS, CLOCK, LOGIN, COLUMNS, LAST_POLL)
 MEND_CONFIGURATION = "Mend each line; `cove-poller config check` looks again."
-EXPECTED_EVERY = timedelta(hours=2)
-"""A sync is due every 30 minutes; after this long somebody should wonder."""
 
 
 def examine(find: Callable[[], Path], environ: Mapping[str, str], now: Callable[[], datetime] = utc_now) -> Report:
@@ -130,7 +132,11 @@ class Examination:
             checks = completed(attempted(LOGIN, look), [COLUMNS])
         if database is None:
             return [*checks, not_tried(LAST_POLL, "the database is not ready")]
-        return [*checks, *attempted(LAST_POLL, lambda: [judged_poll(last_poll(database, "sync", login), self._now())])]
+        return [*checks, *attempted(LAST_POLL, lambda: [self._last_poll(database, login)])]
+
+    def _last_poll(self, database: Database, login: str) -> Check:
+        poll, newest = read_poll(database, login), last_poll(database, "sync", login)
+        return judged_poll(login, poll, newest, self._now(), self._config.alerts.max_poll_age)
 
     def _obstacle(self, login: str, host: HostLook, database: Database | None) -> tuple[str, str]:
         """Why the login cannot be tried, and what to do; empty if it can."""
@@ -151,25 +157,24 @@ def _can_be_seen(file: Path) -> bool:
         return False
 
 
-def judged_poll(row: Mapping[str, object] | None, now: datetime) -> Check:
-    """The check of the newest `sync` of a login, as the audit trail has it."""
-    cron = "Run `cove-poller sync`, and look at its cron job or timer."
-    if row is None:
-        return warning(LAST_POLL, "it was never polled", cron)
-    started_at, finished_at, outcome = row["started_at"], row["finished_at"], row["outcome"]
-    assert isinstance(started_at, datetime)  # noqa: S101 - for the type checker
-    when = f"{age(now - started_at)} ago"
-    if finished_at is None and now - started_at > EXPECTED_EVERY:
-        return warning(LAST_POLL, f"began {when} and never came to its end", cron)
-    if finished_at is None:
-        return fine(LAST_POLL, f"began {when} and is at work")
-    if outcome == "error":
-        exit_code = row["exit_code"] if isinstance(row["exit_code"], int) else 1
-        message = f"failed {when} with {exit_code}: {row['error'] or 'it broke off'}"
+def judged_poll(
+    login: str, poll: PollState | None, newest: Mapping[str, Any] | None, now: datetime, limit: timedelta
+) -> Check:
+    """Return the check of the polls of a login; `newest` is the audit trail's row of the one that may still run."""
+    found = poll_freshness(login, poll, now, limit)
+    message = "; ".join([found.text, *_unfinished(newest, now, limit)])
+    if poll and newest and newest["outcome"] == "error":
         advice = "When everything else here is ok, run `cove-poller sync`."
+        exit_code = newest["exit_code"] or 1
         return Check(LAST_POLL, Verdict.FAILED, message, advice, code="poll", exit_code=exit_code)
-    if outcome != "ok":
-        return warning(LAST_POLL, f"was partial, {when}", "Run `cove-poller sync`; it says what is missing.")
-    if now - started_at > EXPECTED_EVERY:
-        return warning(LAST_POLL, f"all was well, but that was {when}", cron)
-    return fine(LAST_POLL, f"all was well {when}")
+    if found.is_old:
+        return warning(LAST_POLL, message, "Run `cove-poller sync`, and look at its cron job or timer.")
+    if found.freshness is not Freshness.FRESH:
+        return warning(LAST_POLL, message, "Run `cove-poller sync`; it says what is missing.")
+    return fine(LAST_POLL, message)
+
+
+def _unfinished(newest: Mapping[str, Any] | None, now: datetime, limit: timedelta) -> Iterator[str]:
+    if newest and newest["finished_at"] is None:
+        since = now - newest["started_at"]
+        yield f"one began {age(since)} ago and {'never came to its end' if since > limit else 'is at work'}"

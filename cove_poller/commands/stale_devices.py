@@ -1,65 +1,56 @@
 """Which devices have become stale since the poll before, and which have recovered: said once, when it changes."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
-from sqlalchemy import Connection, func, or_
-
-from cove_poller.config.settings import AlertSettings, Config
-from cove_poller.database.overview import counting_devices, device_state
+from cove_poller.config.settings import Config
+from cove_poller.database.engine import Database
+from cove_poller.database.overview import read_suspects
 from cove_poller.database.store import Store
-from cove_poller.database.tables import Tables
-from cove_poller.records.overview import DeviceState, stale_names
+from cove_poller.records.overview import DeviceState
 from cove_poller.text import counted, listed, long_age, one_line
 
 MOST_LINES = 5
 """More devices than this at once are said in one line."""
 
 
-def note_staleness(connection: Connection, tables: Tables, config: Config, login: str, now: datetime) -> list[str]:
+def note_staleness(database: Database, config: Config, login: str, now: datetime) -> list[str]:
     """Note which of a login's devices are stale now. Return what is new, a line each, or one for many."""
-    became: list[DeviceState] = []
-    recovered: list[DeviceState] = []
-    changed: dict[int, datetime | None] = {}
-    for row in connection.execute(_suspects(tables, config.alerts, login, now)).mappings():
-        device = device_state(row, config, now)
-        if device.is_stale == (row["stale_since"] is not None):
-            continue
-        changed[device.account_id] = now if device.is_stale else None
-        if device.is_stale:
-            became.append(device)
-        elif not device.is_excused:  # of one that is off nobody knows whether it would succeed
-            recovered.append(device)
-    if changed:
-        Store(connection, tables, config.backupchecks).devices.save_stale(changed)
-    return [*_became_lines(became), *_recovered_lines(recovered)]
+    with database.transaction() as connection:
+        changed = changes(read_suspects(connection, database.tables, config, login, now))
+        if changed:
+            since = {one.account_id: now if one.is_stale else None for one in changed}
+            Store(connection, database.tables, config.backupchecks).devices.save_stale(since)
+    return news(changed)
 
 
-def _suspects(tables: Tables, alerts: AlertSettings, login: str, now: datetime) -> Any:
-    """The devices that may be stale, or were, so that those that are fine are not even read."""
-    devices = tables.devices
-    since = func.coalesce(devices.c.last_success_at, devices.c.first_seen_at)
-    suspect = or_(since < now - timedelta(hours=alerts.shortest_hours()), devices.c.stale_since.is_not(None))
-    return counting_devices(tables).where(devices.c.login == login, suspect)
+def changes(suspects: Iterable[tuple[DeviceState, bool]]) -> list[DeviceState]:
+    """Return the devices that are stale and were not before, or the other way round."""
+    return [device for device, was_stale in suspects if device.is_stale != was_stale]
 
 
-def _became_lines(devices: Sequence[DeviceState]) -> list[str]:
-    names = [one_line(name) for name in stale_names(devices)]
+def news(changed: Sequence[DeviceState]) -> list[str]:
+    """Return what is to be said of devices whose staleness has changed.
+
+    Of one that is merely switched off nobody knows whether it would succeed, so it has not recovered.
+    """
+    became = [one for one in changed if one.is_stale]
+    recovered = [one for one in changed if not one.is_stale and not one.is_excused]
+    return [
+        *_lines(became, "have had no success for longer than they may", [_no_success(one) for one in became]),
+        *_lines(recovered, "are no longer stale", ["is no longer stale"] * len(recovered)),
+    ]
+
+
+def _lines(devices: Sequence[DeviceState], all_of_them: str, each: Sequence[str]) -> list[str]:
+    names = [one_line(f"{one.name} ({one.customer})") for one in devices]
     if len(devices) > MOST_LINES:
-        return [f"{counted(len(devices), 'device')} have had no success for longer than they may: {listed(names)}"]
-    return [f"{name} {_silence(one)}" for name, one in zip(names, devices, strict=True)]
+        return [f"{counted(len(devices), 'device')} {all_of_them}: {listed(names)}"]
+    return [f"{name} {said}" for name, said in zip(names, each, strict=True)]
 
 
-def _silence(device: DeviceState) -> str:
+def _no_success(device: DeviceState) -> str:
     span = long_age(device.without_success_for)
     return (
         f"has had no success for {span}" if device.last_success_at else f"is known for {span} and never had a success"
     )
-
-
-def _recovered_lines(devices: Sequence[DeviceState]) -> list[str]:
-    names = [one_line(f"{one.name} ({one.customer})") for one in devices]
-    if len(devices) > MOST_LINES:
-        return [f"{counted(len(devices), 'device')} are no longer stale: {listed(names)}"]
-    return [f"{name} is no longer stale" for name in names]

@@ -128,10 +128,7 @@ class Poll:
             warnings.append(f"Cove no longer lists {counted(len(gone), 'device')}: {listed(gone)}")
 
     def _note_staleness(self) -> None:
-        login, tables = self._result.login, self._database.tables
-        with self._database.transaction() as connection:
-            news = note_staleness(connection, tables, self._config, login, self._now())
-        self._result.outcome.warnings += news
+        self._result.outcome.warnings += note_staleness(self._database, self._config, self._result.login, self._now())
 
 
 def known_partner(result: LoginResult) -> int:

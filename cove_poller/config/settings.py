@@ -9,7 +9,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 from cove_poller.config import backupchecks_columns as contract
 from cove_poller.config.secrets import SecretSource
 from cove_poller.config.urls import checked_api_url, checked_database_url, checked_ping_url, hidden_url
-from cove_poller.records.statuses import Status
 from cove_poller.spans import Interval
 
 
@@ -173,12 +172,16 @@ class CustomerAlerts(Settings):
 
 
 class AlertSettings(CustomerAlerts):
-    """When a device counts as stale. `customers` overrides single hours, by the customer's name."""
+    """When a device counts as stale, and when the poller itself does: after `max_poll_age` without a successful poll.
+
+    `customers` overrides single hours, by the customer's name.
+    """
 
     server_hours: float | None = Field(48, gt=0)
     workstation_hours: float | None = Field(168, gt=0)
     m365_hours: float | None = Field(48, gt=0)
     remind: Interval = timedelta(hours=24)
+    max_poll_age: Interval = timedelta(minutes=90)
     customers: dict[str, CustomerAlerts] = {}
 
     def shortest_hours(self) -> float:
@@ -206,9 +209,6 @@ class Config(Settings):
         """Return the API settings of a login: its own where it has some, else the common ones."""
         own = self.logins[login].api
         return self.api.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
-
-    def status_overrides(self) -> dict[int, Status]:
-        return {code: Status(word) for code, word in self.status.items()}
 
     def secret_sources(self) -> Iterator[tuple[str, SecretSource]]:
         """Yield every place that may hold a secret, with its path in the file."""

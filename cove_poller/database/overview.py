@@ -1,10 +1,11 @@
 """Reads what is known of all devices from the database: only reads, only what was written there by polls."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import fields
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, and_, func, select
+from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
 
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Database
@@ -12,6 +13,7 @@ from cove_poller.database.tables import Tables
 from cove_poller.records.overview import (
     DeviceState,
     Overview,
+    PlotSession,
     PollState,
     alert_after,
     make_overview,
@@ -22,21 +24,41 @@ from cove_poller.records.statuses import Status
 
 
 def read_overview(database: Database, config: Config, now: datetime, *, customer: str | None = None) -> Overview:
-    """All devices that are neither ignored nor gone, and how the polls of each login went.
+    """Return all devices that are neither ignored nor gone, and how the polls of each login went.
 
     Devices may also be of a login that is not configured any more, or not here.
     """
     with database.transaction() as connection:
-        rows = connection.execute(counting_devices(database.tables)).mappings()
-        devices = [device_state(row, config, now) for row in rows]
+        rows = connection.execute(_counting_devices(database.tables)).mappings()
+        devices = [_device_state(row, config, now) for row in rows]
         logins = {*config.logins, *(device.login for device in devices)}
         polls = {login: _poll_state(connection, database.tables, login) for login in logins}
     unpolled = [login for login, poll in polls.items() if poll is None]
-    return make_overview(devices, filter(None, polls.values()), now, customer=customer, unpolled=unpolled)
+    found, limit = filter(None, polls.values()), config.alerts.max_poll_age
+    return make_overview(devices, found, now, limit, customer=customer, unpolled=unpolled)
 
 
-def counting_devices(tables: Tables) -> Select[Any]:
-    """A query for the devices that are neither ignored nor gone, each with its customer in Backupchecks."""
+def read_poll(database: Database, login: str) -> PollState | None:
+    """Return how the polls of a login went; None if none has come to its end yet."""
+    with database.transaction() as connection:
+        return _poll_state(connection, database.tables, login)
+
+
+def read_suspects(
+    connection: Connection, tables: Tables, config: Config, login: str, now: datetime
+) -> Iterator[tuple[DeviceState, bool]]:
+    """Yield the devices of a login that may be stale, or were, each with whether it was: not those that are fine."""
+    devices = tables.devices
+    since = func.coalesce(devices.c.last_success_at, devices.c.first_seen_at)
+    first = now - timedelta(hours=config.alerts.shortest_hours())
+    suspect = or_(since < first, devices.c.stale_since.is_not(None))
+    query = _counting_devices(tables).where(devices.c.login == login, suspect)
+    for row in connection.execute(query).mappings():
+        yield _device_state(row, config, now), row["stale_since"] is not None
+
+
+def _counting_devices(tables: Tables) -> Select[Any]:
+    """Return a query for the devices that are neither ignored nor gone, each with its customer in Backupchecks."""
     devices, jobs, customers = tables.devices, tables.jobs, tables.customers
     joined = devices.outerjoin(jobs, jobs.c.id == devices.c.job_id).outerjoin(
         customers, customers.c.id == jobs.c.customer_id
@@ -49,8 +71,8 @@ def counting_devices(tables: Tables) -> Select[Any]:
     )
 
 
-def device_state(row: RowMapping, config: Config, now: datetime) -> DeviceState:
-    """A row of `counting_devices` as the state of a device at `now`."""
+def _device_state(row: RowMapping, config: Config, now: datetime) -> DeviceState:
+    """Return a row of `_counting_devices` as the state of a device at `now`."""
     names = [row["linked_customer_name"] or row["customer_name"], row["customer_name"]]
     same = ("account_id", "login", "device_name", "computer_name", "device_type", "last_session_at")
     more = ("running_since", "first_seen_at", "last_seen_at", "job_id", "ignored")
@@ -78,11 +100,12 @@ def _poll_state(connection: Connection, tables: Tables, login: str) -> PollState
     return PollState(login, row["started_at"], row["outcome"], row["error"], connection.execute(good).scalar())
 
 
-def read_sessions(database: Database, since: datetime) -> Iterator[RowMapping]:
-    """The recorded sessions of the data sources from a moment on, by device and time, without holding them all."""
+def read_sessions(database: Database, since: datetime) -> Iterator[PlotSession]:
+    """Yield the recorded sessions from a moment on, by device and time, without holding them all."""
     sessions = database.tables.sessions
-    columns = [sessions.c[name] for name in ("account_id", "data_source", "session_at", "started_at", "status")]
+    columns = [sessions.c[field.name] for field in fields(PlotSession)]
     query = select(*columns).where(sessions.c.session_at >= since)
     with database.transaction() as connection:
         streaming = connection.execution_options(yield_per=5000)
-        yield from streaming.execute(query.order_by(sessions.c.account_id, sessions.c.session_at)).mappings()
+        rows = streaming.execute(query.order_by(sessions.c.account_id, sessions.c.session_at))
+        yield from (PlotSession(*row) for row in rows)

@@ -1,10 +1,10 @@
 """What is known of all devices right now, as people look at it: who is fine, who is not, and since when. Pure.
 
-Everything that is shown to people (status, report, check, the alerts of sync) is made from this, so that all of
-them say the same.
+Everything that people see (status, report, check, the alerts of sync) is made from this, so that all say the same.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -13,11 +13,11 @@ from functools import cached_property
 from cove_poller.config.settings import AlertSettings
 from cove_poller.records.columns import label
 from cove_poller.records.job_matching import simplified
-from cove_poller.records.statuses import SEVERITY, Status
+from cove_poller.records.statuses import NO_BACKUP, NOT_STARTED, SEVERITY, Status
 
-OFF_DIGITS = "07"  # in the colour bar: no backup, and not started
+DAY = timedelta(days=1)
+OFF_DIGITS = f"{NO_BACKUP}{NOT_STARTED}"
 OFF_DAYS = 2
-NOT_STARTED = 7
 
 
 class Condition(StrEnum):
@@ -108,9 +108,7 @@ class DeviceState:
         age = self.success_age
         if age is None:
             return Bucket.NEVER
-        return next(
-            (one for one, days in ((Bucket.DAY, 1), (Bucket.TWO_DAYS, 2)) if age <= timedelta(days=days)), Bucket.OLDER
-        )
+        return Bucket.DAY if age <= DAY else Bucket.TWO_DAYS if age <= 2 * DAY else Bucket.OLDER
 
     @property
     def is_offline(self) -> bool:
@@ -168,6 +166,16 @@ class DeviceState:
 
 
 @dataclass(frozen=True)
+class PlotSession:
+    """A recorded session, as far as it is drawn."""
+
+    account_id: int
+    data_source: str
+    session_at: datetime
+    status: str
+
+
+@dataclass(frozen=True)
 class PollState:
     """How the poller itself is doing with one login: its newest sync, and the newest one that brought something."""
 
@@ -182,25 +190,22 @@ class PollState:
 class Overview:
     """All devices that count (none that is ignored or gone), grouped by customer, the worst first; and the polls.
 
-    `unpolled` are the logins of which no poll has come to its end yet.
+    `unpolled` are the logins of which no poll has come to its end yet; a successful one counts for `max_poll_age`.
     """
 
     as_of: datetime
+    max_poll_age: timedelta
     devices: tuple[DeviceState, ...]
     polls: tuple[PollState, ...]
     unpolled: tuple[str, ...] = ()
 
     def counts(self) -> dict[Condition, int]:
-        found = dict.fromkeys(Condition, 0)
-        for device in self.devices:
-            found[device.condition] += 1
-        return found
+        found = Counter(device.condition for device in self.devices)
+        return {condition: found[condition] for condition in Condition}
 
     def buckets(self) -> dict[Bucket, int]:
-        found = dict.fromkeys(Bucket, 0)
-        for device in self.devices:
-            found[device.bucket] += 1
-        return found
+        found = Counter(device.bucket for device in self.devices)
+        return {bucket: found[bucket] for bucket in Bucket}
 
     def by_customer(self) -> dict[str, tuple[DeviceState, ...]]:
         """The devices of each customer, the customer with the worst device first."""
@@ -214,6 +219,7 @@ def make_overview(
     devices: Iterable[DeviceState],
     polls: Iterable[PollState],
     as_of: datetime,
+    max_poll_age: timedelta,
     *,
     customer: str | None = None,
     unpolled: Iterable[str] = (),
@@ -229,7 +235,8 @@ def make_overview(
             worst_of[one.customer], one.customer.casefold(), RANK[one.condition], one.name.casefold(), one.account_id,
         )
     )  # fmt: skip
-    return Overview(as_of, tuple(chosen), tuple(sorted(polls, key=lambda one: one.login)), tuple(sorted(unpolled)))
+    in_order = sorted(polls, key=lambda one: one.login)
+    return Overview(as_of, max_poll_age, tuple(chosen), tuple(in_order), tuple(sorted(unpolled)))
 
 
 ONLY = {
@@ -244,21 +251,22 @@ ONLY = {
 
 def only(overview: Overview, name: str | None) -> Overview:
     """The overview with the devices that a filter of `ONLY` lets pass."""
-    if name is None:
-        return overview
-    return replace(overview, devices=tuple(filter(ONLY[name], overview.devices)))
+    return replace(overview, devices=tuple(filter(ONLY[name], overview.devices))) if name else overview
 
 
 def source_states(states: Mapping[str, Mapping[str, object]]) -> tuple[SourceState, ...]:
     """The sources as `cove_devices.data_sources` has them, the worst first."""
-    found = (_source_state(code, state) for code, state in states.items())
+    found = map(_source_state, states.keys(), states.values())
     return tuple(sorted(found, key=lambda one: (one.problem is None, -SEVERITY[one.status], one.source)))
 
 
-def newest_success(told: datetime | None, sessions: Iterable[tuple[Status, datetime | None]]) -> datetime | None:
-    """The last success: what Cove told, or the newest session where that was one. A user may not see the former."""
+def newest_success(reported: datetime | None, sessions: Iterable[tuple[Status, datetime | None]]) -> datetime | None:
+    """Return the last success: what Cove reports, or the newest session where that was one.
+
+    The former may be hidden from the API's user.
+    """
     known = (at for status, at in sessions if at and status is Status.SUCCESS)
-    return max([*([told] if told else []), *known], default=None)
+    return max([*([reported] if reported else []), *known], default=None)
 
 
 def _source_state(code: str, state: Mapping[str, object]) -> SourceState:
@@ -284,14 +292,8 @@ def _moment(value: object) -> datetime | None:
     return datetime.fromtimestamp(value, UTC) if isinstance(value, int) else None
 
 
-def stale_names(devices: Sequence[DeviceState]) -> list[str]:
-    """Stale devices as a mail names them."""
-    return [f"{one.name} ({one.customer})" for one in devices if one.is_stale]
-
-
 def alert_after(alerts: AlertSettings, device_type: str, customers: Iterable[str]) -> timedelta:
     """How long a device of this type may be without a success; `customers` are all names of its customer."""
     names = {simplified(name) for name in customers}
-    own = next((hours for name, hours in alerts.customers.items() if simplified(name) in names), None)
-    hours = (own.hours_of(device_type) if own else None) or alerts.hours_of(device_type)
-    return timedelta(hours=hours or 0)
+    own = next((hours for name, hours in alerts.customers.items() if simplified(name) in names), alerts)
+    return timedelta(hours=own.hours_of(device_type) or alerts.hours_of(device_type) or 0)

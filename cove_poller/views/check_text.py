@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 
+from cove_poller.records.freshness import PollFreshness
 from cove_poller.records.overview import DeviceState
 from cove_poller.text import counted, fitted, one_line
-from cove_poller.views.check_verdicts import DeviceVerdict, Level, PollVerdict, Verdicts
+from cove_poller.views.check_verdicts import DeviceVerdict, Level, Verdicts, poll_level
 
 SHOWN_DEVICES = 5
 LONGEST_NAME = 60
@@ -19,19 +20,19 @@ NOT_IN_SERVICE_NAMES = str.maketrans(dict.fromkeys("`;~!$%^&*|\\'\"<>?,()=", "_"
 
 
 def nagios(verdicts: Verdicts) -> str:
-    """One line: the gravest few in words, then the performance data."""
-    logins = [f"login {_name(one.login)}: {_reason(one.reason)}" for one in verdicts.polls if one.level]
+    """Return one line: the gravest few in words, then the performance data."""
+    logins = [f"login {_name(one.login)}: {_reason(one.text)}" for one in verdicts.polls if poll_level(one)]
     said = "; ".join([*logins, f"as last known, {_devices(verdicts)}" if logins else _devices(verdicts)])
     return f"COVE {verdicts.level.name}: {said} | {' '.join(_perfdata(verdicts))}"
 
 
 def unknown(message: str) -> str:
-    """The one line of a check that can say nothing."""
+    """Return the one line of a check that can say nothing."""
     return f"COVE UNKNOWN: {plain(message)}"
 
 
 def _devices(verdicts: Verdicts) -> str:
-    """How many devices are in trouble, and which first of all."""
+    """Return how many devices are in trouble, and which first of all."""
     if not verdicts.devices:
         return "no device is known"
     bad = [one for one in verdicts.devices if one.level]
@@ -45,7 +46,7 @@ def _devices(verdicts: Verdicts) -> str:
 
 
 def called(device: DeviceState) -> str:
-    """A device as an alert names it."""
+    """Return a device as an alert names it."""
     return f"{_name(device.name)} ({_name(device.customer)})"
 
 
@@ -58,7 +59,7 @@ def _reason(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text on one line, without the bar that begins performance data."""
+    """Return text on one line, without the bar that begins performance data."""
     return one_line(text).replace("|", "/")
 
 
@@ -71,11 +72,11 @@ def _perfdata(verdicts: Verdicts) -> Iterator[str]:
     yield f"unlinked={unlinked};;;0;{total}"
     for poll in verdicts.polls:
         value = "U" if poll.age is None else f"{_seconds(poll.age)}s"
-        yield f"{_label(f'poll_age_{poll.login}')}={value};;{_seconds(verdicts.thresholds.max_poll_age)};0"
+        yield f"{_label(f'poll_age_{poll.login}')}={value};;{_seconds(verdicts.overview.max_poll_age)};0"
 
 
 def _label(text: str) -> str:
-    """A label, in quotes where it needs some; it may not hold an equals sign or a quote."""
+    """Return a label, in quotes where it needs some; it may not hold an equals sign or a quote."""
     label = plain(text).replace("=", "_").replace("'", "_")
     return f"'{label}'" if " " in label else label
 
@@ -85,21 +86,21 @@ def _seconds(span: timedelta) -> int:
 
 
 def checkmk(verdicts: Verdicts) -> str:
-    """A line for the polls of each login and one per device, each a service of its own."""
+    """Return a line for the polls of each login and one per device, each a service of its own."""
     names = Counter(one.device.name for one in verdicts.devices)
-    lines = [_checkmk_poll(poll, verdicts.thresholds.max_poll_age) for poll in verdicts.polls]
+    lines = [_checkmk_poll(poll, verdicts.overview.max_poll_age) for poll in verdicts.polls]
     lines += [_checkmk_device(one, is_unique=names[one.device.name] == 1) for one in verdicts.devices]
     return "\n".join(lines)
 
 
 def checkmk_unknown(message: str) -> str:
-    """The one line of a check that can say nothing."""
+    """Return the one line of a check that can say nothing."""
     return f'3 "Cove poller" - {plain(message)}'
 
 
-def _checkmk_poll(poll: PollVerdict, max_age: timedelta) -> str:
+def _checkmk_poll(poll: PollFreshness, max_age: timedelta) -> str:
     perf = "-" if poll.age is None else f"poll_age={_seconds(poll.age)};;{_seconds(max_age)};0"
-    return f'{int(poll.level)} "Cove poller {_service(poll.login)}" {perf} {_reason(poll.reason)}'
+    return f'{int(poll_level(poll))} "Cove poller {_service(poll.login)}" {perf} {_reason(poll.text)}'
 
 
 def _checkmk_device(verdict: DeviceVerdict, *, is_unique: bool) -> str:
@@ -112,5 +113,5 @@ def _checkmk_device(verdict: DeviceVerdict, *, is_unique: bool) -> str:
 
 
 def _service(text: str) -> str:
-    """A name without what Checkmk does not take in the name of a service."""
+    """Return a name without what Checkmk does not take in the name of a service."""
     return one_line(text).translate(NOT_IN_SERVICE_NAMES)

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import IntEnum
 
-from cove_poller.records.freshness import is_overdue
-from cove_poller.records.overview import DeviceState, Overview, PollState
-from cove_poller.records.statuses import Status, code_name
+from cove_poller.records.freshness import PollFreshness, all_freshness
+from cove_poller.records.overview import DeviceState, Overview
+from cove_poller.records.statuses import Status
 from cove_poller.text import age, long_age, one_line
+from cove_poller.views.source_words import source_words
 
 TYPES = {"server": "Server", "workstation": "Workstation", "m365": "Microsoft 365"}
 CRITICAL_FACTOR = 2  # a device is critical after so many times the span after which it is a warning
@@ -33,7 +34,6 @@ class Thresholds:
 
     warning: Mapping[str, timedelta] = field(default_factory=dict)
     critical: Mapping[str, timedelta] = field(default_factory=dict)
-    max_poll_age: timedelta = timedelta(minutes=90)
 
     def warning_of(self, device: DeviceState) -> timedelta:
         return self.warning.get(device.device_type, device.alert_after)
@@ -54,44 +54,30 @@ class DeviceVerdict:
 
 
 @dataclass(frozen=True)
-class PollVerdict:
-    """A login with what is to be thought of its polls. `age` is how long ago one last succeeded."""
-
-    login: str
-    level: Level
-    reason: str
-    last_success_at: datetime | None
-    age: timedelta | None
-
-
-@dataclass(frozen=True)
 class Verdicts:
     """What is to be thought of everything; the gravest first."""
 
     overview: Overview
     devices: tuple[DeviceVerdict, ...]
-    polls: tuple[PollVerdict, ...]
-    thresholds: Thresholds
+    polls: tuple[PollFreshness, ...]
 
     @property
     def level(self) -> Level:
-        if not self.devices:
-            return worst([Level.UNKNOWN, *(one.level for one in self.polls)])
-        return worst([*(one.level for one in self.devices), *(one.level for one in self.polls)])
+        of_devices = [one.level for one in self.devices] or [Level.UNKNOWN]
+        return max([*of_devices, *map(poll_level, self.polls)], key=GRAVITY.__getitem__)
 
 
-def worst(levels: Iterable[Level]) -> Level:
-    return max(levels, key=GRAVITY.__getitem__, default=Level.UNKNOWN)
+def poll_level(poll: PollFreshness) -> Level:
+    """Return what is to be thought of a login's polls: one that fails now and then is no reason to wake anybody."""
+    return Level.CRITICAL if poll.is_old else Level.OK
 
 
 def judged(overview: Overview, thresholds: Thresholds) -> Verdicts:
-    """The verdicts over everything that is known."""
+    """Return the verdicts over everything that is known."""
     devices = [_device_verdict(device, thresholds) for device in overview.devices]
     devices.sort(key=lambda one: (-GRAVITY[one.level], -one.device.without_success_for))
-    never = (PollVerdict(login, Level.CRITICAL, "has never been polled", None, None) for login in overview.unpolled)
-    polls = (_poll_verdict(poll, overview.as_of, thresholds.max_poll_age) for poll in overview.polls)
-    found = sorted([*never, *polls], key=lambda one: (-GRAVITY[one.level], one.login))
-    return Verdicts(overview, tuple(devices), tuple(found), thresholds)
+    polls = sorted(all_freshness(overview), key=lambda one: (-GRAVITY[poll_level(one)], one.login))
+    return Verdicts(overview, tuple(devices), tuple(polls))
 
 
 def _device_verdict(device: DeviceState, thresholds: Thresholds) -> DeviceVerdict:
@@ -101,15 +87,15 @@ def _device_verdict(device: DeviceState, thresholds: Thresholds) -> DeviceVerdic
 
 
 def _findings(device: DeviceState, warning: timedelta, critical: timedelta) -> Iterator[tuple[Level, str]]:
-    """What there is to say of a device, the gravest first."""
-    silence, waits = device.without_success_for, not device.is_excused
+    """Yield what there is to say of a device, the gravest first."""
+    span, counts = device.without_success_for, not device.is_excused
     if device.status is Status.FAILED:
         yield Level.CRITICAL, _trouble(device, Status.FAILED)
-    if waits and silence > critical:
+    if counts and span > critical:
         yield Level.CRITICAL, without_success(device)
-    if waits and device.status is Status.WARNING:
+    if counts and device.status is Status.WARNING:
         yield Level.WARNING, _trouble(device, Status.WARNING)
-    if waits and silence > warning:
+    if counts and span > warning:
         yield Level.WARNING, without_success(device)
     if not device.is_linked:
         yield Level.WARNING, "belongs to no job, so nobody sees its runs"
@@ -118,36 +104,23 @@ def _findings(device: DeviceState, warning: timedelta, critical: timedelta) -> I
     elif device.last_success_at is None:
         yield Level.OK, without_success(device)
     else:
-        yield Level.OK, f"last success {age(silence)} ago"
+        yield Level.OK, f"last success {age(span)} ago"
 
 
 def without_success(device: DeviceState) -> str:
-    """How long a device has been without a success, in words."""
+    """Return how long a device has been without a success, in words."""
     span = long_age(device.without_success_for)
     return f"no success for {span}" if device.last_success_at else f"never a success, known for {span}"
 
 
 def _trouble(device: DeviceState, status: Status) -> str:
-    """Which sources of a device are to blame; the total's own word where none is."""
-    blamed = [
-        f"{one.name} {one.problem or code_name(one.status_code)}"
-        for one in device.sources
-        if one.problem or one.status is status
-    ]
+    """Return which sources of a device are to blame; the total's own word where none is."""
+    blamed = [f"{one.name} {source_words(one)}" for one in device.sources if one.problem or one.status is status]
     return one_line(f"{status}: {', '.join(blamed) or 'says its total'}")
 
 
-def _poll_verdict(poll: PollState, as_of: datetime, max_age: timedelta) -> PollVerdict:
-    since = None if poll.last_success_at is None else as_of - poll.last_success_at
-    reason = "no poll has ever been successful" if since is None else f"last successful poll {age(since)} ago"
-    if poll.last_error:
-        reason += f", the newest said: {one_line(poll.last_error)}"
-    level = Level.CRITICAL if is_overdue(poll, as_of, max_age) else Level.OK
-    return PollVerdict(poll.login, level, reason, poll.last_success_at, since)
-
-
 def parse_hours(texts: Iterable[str]) -> dict[str, timedelta]:
-    """`26` for all device types, `server=26` for one, as spans by Backupchecks' type. Raise ValueError."""
+    """Return `26` for all device types, `server=26` for one, as spans by Backupchecks' type. Raise ValueError."""
     common: dict[str, timedelta] = {}
     own: dict[str, timedelta] = {}
     for text in texts:

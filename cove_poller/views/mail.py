@@ -12,17 +12,17 @@ SHOWN_WARNINGS = 20
 WHAT_NOW = {
     2: "Nothing was done.",
     3: "What was saved is right and stays; the next run goes on from there.",
-    10: "Nothing was done. Mend the configuration; `cove-poller config check` shows every problem.",
-    11: "No backup data was read or written. Mend the login, then run `cove-poller test-login`.",
+    10: "Nothing was done. Fix the configuration; `cove-poller config check` shows every problem.",
+    11: "No backup data was read or written. Fix the login, then run `cove-poller test-login`.",
     12: "No backup data was written. Give the API user a role that may do this, in Cove's console.",
     13: "Nothing new is known, so Backupchecks shows the state before. The next run tries again.",
-    14: "Nothing was written that is not complete. The next run tries again once the database is mended.",
+    14: "Nothing was written that is not complete. The next run tries again once the database is fixed.",
     15: "Nothing was done. If no other run is busy, look for one that hangs.",
 }
 
 
 def sync_summary(result: CommandResult, *, dry_run: bool) -> str:
-    """Everything about a sync, for a terminal."""
+    """Return everything about a sync, for a terminal."""
     lines = ["Nothing was written: this is what would be."] if dry_run else []
     for login in result.logins:
         if isinstance(login, LoginResult):
@@ -50,7 +50,7 @@ def _runs_line(login: LoginResult) -> str:
 
 
 def backfill_summary(result: CommandResult, *, dry_run: bool) -> str:
-    """Everything about a backfill."""
+    """Return everything about a backfill."""
     lines = ["Nothing was written: this is what would be."] if dry_run else []
     for login in result.logins:
         if isinstance(login, BackfillResult):
@@ -69,7 +69,7 @@ def _backfill_lines(login: BackfillResult) -> Iterator[str]:
 
 
 def unreviewed(result: CommandResult) -> str | None:
-    """What a dry run says of the runs that somebody will have to review; None if there are none."""
+    """Return what a dry run says of the runs that somebody will have to review; None if there are none."""
     count = sum(login.outcome.job_runs.new for login in result.logins if isinstance(login, BackfillResult))
     if not count:
         return None
@@ -80,7 +80,7 @@ def unreviewed(result: CommandResult) -> str | None:
 
 
 def trouble(result: CommandResult) -> str:
-    """What went wrong or is worth a warning, for the cron mail; empty when all is well."""
+    """Return what went wrong or is worth a warning, for the cron mail; empty when all is well."""
     lines: list[str] = []
     for login in result.logins:
         if isinstance(login, LoginTest):
@@ -103,19 +103,19 @@ def _limited(lines: list[str]) -> list[str]:
 
 
 def what_now(exit_code: int) -> str:
-    """What is safe and what to do next."""
+    """Return what is safe and what to do next."""
     return WHAT_NOW.get(exit_code, "What was saved before is right and stays.")
 
 
 def failure(command: str, error: CovePollerError) -> str:
-    """An error that ended a command before any login was looked at."""
+    """Return an error that ended a command before any login was looked at."""
     if isinstance(error, Terminated):
         return f"cove-poller {command}: {error}"
     return f"cove-poller {command}: {error}\n{what_now(error.exit_code)}"
 
 
 def login_test_summary(result: CommandResult) -> str:
-    """What `test-login` found, a block per login."""
+    """Return what `test-login` found, a block per login."""
     return "\n".join(
         line for login in result.logins if isinstance(login, LoginTest) for line in _login_test_lines(login)
     )

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, time, timedelta
 from itertools import groupby
-from typing import Any
 
 from cove_poller.records.colorbar import MOST_DAYS
 from cove_poller.records.columns import DataSource
-from cove_poller.records.statuses import NO_BACKUP, Status, status_of
+from cove_poller.records.overview import PlotSession
+from cove_poller.records.statuses import Status, Statuses
+from cove_poller.views.bar_days import bar_days
 
 LETTERS = {Status.SUCCESS: "s", Status.WARNING: "w", Status.FAILED: "f", Status.RUNNING: "r", Status.NONE: "n"}
 """A day or a session in one letter; the style sheet has its colour and shape."""
@@ -24,16 +25,13 @@ DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"  # t
 STATUS_CODES = {Status.SUCCESS.value: 0, Status.WARNING.value: 1, Status.FAILED.value: 2}
 
 
-def bar_letters(color_bar: str, overrides: Mapping[int, Status]) -> str:
-    """A letter of `LETTERS` for each day of a colour bar, the oldest first; none if the bar cannot be read."""
-    if not color_bar.isascii() or not color_bar.isdigit() or len(color_bar) > MOST_DAYS:
-        return ""
-    codes = map(int, color_bar)
-    return "".join("n" if code == NO_BACKUP else LETTERS[status_of(code, overrides)] for code in codes)
+def bar_letters(color_bar: str, statuses: Statuses) -> str:
+    """Return a letter of `LETTERS` for each day of a colour bar, the oldest first."""
+    return "".join(LETTERS[day] for day in bar_days(color_bar, statuses))
 
 
 def bar_text(letters: str) -> str:
-    """What a colour bar says, in words: "25 days success, 2 failed; the last: failed"."""
+    """Return what a colour bar says, in words: "25 days success, 2 failed; the last: failed"."""
     if not letters:
         return "no colour bar"
     counts = Counter(letters)
@@ -42,7 +40,7 @@ def bar_text(letters: str) -> str:
 
 
 def bar_lines(letters: str) -> list[tuple[str, str]]:
-    """The colour bar as SVG paths, one for each letter in it: dashed lines, a dash a day, the newest on the right.
+    """Return the colour bar as SVG paths, one for each letter: dashed lines, a dash a day, the newest on the right.
 
     A run of equal days is one line, which keeps thousands of bars small.
     """
@@ -54,7 +52,7 @@ def bar_lines(letters: str) -> list[tuple[str, str]]:
 
 
 def _runs(letters: str) -> Iterator[tuple[str, int, int]]:
-    """The runs of equal days: letter, place of its first day of 28, and length."""
+    """Yield the runs of equal days: letter, place of its first day of 28, and length."""
     place = MOST_DAYS - len(letters)
     for letter, run in groupby(letters):
         length = len(list(run))
@@ -63,24 +61,23 @@ def _runs(letters: str) -> Iterator[tuple[str, int, int]]:
 
 
 def plot_begin(as_of: datetime) -> datetime:
-    """The midnight (UTC) at which the 28 days of the plot begin, today being the last of them."""
+    """Return the midnight (UTC) at which the 28 days of the plot begin, today being the last of them."""
     return datetime.combine(as_of.date() - timedelta(days=MOST_DAYS - 1), time(tzinfo=as_of.tzinfo))
 
 
 def packed_sessions(
-    sessions: Iterable[Mapping[Any, Any]], account_ids: Iterable[int], begin: datetime
+    sessions: Iterable[PlotSession], account_ids: Iterable[int], begin: datetime
 ) -> dict[int, dict[str, str]]:
-    """The sessions of each device and data source as text: minute since `begin` and status in three letters each.
+    """Return the sessions of each device and source as text: minute since `begin` and status in three letters each.
 
     Only those of `account_ids`. Cove's total is left out where the sources are known.
     """
     end = begin + timedelta(days=MOST_DAYS)
     pieces: dict[int, dict[str, list[str]]] = {account_id: {} for account_id in account_ids}
     for session in sessions:
-        of_device = pieces.get(session["account_id"])
-        if of_device is not None and begin <= session["session_at"] < end:
-            packed = _packed(session["session_at"], session["status"], begin)
-            of_device.setdefault(session["data_source"], []).append(packed)
+        of_device = pieces.get(session.account_id)
+        if of_device is not None and begin <= session.session_at < end:
+            of_device.setdefault(session.data_source, []).append(_packed(session.session_at, session.status, begin))
     return {account_id: _joined(found) for account_id, found in pieces.items()}
 
 

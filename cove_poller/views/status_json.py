@@ -6,17 +6,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cove_poller.commands.results import envelope, in_json
-from cove_poller.records.freshness import OLD, is_overdue, poll_warnings
+from cove_poller.records.freshness import poll_freshness, poll_warnings
 from cove_poller.records.overview import DeviceState, Overview, PollState, SourceState
 
 
 def status_json(overview: Overview, started_at: datetime, finished_at: datetime) -> dict[str, Any]:
-    """The envelope of every command, then the devices, the worst first. Times are UTC, spans are seconds."""
+    """Return the envelope of every command, then the devices, the worst first. Times are UTC, spans are seconds."""
     return {
         **envelope("status", 0, started_at, finished_at),
         "as_of": in_json(overview.as_of),
         "warnings": poll_warnings(overview),
-        "polls": [_poll(poll, overview.as_of) for poll in overview.polls],
+        "polls": [_poll(poll, overview) for poll in overview.polls],
         "unpolled_logins": list(overview.unpolled),
         "counts": _counts(overview.counts()),
         "buckets": _counts(overview.buckets()),
@@ -29,8 +29,9 @@ def _counts(counts: Mapping[Any, int]) -> dict[str, int]:
     return {str(name): count for name, count in counts.items()}
 
 
-def _poll(poll: PollState, as_of: datetime) -> dict[str, Any]:
-    return {**_fields(poll), "is_old": is_overdue(poll, as_of, OLD)}
+def _poll(poll: PollState, overview: Overview) -> dict[str, Any]:
+    found = poll_freshness(poll.login, poll, overview.as_of, overview.max_poll_age)
+    return {**_fields(poll), "is_old": found.is_old}
 
 
 def _device(device: DeviceState) -> dict[str, Any]:

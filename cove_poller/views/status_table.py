@@ -1,18 +1,18 @@
 """`status` on a terminal: a table by customer, the worst first, with colours that mean nothing by themselves."""
 
-from collections.abc import Mapping
-
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from cove_poller.config.settings import Config
+from cove_poller.records.colorbar import MOST_DAYS
 from cove_poller.records.freshness import poll_warnings
 from cove_poller.records.overview import Condition, DeviceState, Overview
-from cove_poller.records.statuses import Status
-from cove_poller.views.status_lines import MARKS, bar_statuses, clean, legend, source_text, success_age, summary
+from cove_poller.records.statuses import Status, Statuses
+from cove_poller.views.bar_days import bar_days
+from cove_poller.views.status_lines import MARKS, clean, legend, source_texts, success_age, summary
 
-MOST_DAYS = 28
 BAR_STYLES = {
     Status.SUCCESS: "black on green",
     Status.WARNING: "black on yellow",
@@ -32,14 +32,14 @@ CONDITION_STYLES = {
 HEADERS = ("Customer", "Device", "Type", "Status", "Last session", "Last success", "Sources")
 
 
-def status_table(overview: Overview, overrides: Mapping[int, Status]) -> Group:
-    """What is old, the table, the legend and the counts. Names are text, never markup."""
+def status_table(overview: Overview, config: Config) -> Group:
+    """Return what is old, the table, the legend and the counts. Names are text, never markup."""
     warnings = [Text(line, style="bold white on red") for line in poll_warnings(overview)]
     ends = [Text(line) for line in (legend(), *summary(overview))]
-    return Group(*warnings, _table(overview, overrides), *ends)
+    return Group(*warnings, _table(overview, Statuses.from_config(config.status)), *ends)
 
 
-def _table(overview: Overview, overrides: Mapping[int, Status]) -> Table:
+def _table(overview: Overview, statuses: Statuses) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for header in HEADERS:
         table.add_column(header, overflow="fold")
@@ -47,7 +47,7 @@ def _table(overview: Overview, overrides: Mapping[int, Status]) -> Table:
     for customer, devices in overview.by_customer().items():
         for number, device in enumerate(devices):
             shown = Text(clean(customer), style="bold") if number == 0 else Text()
-            table.add_row(shown, *_cells(device), _bar(device.color_bar, overrides))
+            table.add_row(shown, *_cells(device), _bar(device.color_bar, statuses))
         table.add_section()
     return table
 
@@ -61,7 +61,7 @@ def _cells(device: DeviceState) -> tuple[Text, ...]:
         Text(_condition(device), style=CONDITION_STYLES[device.condition]),
         Text(last_session),
         Text(success),
-        Text("; ".join(source_text(source) for source in device.sources) or "none"),
+        Text(source_texts(device)),
     )
 
 
@@ -69,8 +69,8 @@ def _condition(device: DeviceState) -> str:
     return device.condition.value if device.is_linked else f"{device.condition}, unlinked"
 
 
-def _bar(bar: str, overrides: Mapping[int, Status]) -> Text:
+def _bar(bar: str, statuses: Statuses) -> Text:
     text = Text()
-    for status in bar_statuses(bar, overrides):
+    for status in bar_days(bar, statuses):
         text.append(MARKS[status], style=BAR_STYLES[status])
     return text

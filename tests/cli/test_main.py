@@ -108,7 +108,7 @@ def test_a_failure_says_what_happened_to_which_login_what_is_safe_and_what_to_do
         "login main: Cove rejects user api-poller with no partner name: error 2100, \"Unknown partner/username or bad"
         ' password". Check user, password and, to the letter, the partner name in Cove\'s console'
     )  # fmt: skip
-    assert third == "  No backup data was read or written. Mend the login, then run `cove-poller test-login`."
+    assert third == "  No backup data was read or written. Fix the login, then run `cove-poller test-login`."
 
 
 def test_dry_run_says_so_and_lists_what_it_would_create(cli: Cli) -> None:

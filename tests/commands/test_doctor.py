@@ -17,6 +17,7 @@ from cove_poller.commands.doctor_cove import clock
 from cove_poller.commands.doctor_report import Verdict
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import migrate_database
+from cove_poller.records.overview import PollState
 from tests.conftest import BEGIN, Cli, TlsFiles
 from tests.world.fake_cove import FakeCove, Fleet, make_fleet, serving_tls
 from tests.world.fake_cove.faults import RpcError
@@ -400,33 +401,44 @@ class TestClock:
 
 class TestLastPoll:
     @pytest.mark.parametrize(
-        ("hours", "row", "verdict", "text"),
+        ("minutes", "outcome", "verdict", "text"),
         [
-            (0.5, {}, "ok", "all was well 30 minutes ago"),
-            (3, {}, "warning", "all was well, but that was 3 hours ago"),
-            (0.5, {"outcome": "partial", "exit_code": 3}, "warning", "was partial, 30 minutes ago"),
-            (0.5, {"outcome": "error", "exit_code": 13, "error": "no"}, "failed", "failed 30 minutes ago with 13: no"),
-            (0.5, {"outcome": "running", "finished_at": None}, "ok", "began 30 minutes ago and is at work"),
-            (9, {"outcome": "running", "finished_at": None}, "warning", "began 9 hours ago and never came to its end"),
+            (90, "ok", "ok", "last successful poll 90 minutes ago"),
+            (91, "ok", "warning", "last successful poll 91 minutes ago, so this is old"),
+            (30, "partial", "warning", "last successful poll 30 minutes ago; the newest could not read everything: no"),
+            (30, "error", "failed", "last successful poll 30 minutes ago; the newest failed: no"),
         ],
     )  # fmt: skip
-    def test_it_is_judged_by_its_outcome_and_age(
-        self, hours: float, row: dict[str, Any], verdict: str, text: str
+    def test_it_is_judged_by_its_outcome_and_age(self, minutes: int, outcome: str, verdict: str, text: str) -> None:
+        at = NOW - timedelta(minutes=minutes)
+        newest = {"started_at": at, "finished_at": at, "outcome": outcome, "exit_code": 13}
+        check = judged_poll("main", PollState("main", at, outcome, "no", at), newest, NOW, timedelta(minutes=90))
+        assert (check.verdict.value, check.message, check.exit_code) == (verdict, text, 13 * (verdict == "failed"))
+
+    @pytest.mark.parametrize(
+        ("poll_at", "began", "verdict", "end"),
+        [
+            (NOW - timedelta(minutes=40), 10, "ok", "; one began 10 minutes ago and is at work"),
+            (NOW - timedelta(hours=10), 540, "warning", "; one began 9 hours ago and never came to its end"),
+            (None, 10, "warning", "has never been polled, so nothing is known of its devices; one began 10 minutes ago"
+             " and is at work"),
+        ],
+    )  # fmt: skip
+    def test_one_at_work_is_told_and_changes_nothing_of_what_is_known(
+        self, poll_at: datetime | None, began: int, verdict: str, end: str
     ) -> None:
-        at = NOW - timedelta(hours=hours)
-        whole = {"started_at": at, "finished_at": at, "outcome": "ok", "exit_code": 0, "error": None, **row}
-        check = judged_poll(whole, NOW)
-        assert (check.verdict.value, check.message, check.exit_code) == (
-            verdict,
-            text,
-            13 if verdict == "failed" else 0,
-        )
+        poll = PollState("main", poll_at, "ok", None, poll_at) if poll_at else None
+        newest = {"started_at": NOW - timedelta(minutes=began), "finished_at": None, "outcome": "running"}
+        check = judged_poll("main", poll, newest, NOW, timedelta(minutes=90))
+        assert (check.verdict.value, check.message[-len(end) :]) == (verdict, end)
 
     def test_one_that_failed_fails_with_its_code_and_one_that_was_partial_warns(self, patient: Patient) -> None:
         patient.cove.faults.forbidden_methods = frozenset({"EnumerateAccountStatistics"})
         assert patient.run("sync") == 12
         patient.cove.faults.forbidden_methods = frozenset()
-        assert patient.examined(code=12)["last poll"]["message"].startswith("failed 0 minutes ago with 12: Cove does")
+        assert patient.examined(code=12)["last poll"]["message"].startswith(
+            "no poll has ever been successful, so nothing is known of its devices; the newest failed: Cove does"
+        )
         patient.cove.faults.edit_row = lambda row, device: {**row, "I1": ""} if device.account_id % 2 else row
         patient.run("sync")
         assert patient.examined(code=0)["last poll"]["verdict"] == "warning"

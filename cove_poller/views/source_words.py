@@ -1,0 +1,22 @@
+"""A data source in words, the same in `status`, `report` and `check`. Pure."""
+
+from cove_poller.records.overview import SourceState
+from cove_poller.records.statuses import Status, code_name
+from cove_poller.text import counted, one_line
+
+
+def source_words(source: SourceState) -> str:
+    """Return Cove's word for the newest session, "never ran" where there was none, or why nothing is known of it."""
+    if source.problem:
+        return one_line(source.problem)
+    has_run = source.last_session_at is not None or source.status_code is not None
+    return code_name(source.status_code) if has_run else "never ran"
+
+
+def source_text(source: SourceState) -> str:
+    """Return the source's name and what is wrong with it, if anything is: "SQL Server: Failed (2 errors), running"."""
+    words = [source.name]
+    if source.problem or source.status not in (Status.SUCCESS, Status.RUNNING):
+        count = f" ({counted(source.errors_count, 'error')})" if source.errors_count and not source.problem else ""
+        words = [f"{source.name}: {source_words(source)}{count}"]
+    return ", ".join([*words, *(["running"] if source.running else [])])

@@ -1,0 +1,72 @@
+"""`report` as the installed command: the page is written whole, and the database only read."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli
+from tests.world.watched import CONDITIONS, NOW, Watched
+
+
+def names(page: str) -> list[str]:
+    return re.findall(r'<th scope="row">(.*?)</th>', page)
+
+
+def test_the_page_has_every_device_and_is_written_where_it_is_wanted_from_a_database_that_stays_as_it_is(
+    watched_site: Watched, tmp_path: Path
+) -> None:
+    file, database = tmp_path / "report.html", watched_site.cli.directory / "cove.db"
+    before = hashlib.sha256(database.read_bytes()).digest()
+    done = watched_site.cli("report", "--output", str(file))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    page = file.read_text(encoding="utf-8")
+    assert {*CONDITIONS} < {*names(page)}
+    assert f"<title>Backups, {NOW:%Y-%m-%d}" in page
+    details = json.loads(re.findall(r'<script id="details" type="application/json">(.*?)</script>', page, re.DOTALL)[0])
+    assert (len(details["devices"]), len(names(page))) == (9, 9)
+    assert sum(bool(one[6]) for one in details["devices"]) == 8  # all but NEW have sessions to draw
+    assert hashlib.sha256(database.read_bytes()).digest() == before
+
+
+def test_a_dash_writes_the_page_to_stdout_and_nothing_else(watched_site: Watched) -> None:
+    done = watched_site.cli("report", "--output", "-")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("<!DOCTYPE html>\n")
+    assert done.stdout.endswith("</html>\n")
+    assert not (watched_site.cli.directory / "-").exists()
+
+
+def test_a_report_replaces_the_one_before_as_a_whole_keeps_its_rights_and_leaves_nothing_behind(
+    watched_site: Watched, tmp_path: Path
+) -> None:
+    file, link = tmp_path / "page.html", tmp_path / "link.html"
+    file.write_text("the one before")
+    file.chmod(0o640)
+    link.symlink_to(file)
+    before = file.open()  # whoever reads it meanwhile
+    assert watched_site.cli("report", "--output", str(link)).returncode == 0
+    assert before.read() == "the one before"
+    before.close()
+    assert file.read_text().endswith("</html>\n")
+    assert (file.stat().st_mode & 0o777, link.is_symlink()) == (0o640, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.html", "page.html"]
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"), [("gone/page.html", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_file_that_cannot_be_written_is_wrong_usage(watched_site: Watched, output: str, reason: str) -> None:
+    done = watched_site.cli("report", "--output", output)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{output} cannot be written: {reason}" in done.stderr
+
+
+def test_without_a_database_there_is_no_report_and_none_is_made(cli: Cli) -> None:
+    cli.write_config('[database]\nurl = "sqlite:///cove.db"\n[logins.main]\nusername = "x"\npassword = "invented"\n')
+    done = cli("report", "--output", "report.html")
+    assert done.returncode == 14
+    assert "there is no database cove.db yet" in done.stderr
+    assert [path.name for path in cli.directory.iterdir()] == ["cove.toml"]

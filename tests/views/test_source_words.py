@@ -1,0 +1,35 @@
+"""A data source in words."""
+
+from typing import Any
+
+import pytest
+
+from cove_poller.views.source_words import source_text, source_words
+from tests.world.states import source
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "changes", "words", "text"),
+    [
+        ("success", 5, {}, "Completed", "Files and Folders"),
+        ("success", 5, {"running": True, "source": "D10"}, "Completed", "SQL Server, running"),
+        ("failed", 2, {"errors_count": 1}, "Failed", "Files and Folders: Failed (1 error)"),
+        ("warning", 6, {"errors_count": 0}, "Interrupted", "Files and Folders: Interrupted"),
+        ("warning", None, {}, "Status not known", "Files and Folders: Status not known"),
+        ("warning", 77, {"source": "D77"}, "Unknown status 77", "D77: Unknown status 77"),
+        ("none", None, {"last_session_at": None}, "never ran", "Files and Folders: never ran"),
+        ("none", 7, {}, "Not started", "Files and Folders: Not started"),
+        (
+            "success",
+            5,
+            {"problem": "could\nnot be \x1bread", "running": True, "errors_count": 3},
+            "could not be read",
+            "Files and Folders: could not be read, running",
+        ),
+    ],
+)
+def test_a_source_is_named_with_what_is_wrong_with_it(
+    status: str, code: int | None, changes: dict[str, Any], words: str, text: str
+) -> None:
+    found = source(status, code, **changes)
+    assert (source_words(found), source_text(found)) == (words, text)

@@ -1,0 +1,51 @@
+"""`status --json`, from literals. Pure."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from cove_poller.views.status_json import status_json
+from tests.world.states import NOW, POLL, ago, overview, source, state
+
+
+def test_everything_that_is_known_is_there_in_plain_json_values() -> None:
+    known = overview(state(sources=(source("failed", 2, source="D10", errors_count=4),)), unpolled=["second"])
+    content = status_json(known, NOW, NOW + timedelta(seconds=1.5))
+    (device,), (poll,) = content.pop("devices"), content.pop("polls")
+    (of_source,) = device.pop("sources")
+    at, seen = "2026-03-10T05:00:00Z", "2026-03-10T08:00:00Z"
+    assert content == {
+        "command": "status", "outcome": "ok", "exit_code": 0, "started_at": seen, "duration_seconds": 1.5,
+        "as_of": seen, "unpolled_logins": ["second"], "error": None,
+        "warnings": [
+            "As of 2026-03-10 08:00Z: login second: has never been polled, so nothing is known of its devices"
+        ],
+        "counts": {
+            "failed": 0, "stale": 0, "warning": 0, "never": 0, "offline": 0, "running": 0, "success": 1,
+        },
+        "buckets": {"24h": 1, "48h": 0, "older": 0, "never": 0},
+    }  # fmt: skip
+    assert list(content) == [
+        "command", "outcome", "exit_code", "started_at", "duration_seconds", "as_of", "warnings", "unpolled_logins",
+        "counts", "buckets", "error",
+    ]  # fmt: skip
+    assert device == {
+        "name": "SRV1", "condition": "success", "bucket": "24h", "is_linked": True, "is_stale": False,
+        "is_offline": False, "success_age_seconds": 10800, "account_id": 1, "login": "main", "device_name": "srv1_x",
+        "computer_name": "SRV1", "customer": "Example Bakery", "device_type": "Server", "status": "success",
+        "color_bar": "5" * 28, "last_session_at": at, "last_success_at": at, "running_since": None,
+        "first_seen_at": "2026-01-27T16:00:00Z", "last_seen_at": seen, "job_id": 1, "ignored": False,
+        "alert_after_seconds": 172800, "as_of": seen,
+    }  # fmt: skip
+    assert of_source == {
+        "name": "SQL Server", "source": "D10", "status": "failed", "status_code": 2, "errors_count": 4,
+        "last_session_at": at, "last_success_at": at, "color_bar": "", "running": False, "problem": None,
+    }  # fmt: skip
+    assert poll == {
+        "login": "main", "last_started_at": seen, "last_outcome": "ok", "last_error": None,
+        "last_success_at": "2026-03-10T07:55:00Z", "is_old": False,
+    }  # fmt: skip
+
+
+def test_an_old_poll_is_said_to_be_old() -> None:
+    content = status_json(overview(polls=[replace(POLL, last_success_at=ago(2))]), NOW, NOW)
+    assert (content["polls"][0]["is_old"], len(content["warnings"])) == (True, 1)

@@ -1,0 +1,50 @@
+"""Devices, sources and polls as the overview has them, from literals."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cove_poller.config.settings import Config
+from cove_poller.records.overview import DeviceState, Overview, PollState, SourceState, make_overview
+from cove_poller.records.statuses import Status
+
+NOW = datetime(2026, 3, 10, 8, tzinfo=UTC)
+LIMIT = timedelta(minutes=90)
+POLL = PollState("main", NOW, "ok", None, NOW - timedelta(minutes=5))
+CONFIG = Config.model_validate({"database": {"url": "sqlite:///x"}, "logins": {"main": {"username": "x"}}})
+
+
+def ago(hours: float) -> datetime:
+    return NOW - timedelta(hours=hours)
+
+
+def source(status: str = "success", code: int | None = 5, **changes: Any) -> SourceState:
+    """Files and Folders after a session three hours ago."""
+    values: dict[str, Any] = {
+        "source": "D01", "status": Status(status), "status_code": code, "errors_count": None,
+        "last_session_at": ago(3), "last_success_at": ago(3), "color_bar": "", "running": False, "problem": None,
+    }  # fmt: skip
+    return SourceState(**{**values, **changes})
+
+
+def state(**changes: Any) -> DeviceState:
+    """A linked server that succeeded three hours ago."""
+    values: dict[str, Any] = {
+        "account_id": 1, "login": "main", "device_name": "srv1_x", "computer_name": "SRV1",
+        "customer": "Example Bakery", "device_type": "Server", "status": Status.SUCCESS, "sources": (source(),),
+        "color_bar": "5" * 28,
+        "last_session_at": ago(3), "last_success_at": ago(3), "running_since": None, "first_seen_at": ago(1000),
+        "last_seen_at": NOW, "job_id": 1, "ignored": False, "alert_after": timedelta(hours=48), "as_of": NOW,
+    }  # fmt: skip
+    return DeviceState(**{**values, **changes})
+
+
+OFF: dict[str, Any] = {
+    "device_type": "Workstation", "color_bar": "5" * 26 + "00", "last_success_at": ago(500),
+    "alert_after": timedelta(hours=168),
+}  # fmt: skip
+NEVER: dict[str, Any] = {"last_success_at": None, "last_session_at": None, "status": Status.NONE, "sources": ()}
+
+
+def overview(*devices: DeviceState, polls: Sequence[PollState] = (POLL,), **more: Any) -> Overview:
+    return make_overview(devices, polls, NOW, LIMIT, **more)
