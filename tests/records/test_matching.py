@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 
 from cove_poller.records.colorbar import usual_time
 from cove_poller.records.device import SourceFields
-from cove_poller.records.matching import SessionChanges, as_session, compare, merged
-from cove_poller.records.reading import DeviceReading, read_source
-from cove_poller.records.session import Origin, RecordedSession, Session
+from cove_poller.records.matching import Coverage, SessionChanges, as_session, compare, merged
+from cove_poller.records.reading import Circumstances, DeviceReading, read_source
+from cove_poller.records.session import Origin, RecordedSession, Session, TimeIs
 from cove_poller.records.snapshot_sessions import sessions_from_snapshots
-from cove_poller.records.statuses import Status, Statuses
+from cove_poller.records.statuses import Status
 from cove_poller.records.window import Window
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 CODES = {Status.SUCCESS: 5, Status.WARNING: 8, Status.FAILED: 2}
 WINDOW = Window(MIDNIGHT - timedelta(days=1), MIDNIGHT + timedelta(days=40))
+WHOLE = Coverage(WINDOW, is_complete=True)
 
 
 def at(minute: float) -> datetime:
@@ -34,8 +35,11 @@ def seen(
     origin: Origin = Origin.SESSIONS,
     source: str = "D01",
 ) -> Session:
+    """A session whose end is known; of a poll whose start is not, nobody knows what its time is."""
     started_at = None if start is None else at(start)
-    return Session(source, at(end), started_at, status, CODES[status], None, origin)
+    is_lone = start is None and origin in (Origin.POLL, Origin.GAP, Origin.COLORBAR)
+    time_is = None if is_lone else TimeIs.END
+    return Session(source, at(end), started_at, status, CODES[status], None, origin, time_is=time_is)
 
 
 def on_record(number: int, session: Session) -> RecordedSession:
@@ -62,28 +66,34 @@ def applied(recorded: Sequence[RecordedSession], changes: SessionChanges) -> lis
 def test_sessions_that_follow_on_each_other_to_the_second_stay_two() -> None:
     first, second = seen(10, 0), seen(20, 10)
     polled = [on_record(1, seen(0, origin=Origin.POLL)), on_record(2, seen(10, origin=Origin.POLL))]  # their starts
-    assert applied(polled, compare([first, second], polled, WINDOW)) == [first, second]
+    assert applied(polled, compare([first, second], polled, WHOLE)) == [first, second]
 
 
 def test_two_records_of_one_session_become_one() -> None:
     whole = seen(30, 0)
     polled = [on_record(1, seen(0, origin=Origin.POLL)), on_record(2, seen(30, origin=Origin.GAP))]
-    assert applied(polled, compare([whole], polled, WINDOW)) == [whole]
+    assert applied(polled, compare([whole], polled, WHOLE)) == [whole]
 
 
-def test_a_history_takes_a_time_that_is_a_second_off_for_the_same_session_and_a_poll_does_not() -> None:
-    polled = [on_record(1, seen(10.0, origin=Origin.POLL))]
-    exact = replace(seen(10, 0), session_at=at(10) + timedelta(seconds=1))
-    assert applied(polled, compare([exact], polled, WINDOW)) == [exact]
-    later = replace(seen(10, origin=Origin.POLL), session_at=at(10) + timedelta(seconds=1))
+@pytest.mark.parametrize("seconds", [1, 5])
+def test_times_a_few_seconds_apart_are_one_sessions(seconds: int) -> None:
+    polled = [on_record(1, seen(10, origin=Origin.POLL))]
+    for origin in (Origin.SESSIONS, Origin.POLL):
+        exact = replace(seen(10, 0, origin=origin), session_at=at(10) + timedelta(seconds=seconds))
+        assert len(applied(polled, compare([exact], polled))) == 1
+
+
+def test_times_further_apart_are_two_sessions() -> None:
+    polled = [on_record(1, seen(10, origin=Origin.POLL))]
+    later = replace(seen(10, origin=Origin.POLL), session_at=at(10) + timedelta(seconds=6))
     assert len(applied(polled, compare([later], polled))) == 2
 
 
-def test_the_totals_sessions_are_told_apart_by_their_ends_to_the_second() -> None:
+def test_the_totals_sessions_are_told_apart_by_their_ends() -> None:
     total = seen(10, 0, origin=Origin.POLL, source="D09")
-    next_second = replace(total, session_at=at(10) + timedelta(seconds=1))
-    assert len(applied([on_record(1, total)], compare([next_second], [on_record(1, total)], WINDOW))) == 2
-    assert merged([next_second], [total], is_complete=True) == (total, next_second)
+    next_second = replace(total, session_at=at(10) + timedelta(seconds=6))
+    assert len(applied([on_record(1, total)], compare([next_second], [on_record(1, total)], WHOLE))) == 2
+    assert merged([next_second], [total]) == (total, next_second)
 
 
 def test_the_graver_word_on_one_whole_session_wins_in_any_order_and_stays() -> None:
@@ -98,7 +108,7 @@ def test_the_graver_word_on_one_whole_session_wins_in_any_order_and_stays() -> N
 
 
 def test_a_snapshot_never_softens_what_a_poll_has_said_of_a_session() -> None:
-    polled = replace(seen(10, status=Status.FAILED, origin=Origin.POLL), is_last=True)
+    polled = replace(seen(10, status=Status.FAILED, origin=Origin.POLL), time_is=TimeIs.END)
     snapshot = seen(10, status=Status.WARNING, origin=Origin.SNAPSHOT)
     for first, then in ((polled, snapshot), (snapshot, polled)):
         (record,) = applied([], compare([first], []))
@@ -135,13 +145,13 @@ def test_a_mark_never_becomes_healthier_since_nobody_knows_when_the_days_of_the_
 def test_a_history_of_a_part_of_a_day_does_not_remove_the_mark_of_that_day() -> None:
     marks = [on_record(1, mark(0, Status.FAILED, minute=1200))]
     afternoon = Window(at(660), at(4000))
-    left = applied(marks, compare([seen(1100, 1090)], marks, afternoon))
+    left = applied(marks, compare([seen(1100, 1090)], marks, Coverage(afternoon, is_complete=True)))
     assert mark(0, Status.FAILED, minute=1200) in left
 
 
 def test_where_the_history_is_complete_no_mark_stands_whatever_it_says() -> None:
     marks = [on_record(1, mark(0, Status.FAILED)), on_record(2, mark(3))]
-    assert applied(marks, compare([seen(60, 0)], marks, WINDOW)) == [seen(60, 0)]
+    assert applied(marks, compare([seen(60, 0)], marks, WHOLE)) == [seen(60, 0)]
 
 
 def test_a_mark_never_takes_the_place_of_a_record_at_its_very_second() -> None:
@@ -195,18 +205,27 @@ def test_any_polls_and_histories_in_any_order_leave_exactly_what_happened(
         whole = chance.random() < 0.5
         told = session.begins_at if by_start and not whole else session.session_at
         start = session.started_at if whole else None
-        return replace(session, session_at=told, started_at=start, origin=Origin.POLL, is_last=True)
+        is_known = whole or chance.random() < 0.5
+        meaning = TimeIs.END if whole or not by_start else TimeIs.START
+        is_start = is_known and meaning is TimeIs.START
+        return replace(
+            session,
+            session_at=told,
+            started_at=told if is_start else start,
+            origin=Origin.POLL,
+            time_is=meaning if is_known else None,
+        )
 
     record: list[RecordedSession] = []
     steps = [chance.randrange(1, len(really) + 1) for _ in range(4)]
     for count in sorted(steps):
         told = polled(really[count - 1])
         if chance.random() < 0.4:
-            left = applied(record, compare(merged([told], really[:count], is_complete=True), record, WINDOW))
+            left = applied(record, compare(merged([told], really[:count]), record, WHOLE))
         else:
             left = applied(record, compare([told], record))
         record = [on_record(number, one) for number, one in enumerate(left, start=1)]
-    assert applied(record, compare(really, record, WINDOW)) == really
+    assert applied(record, compare(really, record, WHOLE)) == really
 
 
 # snapshots
@@ -223,11 +242,11 @@ def test_snapshots_are_read_like_polls_and_a_running_session_is_none_yet() -> No
     readings = [
         (
             moment,
-            DeviceReading({"D01": read_source("D01", fields_of(row), readable=True, statuses=Statuses())}, ("D01",)),
+            DeviceReading({"D01": read_source("D01", fields_of(row), Circumstances(moment))}, ("D01",)),
         )
         for moment, row in rows
     ]
-    found = sessions_from_snapshots(1, readings, WINDOW)
+    found = sessions_from_snapshots(readings, WINDOW)
     assert [(one.started_at, one.session_at, one.status_code, one.origin) for one in found] == [
         (at(0), at(0) + hour, 5, Origin.SNAPSHOT),
         (at(1440), at(1440) + hour, 2, Origin.SNAPSHOT),
