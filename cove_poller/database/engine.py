@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from enum import Enum
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -86,7 +86,7 @@ def _sqlite_file(url: URL) -> str | None:
     return url.database if is_file else None
 
 
-@cache
+@lru_cache(maxsize=4)
 def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _leave_transactions_to_us)
@@ -94,7 +94,7 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     return engine
 
 
-@cache
+@lru_cache(maxsize=4)
 def _postgresql_engine(url: URL, read_only: bool) -> Engine:
     arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "cove-poller"}
     engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=arguments)
