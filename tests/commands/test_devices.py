@@ -13,10 +13,10 @@ import pytest
 import tomli_w
 
 from cove_poller.database.engine import Mode, open_database
-from tests.commands.test_sync import MORNING, add_session, make_device, make_small_fleet
 from tests.conftest import Cli, Site
 from tests.world.fake_cove import FakeCove, Fleet, serving
 from tests.world.layouts import RENAMED, LiveSite, run_script
+from tests.world.small_fleet import MORNING, add_session, make_device, make_small_fleet
 
 OURS = "Cove Data Protection"
 RUNS = "SELECT job_id, external_id, run_at, status, remark FROM job_runs ORDER BY run_at, external_id"

@@ -11,14 +11,13 @@ import sqlalchemy as sa
 import tomli_w
 
 from cove_poller.errors import DatabaseError
-from tests.commands.test_sync import MORNING, NIGHT, add_session, changes_by_table, make_device, make_small_fleet
-from tests.commands.test_sync import statement_counts as statement_counts  # a fixture
 from tests.commands.test_truth import utc
 from tests.conftest import BEGIN, Cli, Site
-from tests.database.test_migrate import role  # noqa: F401  a fixture
+from tests.world.counted import changes_by_table
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Reading, TrueSession, make_fleet, serving
 from tests.world.layouts import GRANTS, run_script
 from tests.world.oracle import GAP, RANK, as_told, status_of, visible
+from tests.world.small_fleet import MORNING, NIGHT, add_session, make_device, make_small_fleet
 
 WORDS = {"success": "Success", "warning": "Warning", "failed": "Failed"}
 LABELS = {
@@ -512,7 +511,7 @@ def test_dry_run_writes_no_object(cli: Cli, simple: ObjectSite) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_the_granted_rights_are_enough(role: str, simple: ObjectSite, fleet: Fleet) -> None:  # noqa: F811
+def test_the_granted_rights_are_enough(role: str, simple: ObjectSite, fleet: Fleet) -> None:
     url = sa.make_url(simple.database_url)
     grants = GRANTS.format(role=role, database=url.database, schema="public").replace("-- GRANT", "GRANT")
     run_script(simple.database_url, grants)

@@ -449,15 +449,6 @@ class TestBusyDatabase:
         live.prepare()
 
 
-@pytest.fixture
-def role(postgres_url: str) -> Iterator[str]:
-    """A PostgreSQL role without any rights, whose password is `example`."""
-    name = f"role_{uuid.uuid4().hex}"
-    run_script(postgres_url, f"CREATE ROLE {name} LOGIN PASSWORD 'example'")
-    yield name
-    run_script(postgres_url, f"DROP ROLE {name}")
-
-
 @on_postgresql
 class TestLeastRights:
     def limited(self, owner: LiveSite, role: str) -> LiveSite:
