@@ -494,7 +494,7 @@ def test_counts_tell_only_of_what_was_committed(site: Site, fleet: Fleet, monkey
     def break_the_second(self: Recorder, store: Any, devices: Any, *args: Any) -> Any:
         outcome = original(self, store, devices, *args)
         if devices[0].account_id > 1:
-            store._connection.exec_driver_sql("INSERT INTO no_such_table VALUES (1)")
+            store.devices._connection.exec_driver_sql("INSERT INTO no_such_table VALUES (1)")
         return outcome
 
     monkeypatch.setattr(Recorder, "save_page", break_the_second)
