@@ -344,7 +344,7 @@ class TestRefusal:
         live.execute(f"DELETE FROM {runs} WHERE id = {newest}")
         assert "ux_job_runs_cove_key" in live.prepare()
 
-    def test_all_problems_are_named_at_once_with_the_key_that_mends_each(self, make_site: MakeSite) -> None:
+    def test_all_problems_are_named_at_once_with_the_key_that_fixes_each(self, make_site: MakeSite) -> None:
         broken = """
             CREATE TABLE customers (id integer PRIMARY KEY, active boolean, tier text NOT NULL);
             CREATE TABLE jobs (id integer PRIMARY KEY, customer_id text, backup_software text, backup_type text,
@@ -352,7 +352,7 @@ class TestRefusal:
             CREATE TABLE job_runs (id integer PRIMARY KEY, job_id integer, run_at text, remark text,
                 mail_message_id integer, reviewed_at timestamp NOT NULL, owner text NOT NULL);
         """
-        mended_by = {
+        fixed_by = {
             "customers.name": "[backupchecks.columns.customers] name",
             "customers.tier": "[backupchecks.defaults.customers] tier",
             "jobs.customer_id": "[backupchecks.columns.jobs] customer_id",
@@ -366,9 +366,9 @@ class TestRefusal:
         live = make_site(Layout("broken", postgresql=broken, sqlite=broken, settings=settings))
         before = live.snapshot()
         lines = problems(live.prepare).splitlines()[1:]
-        said = {column: line for line in lines for column in mended_by if line.split()[0] == column}
-        assert {column for column, key in mended_by.items() if key not in said.get(column, "")} == set()
-        assert len(lines) == len(mended_by)
+        said = {column: line for line in lines for column in fixed_by if line.split()[0] == column}
+        assert {column for column, key in fixed_by.items() if key not in said.get(column, "")} == set()
+        assert len(lines) == len(fixed_by)
         assert live.snapshot() == before
 
     def test_every_column_that_is_needed_and_missing_is_named(self, make_site: MakeSite) -> None:
