@@ -17,7 +17,7 @@ from cove_poller.database import engine as database
 from cove_poller.database import migrate
 from cove_poller.errors import DatabaseError
 from tests.conftest import BEGIN, Cli, Site
-from tests.world.fake_cove import FakeCove, Partner
+from tests.world.fake_cove import FakeCove, Fleet, Partner, make_fleet
 from tests.world.layouts import EMPTY, FOUND, GRANTS, RENAMED, STRICT, Layout, LiveSite, run_script
 
 MakeSite = Callable[[Layout], LiveSite]
@@ -27,6 +27,12 @@ OUR_TABLES = ("cove_devices", "cove_sessions", "cove_polls")
 on_postgresql = pytest.mark.parametrize("make_site", ["postgresql"], indirect=True)
 on_sqlite = pytest.mark.parametrize("make_site", ["sqlite"], indirect=True)
 of_found_layouts = pytest.mark.parametrize("live", FOUND, indirect=True, ids=lambda layout: layout.name)
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """Ten devices of three customers."""
+    return make_fleet(seed=7, begin=BEGIN, days=3, devices=10)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -153,21 +159,24 @@ def test_a_statement_that_fails_leaves_the_database_as_it_was(live: LiveSite) ->
 
 class TestDryRun:
     def test_the_printed_sql_makes_what_migrate_makes_and_printing_it_changes_nothing(
-        self, live: LiveSite, make_site: MakeSite, cli: Cli
+        self, live: LiveSite, make_site: MakeSite
     ) -> None:
-        cli.write_config(live.toml())
         before = live.snapshot()
-        printed = cli("migrate", "--dry-run")
-        assert (printed.returncode, printed.stderr) == (0, "")
+        printed = live.prepare(dry_run=True)
         assert live.snapshot() == before
-        run_script(live.database_url, printed.stdout)
+        run_script(live.database_url, printed)
+        assert live.prepare(dry_run=True) == ""
         other = make_site(live.layout)
         other.prepare()
         assert live.catalogue() == other.catalogue()
         assert live.catalogue() != before[0]
 
-    def test_nothing_is_printed_for_a_database_that_is_ready(self, live: LiveSite, cli: Cli) -> None:
+    def test_the_command_prints_nothing_but_the_sql(self, make_site: MakeSite, cli: Cli) -> None:
+        live = make_site(RENAMED)
         cli.write_config(live.toml())
+        sql = live.prepare(dry_run=True)
+        printed = cli("migrate", "--dry-run")
+        assert (printed.returncode, printed.stdout, printed.stderr) == (0, sql, "")
         live.prepare()
         printed = cli("migrate", "--dry-run")
         assert (printed.returncode, printed.stdout, printed.stderr) == (0, "", "")
