@@ -32,7 +32,7 @@ from tests.world.forked import Process
 if TYPE_CHECKING:
     from tests.world.watched import Watched
 
-pytest_plugins = ("tests.world.prepared",)
+pytest_plugins = ("tests.world.counted", "tests.world.layouts", "tests.world.prepared")
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
 NEVER_STALE = "[alerts]\nserver_hours = 1e6\nworkstation_hours = 1e6\nm365_hours = 1e6\n"
 """For the command, whose clock is the real one, with a fleet whose backups were in March."""

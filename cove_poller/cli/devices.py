@@ -138,13 +138,7 @@ def table(found: Sequence[Any]) -> str:
     rows: list[Sequence[str]] = [HEADINGS]
     for one in found:
         device = one.device
-        words = (
-            device.device_name,
-            device.computer_name or "-",
-            device.customer_name,
-            device.device_type,
-            job_cell(one),
-        )
+        words = (device.device_name, device.computer_name or "-", device.customer_name, device.device_type)
         rows.append((str(device.account_id), *(one_line(word) for word in (*words, job_cell(one)))))
     return "\n".join(aligned(rows))
 

@@ -104,10 +104,10 @@ class Backfill:
         self._linker = Linker(installation.config.backupchecks)
         self._known_count = 0
         self._looked_at: datetime | None = None
-        self._told: dict[tuple[bool, str], list[str]] = defaultdict(list)
+        self._reported: dict[tuple[bool, str], list[str]] = defaultdict(list)
 
     def record(self, client: CoveClient, unlisted: set[int], *, is_last: bool) -> None:
-        """Every page of devices; of each device what is to be had of its past, into the database.
+        """Write every page of devices, and of each device what is to be had of its past.
 
         `unlisted` are the devices asked for that no login has listed so far; the last one reports those that are left.
         """
@@ -126,7 +126,7 @@ class Backfill:
                     self._save(device, past, listing.refused)
                     self._tick()
         finally:
-            self._tell(listing.refused)
+            self._report(listing.refused)
         if not listing.seen_ids:
             raise ApiError(f"Cove lists no device for partner {listing.partner_id}, so there is no past to read")
         unlisted -= listing.seen_ids
@@ -149,7 +149,7 @@ class Backfill:
         return resumed[1] if resumed else None
 
     def _left_to_do(self, devices: Iterable[Device], begun_at: datetime | None, refused: Sequence[str]) -> list[Device]:
-        """The devices that are wanted and that the run which is gone on with had not done.
+        """Return the devices that are wanted and that the interrupted run had not done.
 
         Of those that it had, the newest facts are recorded, as by a poll.
         """
@@ -192,14 +192,14 @@ class Backfill:
         self._result.ways.update(way.value for way in past.ways)
         for is_failure, texts in ((True, past.failures), (False, past.warnings)):
             for text in texts:
-                self._told[is_failure, text].append(device_name(device))
+                self._reported[is_failure, text].append(device_name(device))
 
-    def _tell(self, refused: Sequence[str]) -> None:
-        """What was said of the devices, what is the same of several of them once."""
+    def _report(self, refused: Sequence[str]) -> None:
+        """Say what there is to say of the devices; what is the same of several of them, once."""
         outcome = self._result.outcome
         if refused:
             outcome.warnings.append(refusal_warning(refused))
-        for (is_failure, text), names in self._told.items():
+        for (is_failure, text), names in self._reported.items():
             who = names[0] if len(names) == 1 else f"{counted(len(names), 'device')} ({listed(names)})"
             (outcome.failures if is_failure else outcome.warnings).append(f"{who}: {text}")
 

@@ -91,7 +91,7 @@ class Directory:
         self._settings = settings
 
     def listed(self) -> list[ListedDevice]:
-        """All devices."""
+        """Return all devices."""
         devices, jobs = self._store.devices.all(), self._store.jobs.linked()
         customers = Customers(self._store.jobs.customers(), self._store.jobs.partners_of_customers())
         return [self._listed(device, jobs.get(device.account_id, []), customers) for device in devices]
@@ -108,7 +108,7 @@ class Directory:
         return ListedDevice(device, "unlinked", reason=reason)
 
     def _why_unlinked(self, device: RecordedDevice, customers: Customers) -> str:
-        """What `sync` finds when it looks for the device's job."""
+        """Say what `sync` finds when it looks for the device's job."""
         settings = self._settings
         customer = customers.find(
             device.customer_name, device.partner_id, settings.customers, may_create=settings.create_customers
@@ -123,7 +123,7 @@ class Directory:
         return f"the next sync {'links it to' if isinstance(job, Job) else 'creates'} job {job.job_name}"
 
     def device(self, account_id: int) -> RecordedDevice:
-        """Raise WrongUsage if it is not recorded."""
+        """Return a device. Raise WrongUsage if it is not recorded."""
         if device := self._store.devices.find(account_id):
             return device
         raise WrongUsage(f"there is no device {account_id}; `cove-poller devices list` shows those that were polled")
@@ -133,7 +133,7 @@ class Directory:
         return self._store.jobs.linked_to(account_id)
 
     def job_for(self, device: RecordedDevice, job_id: int) -> LinkedJob:
-        """The job, found fit to be linked to the device. Raise WrongUsage if it is not."""
+        """Return the job, found fit to be linked to the device. Raise WrongUsage if it is not."""
         job, ours = self._store.jobs.find(job_id), self._settings.backup_software
         if job is None:
             raise WrongUsage(f"there is no job {job_id}; {self._free_jobs()}")
@@ -151,7 +151,7 @@ class Directory:
         return f"free are: {listed(jobs)}" if jobs else "there is no free job; make one in Backupchecks first"
 
     def waiting(self, device: RecordedDevice) -> tuple[int, int]:
-        """How many recorded sessions are part of no run yet though they would make one, and how many runs that is."""
+        """Count the recorded sessions that are part of no run yet though they would make one, and those runs."""
         policy, states = run_policy(self._settings), device.data_sources
         total_stands_in = not states or any(state["problem"] for state in states.values())
         counting = [

@@ -19,7 +19,7 @@ from cove_poller.config.credentials import Credentials
 from cove_poller.config.file import load_config
 from cove_poller.config.settings import Config
 from cove_poller.database.audit_trail import last_poll
-from cove_poller.database.engine import Database, Mode
+from cove_poller.database.engine import Database, Mode, open_database
 from cove_poller.database.overview import read_poll
 from cove_poller.records.freshness import Freshness, poll_freshness
 from cove_poller.records.overview import PollState
@@ -80,7 +80,7 @@ class Examination:
             database: list[Database] = []
 
             def open_it() -> Iterator[Check]:
-                database.append(stack.enter_context(self._installation.open(Mode.WRITE)))
+                database.append(stack.enter_context(open_database(self._config, database_password, Mode.WRITE)))
                 yield from ()
 
             found += attempted(DATABASE, open_it) if is_ready else []

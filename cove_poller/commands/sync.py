@@ -68,7 +68,7 @@ class Poll:
         self._schedule: Schedule | None = None
 
     def is_anybody_due(self) -> bool:
-        """Whether there is a customer to poll. Where there is none, every device counts as left out."""
+        """Return whether there is a customer to poll. Where there is none, every device counts as left out."""
         intervals, result = self._config.intervals, self._result
         if not intervals.are_set:
             return True
@@ -84,7 +84,7 @@ class Poll:
         return is_due
 
     def record(self, client: CoveClient) -> None:
-        """Every page into the database, the next one fetched meanwhile; then what a complete listing tells."""
+        """Write every page, the next one fetched meanwhile; then what a complete listing tells."""
         result, backupchecks = self._result, self._config.backupchecks
         listing = Listing(client, known_partner(result))
         looked_at = last_complete_sync(self._database, result.login)
@@ -108,7 +108,7 @@ class Poll:
             log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
 
     def _due(self, devices: Sequence[Device]) -> Sequence[Device]:
-        """The devices whose customers are due; the others are counted."""
+        """Return the devices whose customers are due; count the others."""
         schedule, result = self._schedule, self._result
         if schedule is None:
             return devices
@@ -132,7 +132,7 @@ class Poll:
 
 
 def known_partner(result: LoginResult) -> int:
-    """The partner whose devices are polled. Raise ApiError if nobody told."""
+    """Return the partner whose devices are polled. Raise ApiError if it is not known."""
     if result.partner_id is None:
         raise ApiError("Cove's answer to the login names no partner; set partner_id for this login")
     return result.partner_id

@@ -32,7 +32,7 @@ class Rejection:
 
 
 def fingerprint(url: str, login: LoginSettings, password: SecretStr, salt: bytes | None = None) -> str:
-    """What identifies the credentials that were tried, without giving them away."""
+    """Return what identifies the credentials that were tried, without giving them away."""
     salt = salt or os.urandom(SALT_BYTES)
     tried = "\0".join([url, login.username, login.partner, password.get_secret_value()])
     digest = hashlib.scrypt(tried.encode(), salt=salt, n=2**14, r=8, p=1, dklen=DIGEST_BYTES)
@@ -40,13 +40,13 @@ def fingerprint(url: str, login: LoginSettings, password: SecretStr, salt: bytes
 
 
 def is_same(recorded: str, url: str, login: LoginSettings, password: SecretStr) -> bool:
-    """Whether the credentials are still those that `recorded` was made from."""
+    """Return whether the credentials are still those that `recorded` was made from."""
     salt = bytes.fromhex(recorded.partition(":")[0])
     return fingerprint(url, login, password, salt) == recorded
 
 
 def last_rejection(database: Database, login: str) -> Rejection | None:
-    """The rejection of a login that has not been accepted since. A run that never came to log in changes nothing."""
+    """Return the rejection of a login that has not been accepted since. A run that did not log in changes nothing."""
     polls = database.tables.polls
     query = select(polls).where(polls.c.login == login, polls.c.login_fingerprint.is_not(None))
     query = query.order_by(polls.c.id.desc())
@@ -66,7 +66,7 @@ class AuditRow(dict[str, Any]):
 
 
 def last_poll(database: Database, command: str, login: str) -> dict[str, Any] | None:
-    """The newest row of a command and login; None if there is none."""
+    """Return the newest row of a command and login; None if there is none."""
     polls = database.tables.polls
     query = select(polls).where(polls.c.command == command, polls.c.login == login).order_by(polls.c.id.desc()).limit(1)
     with database.transaction() as connection:
@@ -76,7 +76,7 @@ def last_poll(database: Database, command: str, login: str) -> dict[str, Any] | 
 
 @contextmanager
 def audited(database: Database, command: str, login: str, now: Callable[[], datetime]) -> Iterator[AuditRow]:
-    """A row for this run, there from its start. What is put into the yielded dict is written at its end."""
+    """Keep a row for this run, there from its start. What is put into the given dict is written at its end."""
     polls = database.tables.polls
     begin = insert(polls).values(command=command, login=login, started_at=now(), outcome="running")
     with database.transaction() as connection:
@@ -91,7 +91,7 @@ def audited(database: Database, command: str, login: str, now: Callable[[], date
 
 
 def syncs_of(database: Database, login: str) -> tuple[datetime, datetime | None]:
-    """When the running sync of a login began, and the last one before it that went through to its end.
+    """Return when the running sync of a login began, and the last one before it that went through to its end.
 
     A clock that was ahead once leaves rows from the future behind: they count for nothing.
     """
@@ -116,7 +116,7 @@ def last_complete_sync(database: Database, login: str) -> datetime | None:
 
 
 def unfinished_request(database: Database, command: str, login: str, before: int) -> dict[str, Any] | None:
-    """What the newest run `before` a row had been asked for, if none has come to its end since; None if one has.
+    """Return what the newest run `before` a row was asked for, if none has come to its end since; None if one has.
 
     A run that an error ended has not come to its end, though some of it may be saved.
     """
@@ -130,7 +130,7 @@ def unfinished_request(database: Database, command: str, login: str, before: int
 
 
 def note_request(database: Database, poll_id: int, request: Mapping[str, Any]) -> None:
-    """Keep with a run what it was asked for."""
+    """Write into the row of a run what it was asked for."""
     polls = database.tables.polls
     with database.transaction() as connection:
         connection.execute(update(polls).where(polls.c.id == poll_id).values(request=request))

@@ -32,7 +32,7 @@ Row = Mapping[str, Any]
 
 
 def as_rows(name: str, columns: Sequence[Column[Any]], rows: Iterable[Row], dialect: Dialect) -> FromClause:
-    """A table `name` with the `columns` (by their keys) that holds `rows`."""
+    """Return a table `name` with the `columns` (by their keys) that holds `rows`."""
     value = bindparam(f"{name}_rows", as_json(columns, rows, dialect), String, unique=True)
     if dialect.name == "postgresql":
         typed = [column(one.key, one.type) for one in columns]
@@ -46,7 +46,7 @@ def as_rows(name: str, columns: Sequence[Column[Any]], rows: Iterable[Row], dial
 
 
 def as_json(columns: Sequence[Column[Any]], rows: Iterable[Row], dialect: Dialect) -> str:
-    """The rows as a JSON list, each value as the database stores it in its column."""
+    """Return the rows as a JSON list, each value as the database stores it in its column."""
     writers = {
         one.key: (lambda value: value) if one.info.get("is_constant") else _writer(one.type, dialect) for one in columns
     }
@@ -69,7 +69,7 @@ def insert_rows(
     dialect: Dialect,
     key: Sequence[str] | None = None,
 ) -> Any:
-    """An INSERT of all `rows`; those whose `key` is there already are left out."""
+    """Return an INSERT of all `rows`; those whose `key` is there already are left out."""
     source = as_rows("incoming", columns, rows, dialect)
     chosen = select(*(source.c[one.key] for one in columns)).where(true())  # SQLite needs a WHERE before ON CONFLICT
     if key is None:

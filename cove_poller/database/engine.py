@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from enum import Enum
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -86,7 +86,7 @@ def _sqlite_file(url: URL) -> str | None:
     return url.database if is_file else None
 
 
-@cache
+@lru_cache(maxsize=4)
 def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _leave_transactions_to_us)
@@ -94,7 +94,7 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     return engine
 
 
-@cache
+@lru_cache(maxsize=4)
 def _postgresql_engine(url: URL, read_only: bool) -> Engine:
     arguments = {"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "cove-poller"}
     engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=arguments)
@@ -105,24 +105,24 @@ def _postgresql_engine(url: URL, read_only: bool) -> Engine:
 
 
 def _think_in_utc(connection: Any, _: Any) -> None:
-    """Where a column has no time zone, PostgreSQL compares it in the session's."""
+    """Compare in UTC: where a column has no time zone, PostgreSQL takes the session's."""
     with connection.cursor() as cursor:
         cursor.execute("SET TIME ZONE 'UTC'")
     connection.commit()
 
 
 def _leave_transactions_to_us(connection: Any, _: Any) -> None:
-    """Python's driver begins a transaction only before some statements, so DDL would be outside of it."""
+    """Switch off that Python's driver begins transactions: only before some statements, so not before DDL."""
     connection.isolation_level = None
 
 
 def _begin_for_writing(connection: Connection) -> None:
-    """A transaction that begins by reading could not always go on to write when another one writes."""
+    """Lock at once: a transaction that begins by reading cannot always go on to write when another one writes."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _begin_for_reading(connection: Connection) -> None:
-    """A transaction that waits for nobody who writes, so that a long run does not keep people from looking."""
+    """Wait for nobody who writes, so that a long run does not keep people from looking."""
     connection.exec_driver_sql("PRAGMA query_only = ON")
     connection.exec_driver_sql("BEGIN")
 
@@ -262,7 +262,7 @@ def migrate_database(config: Config, password: SecretStr | None, *, dry_run: boo
 
 
 def _ready_tables(connection: Connection, config: Config, *, prepare: bool) -> tuple[Tables, bool]:
-    """The tables, and whether they were ready before."""
+    """Return the tables, and whether they were ready before."""
     found = inspect_database(connection, config)
     was_ready = not found.needs_migration
     if prepare and found.needs_migration and not found.obstacles and connection.dialect.name == "sqlite":

@@ -31,12 +31,13 @@ class Jobs(Statements):
     """Reads and writes jobs and customers."""
 
     def customers(self) -> list[tuple[int, str]]:
+        """Return all customers as (id, name)."""
         customers = self._tables.customers
         found = self._mappings(select(*named(customers, ("id", "name"))))
         return [(row["id"], row["name"]) for row in found]
 
     def partners_of_customers(self) -> list[tuple[int, int | None]]:
-        """Which Cove partners have devices with which customers."""
+        """Return which customers have devices of which Cove partners, as (customer id, partner id)."""
         jobs, devices = self._tables.jobs, self._tables.devices
         columns = [*named(jobs, ("customer_id",)), devices.c.partner_id]
         query = select(*columns).join_from(devices, jobs, jobs.c.cove_account_id == devices.c.account_id)

@@ -22,7 +22,7 @@ def limit_waiting(connection: Connection) -> None:
 
 
 def statements(connection: Connection, found: Inspection) -> list[str]:
-    """The SQL that `found` asks for, in order; empty if the database is ready.
+    """Return the SQL that `found` asks for, in order; empty if the database is ready.
 
     Raise DatabaseError, before anything is changed, for what a person must solve first.
     """
@@ -69,7 +69,7 @@ def _nullability_obstacles(connection: Connection, found: Inspection) -> Iterato
 
 
 def _duplicates(connection: Connection, found: Inspection) -> Iterator[str]:
-    """The rows that stand in the way of the unique index."""
+    """Say which rows stand in the way of the unique index."""
     if any(column.key in RUN_KEY for table, column in found.missing_columns if table == "job_runs"):
         return
     runs = found.live["job_runs"]
@@ -101,5 +101,5 @@ def run(connection: Connection, found: Inspection) -> list[str]:
 
 
 def as_script(done: list[str]) -> str:
-    """The statements as one transaction, for `psql` or `sqlite3` to run."""
+    """Return the statements as one transaction, for `psql` or `sqlite3` to run."""
     return "".join(f"{statement};\n" for statement in ["BEGIN", *done, "COMMIT"])

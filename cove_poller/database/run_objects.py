@@ -23,14 +23,14 @@ class RunObjects:
         self._source_type = source_type
 
     def limits(self) -> dict[str, int | None] | None:
-        """The fields of an object that are kept, and how long each may be; None if no objects are kept."""
+        """Return the fields of an object that are kept, and how long each may be; None if no objects are kept."""
         if self._objects is None:
             return None
         kept = (column for column in self._objects.c if column.key in RunObject.__dataclass_fields__)
         return {column.key: getattr(column.type, "length", None) for column in kept}
 
     def of_runs(self, run_ids: Iterable[int]) -> dict[int, tuple[RunObject, ...]]:
-        """The objects of each run that has some."""
+        """Return the objects of each run that has some."""
         if self._objects is None:
             return {}
         columns, wanted = self._objects.c, self._run_ids(run_ids)

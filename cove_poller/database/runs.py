@@ -27,7 +27,7 @@ class Runs(Statements):
         self.objects = RunObjects(connection, tables, settings.source_type)
 
     def since(self, since: Mapping[int, datetime], run_ids: Iterable[int]) -> dict[int, list[RecordedRun]]:
-        """The runs of each account from its moment on, and those with one of the `run_ids`, whenever they were."""
+        """Return the runs of each account from its moment on, and those with one of the `run_ids`, of any time."""
         runs = self._tables.job_runs
         external_id = Column("external_id", String)
         rows = [{"external_id": str(account), "moment": at} for account, at in since.items()]
@@ -125,7 +125,7 @@ class Runs(Statements):
         return {(int(row["external_id"]), row["run_at"]): row["id"] for row in made}
 
     def remark_limit(self) -> int | None:
-        """How many characters a remark may have; None if as many as it likes."""
+        """Return how many characters a remark may have; None if as many as it likes."""
         return getattr(self._tables.job_runs.c.remark.type, "length", None)
 
     def _unreviewed(self) -> list[Any]:

@@ -52,7 +52,7 @@ class Sessions(Statements):
     """Reads and writes sessions."""
 
     def near(self, times: Iterable[tuple[int, str, datetime]]) -> list[RecordedSession]:
-        """For each (account, data source, time): the newest session, and the first that did not end before."""
+        """Return for each (account, data source, time) the newest session, and the first that did not end before."""
         sessions = self._tables.sessions
         rows = [{"account_id": account, "data_source": source, "moment": at} for account, source, at in times]
         facts = self._rows("facts", [ACCOUNT, SOURCE, MOMENT], rows)
@@ -65,7 +65,7 @@ class Sessions(Statements):
         return self._found(wanted, sessions.c.session_at == wanted.c.moment)
 
     def within(self, spans: Iterable[Span]) -> list[RecordedSession]:
-        """The sessions in each span; in those that are only about the colour bar, if a mark of it is among them."""
+        """Return the sessions in each span; of one that is `only_if_marked`, if a day mark is among them."""
         sessions, mark = self._tables.sessions, self._tables.sessions.alias("mark")
         rows = [
             {
@@ -156,19 +156,19 @@ class Sessions(Statements):
         self._connection.execute(released.values(job_run_id=None))
 
     def place(self, run_by_session: Mapping[int, int]) -> None:
-        """Say of sessions which run they are part of."""
+        """Write which run sessions are part of."""
         rows = [{"id": session_id, "job_run_id": run_id} for session_id, run_id in run_by_session.items()]
         self._update(self._tables.sessions, ["job_run_id"], rows)
 
     def since(self, since: Mapping[int, datetime]) -> tuple[list[RecordedSession], list[RecordedSession]]:
-        """Each account's sessions from its moment on; and of each source and status the newest before that."""
+        """Return each account's sessions from its moment on; and of each source and status the newest before that."""
         rows = [{"account_id": account, "moment": at} for account, at in since.items()]
         wanted = self._rows("accounts", [ACCOUNT, MOMENT], rows)
         later = self._found(wanted, self._tables.sessions.c.session_at >= wanted.c.moment)
         return later, self._newest_before(wanted)
 
     def _newest_before(self, wanted: FromClause) -> list[RecordedSession]:
-        """Of each account, data source and status the newest session before the account's moment."""
+        """Return of each account, data source and status the newest session before the account's moment."""
         sessions = self._tables.sessions
         kinds = self._rows(
             "kinds",

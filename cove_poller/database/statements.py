@@ -67,5 +67,5 @@ class Statements:
 
 
 def named(table: Table, keys: Sequence[str]) -> list[Any]:
-    """Columns under our names, also in the result; the library would go by the live ones."""
+    """Return columns under our names, also in the result; the library would go by the live ones."""
     return [table.c[key].label(key) for key in keys]

@@ -1,22 +1,24 @@
-"""`devices` as a process: what is linked to what, linking and ignoring by hand, and the sync after it."""
+"""`devices`: what is linked to what, linking and ignoring by hand, and the sync after it; and the command itself."""
 
 import json
 import os
 import pty
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli_w
 
+from cove_poller.cli.devices import table
+from cove_poller.commands.devices import Change, ignore_device, link_device, list_devices
 from cove_poller.database.engine import Mode, open_database
-from tests.commands.test_sync import MORNING, add_session, make_device, make_small_fleet
+from cove_poller.errors import LockHeld, WrongUsage
 from tests.conftest import Cli, Site
 from tests.world.fake_cove import FakeCove, Fleet, serving
 from tests.world.layouts import RENAMED, LiveSite, run_script
+from tests.world.small_fleet import MORNING, add_session, make_device, make_small_fleet
 
 OURS = "Cove Data Protection"
 RUNS = "SELECT job_id, external_id, run_at, status, remark FROM job_runs ORDER BY run_at, external_id"
@@ -100,21 +102,22 @@ def on_terminal(cli: Cli, *arguments: str, said: str) -> str:
     return printed
 
 
-@contextmanager
-def busy(site: Site) -> Iterator[None]:
-    """Another run is at work with the login."""
-    with open_database(site.config(), None, Mode.WRITE) as database, database.lock("main"):
-        yield
+def link(site: Site, account_id: int, job_id: int) -> Change:
+    return link_device(site.installation(), account_id, job_id, lambda plan: True)
+
+
+def ignore(site: Site, account_id: int, *, undo: bool = False) -> Change:
+    return ignore_device(site.installation(), account_id, lambda plan: True, undo=undo)
 
 
 class TestOnBothDatabases:
     def test_the_runs_of_a_linked_device_are_those_that_it_would_have_had_from_the_start(
-        self, site: Site, cli: Cli, tmp_path: Path
+        self, site: Site, tmp_path: Path
     ) -> None:
         assert outcomes(site) == [("SRV2", "Success")]
-        told = answer(cli, "devices", "link", "1", "--job", "2")
-        assert told["waiting"] == {"sessions": 3, "job_runs": 2}
-        assert (told["job"]["name"], told["previous_job"], told["changed"]) == ("Old name", None, True)
+        told = link(site, 1, 2)
+        assert (told.sessions, told.job_runs) == (3, 2)
+        assert (str(told.job), told.previous_job, told.is_done) == ("Old name (id 2) of Example Bakery", None, True)
         assert links(site) == {1: None, 2: 1, 3: 2}
         site.sync()
         twin = Site(site.cove, f"sqlite:///{tmp_path / 'twin.db'}", tmp_path, settings=site.settings)
@@ -126,19 +129,13 @@ class TestOnBothDatabases:
             f" (1, '{OURS}', 'Server', 'SRV2', 2)",
         )
         twin.sync()
-        of_site, of_twin = (
-            [{**row, "run_at": str(row["run_at"])[:19]} for row in one.rows(RUNS)] for one in (site, twin)
-        )
-        assert of_site == of_twin
+        assert written(site) == written(twin)
         assert outcomes(site) == [("Old name", "Success"), ("SRV2", "Success"), ("Old name", "Failed")]
 
-    def test_a_device_that_moves_to_another_job_leaves_its_runs_where_they_are(
-        self, site: Site, cli: Cli, fleet: Fleet
-    ) -> None:
+    def test_a_device_that_moves_to_another_job_leaves_its_runs_where_they_are(self, site: Site, fleet: Fleet) -> None:
         before = site.rows(RUNS)
-        done = cli("devices", "link", "2", "--job", "2")
-        assert done.returncode == 0
-        assert "So far it is linked to job SRV2 (id 3) of Example Bakery: runs that are there stay" in done.stderr
+        told = link(site, 2, 2)
+        assert "So far it is linked to job SRV2 (id 3) of Example Bakery: runs that are there stay" in told.plan[1]
         assert links(site) == {1: None, 2: 2, 3: None}
         assert site.rows("SELECT job_id FROM cove_devices WHERE account_id = 2") == [{"job_id": 2}]
         add_session(fleet.devices[1], "D01", 3)
@@ -146,47 +143,49 @@ class TestOnBothDatabases:
         assert site.rows(RUNS)[:1] == before
         assert outcomes(site) == [("SRV2", "Success"), ("Old name", "Success")]
 
-    def test_an_ignored_device_makes_no_run_until_that_is_undone(self, site: Site, cli: Cli, fleet: Fleet) -> None:
-        assert answer(cli, "devices", "ignore", "2")["changed"] is True
+    def test_an_ignored_device_makes_no_run_until_that_is_undone(self, site: Site, fleet: Fleet) -> None:
+        assert ignore(site, 2).is_done
         add_session(fleet.devices[1], "D01", 3, status=2)
         site.sync()
         assert outcomes(site) == [("SRV2", "Success")]
-        told = answer(cli, "devices", "ignore", "2", "--undo")
-        assert told["waiting"] == {"sessions": 1, "job_runs": 1}
+        told = ignore(site, 2, undo=True)
+        assert (told.sessions, told.job_runs) == (1, 1)
         site.sync()
         assert outcomes(site) == [("SRV2", "Success"), ("SRV2", "Failed")]
 
-    def test_while_another_run_is_busy_with_the_login_nothing_is_changed(self, site: Site, cli: Cli) -> None:
-        with busy(site):
-            for arguments in (("link", "1", "--job", "2"), ("ignore", "1")):
-                assert answer(cli, "devices", *arguments, code=15)["error"]["code"] == "locked"
+    def test_while_another_run_is_busy_with_the_login_nothing_is_changed(self, site: Site) -> None:
+        with open_database(site.config(), None, Mode.WRITE) as database, database.lock("main"):
+            with pytest.raises(LockHeld):
+                link(site, 1, 2)
+            with pytest.raises(LockHeld):
+                ignore(site, 1)
         assert links(site)[2] is None
+        assert [one.state for one in list_devices(site.installation())] == ["unlinked", "linked"]
 
-    def test_the_list_tells_the_job_of_each_device_or_why_it_has_none(self, site: Site, cli: Cli, fleet: Fleet) -> None:
+    def test_the_list_tells_the_job_of_each_device_or_why_it_has_none(self, site: Site, fleet: Fleet) -> None:
         fleet.devices += [make_device(3, "srv3_abcde"), make_device(4, "srv4_abcde")]
         site.sync()
         del fleet.devices[3]
         site.sync()
-        cli("devices", "ignore", "3")
+        ignore(site, 3)
         asked = len(site.cove.requests)
-        found = answer(cli, "devices", "list")["devices"]
+        found = list_devices(site.installation())
         assert len(site.cove.requests) == asked
-        assert [(one["account_id"], one["state"], one["job"] and one["job"]["id"]) for one in found] == [
+        assert [(one.device.account_id, one.state, one.job and one.job.id) for one in found] == [
             (1, "unlinked", None), (2, "linked", 3), (3, "ignored", None), (4, "gone", None),
         ]  # fmt: skip
-        assert found[0] == {
+        assert found[0].to_json() == {
             "account_id": 1, "login": "main", "device": "srv1_abcde", "computer": "SRV1", "customer": "Example Bakery",
             "type": "Server", "ignored": False, "gone_at": None, "state": "unlinked", "job": None,
             "reason": "there is no job 'SRV1'",
         }  # fmt: skip
-        lines = cli("devices", "list").stdout.splitlines()
+        lines = table(found).splitlines()
         assert lines[0].split("  ")[0] == "account id"
         assert lines[1].endswith("Server  unlinked: there is no job 'SRV1'")
         assert lines[2].endswith("Server  SRV2 (id 3)")
         assert lines[3].endswith("Server  ignored: no job")
         assert "  gone since 20" in lines[4]
         assert len({line.find("Example Bakery") for line in lines[1:]}) == 1
-        assert [one["account_id"] for one in answer(cli, "devices", "list", "--unlinked")["devices"]] == [1]
 
 
 class TestOnTheCommandLine:
@@ -234,6 +233,17 @@ class TestOnTheCommandLine:
         assert "Go on?" not in printed
         assert site.rows("SELECT ignored FROM cove_devices WHERE account_id = 1") == [{"ignored": True}]
 
+    def test_the_story_of_a_device_that_is_linked_by_hand(self, site: Site, cli: Cli) -> None:
+        unlinked = answer(cli, "devices", "list", "--unlinked")["devices"]
+        assert [(one["account_id"], one["reason"]) for one in unlinked] == [(1, "there is no job 'SRV1'")]
+        assert cli("devices", "list").stdout.splitlines()[2].endswith("Server  SRV2 (id 3)")
+        told = answer(cli, "devices", "link", "1", "--job", "2")
+        assert (told["waiting"], told["changed"]) == ({"sessions": 3, "job_runs": 2}, True)
+        assert (told["job"]["name"], told["previous_job"]) == ("Old name", None)
+        assert answer(cli, "devices", "list", "--unlinked")["devices"] == []
+        with open_database(site.config(), None, Mode.WRITE) as database, database.lock("main"):
+            assert answer(cli, "devices", "ignore", "1", code=15)["error"]["code"] == "locked"
+
     def test_what_is_so_already_is_said_and_is_no_failure(self, cli: Cli) -> None:
         linked = cli("devices", "link", "2", "--job", "3")
         assert (linked.returncode, linked.stderr) == (0, "")
@@ -253,7 +263,7 @@ class TestOnTheCommandLine:
             line = {"COMP_WORDS": " ".join(["cove-poller", *words[:-1]]), "COMP_CWORD": str(len(words))}
             if words[-1]:
                 line["COMP_WORDS"] += f" {words[-1]}"
-            done = cli(**line, _COVE_POLLER_COMPLETE="zsh_complete")
+            done = cli.fresh(**line, _COVE_POLLER_COMPLETE="zsh_complete")
             assert done.stderr == ""
             return done.stdout.split()
 
@@ -273,30 +283,19 @@ class TestOnTheCommandLine:
         assert not (cli.directory / "other.db").exists()
 
 
-def test_a_database_that_others_laid_out_can_be_linked_too(
-    cove: FakeCove, database_url: str, tmp_path: Path, cli_of_nobody: Cli
-) -> None:
+def test_a_database_that_others_laid_out_can_be_linked_too(cove: FakeCove, database_url: str, tmp_path: Path) -> None:
     run_script(database_url, RENAMED.script(database_url))
     site = LiveSite(cove, database_url, tmp_path, layout=RENAMED)
     site.prepare()
-    cli = cli_of_nobody
-    cli.write_config(site.toml())
     site.execute(
         "INSERT INTO jobs (customer, software, kind, title, is_active)"
         f" VALUES (2, '{OURS}', 'server', 'By hand', false)"
     )
     site.sync()
-    done = cli("devices", "link", "1", "--job", "3")
-    assert "So far it is linked to job SRV1 " in done.stderr
-    assert "That job is not active in Backupchecks." in done.stderr
+    plan = "\n".join(link(site, 1, 3).plan)
+    assert "So far it is linked to job SRV1 " in plan
+    assert "That job is not active in Backupchecks." in plan
     assert site.rows("SELECT cove_account_id FROM jobs WHERE id = 3") == [{"cove_account_id": 1}]
-    assert "By hand (id 3)" in cli("devices", "list").stdout
-    assert cli("devices", "link", "1", "--job", "2").returncode == 2
-
-
-@pytest.fixture
-def cli_of_nobody(tmp_path: Path) -> Cli:
-    """The command without a configuration."""
-    directory = tmp_path / "nobody"
-    directory.mkdir()
-    return Cli(directory)
+    assert "By hand (id 3)" in table(list_devices(site.installation()))
+    with pytest.raises(WrongUsage):
+        link(site, 1, 2)

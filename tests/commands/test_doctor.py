@@ -450,7 +450,7 @@ class TestLastPoll:
         ("cove_poller.commands.doctor_cove.ask_time", "TLS"),
         ("cove_poller.commands.doctor_cove.partner_name", "login"),
         ("cove_poller.commands.doctor_database._trial", "trial write"),
-        ("cove_poller.commands.doctor_database.inspect", "database"),
+        ("cove_poller.database.trial.inspect_database", "database"),
         ("cove_poller.commands.doctor.last_poll", "last poll"),
         ("cove_poller.commands.doctor._can_be_seen", "secret files"),
     ],

@@ -13,7 +13,7 @@ BAKERY, DENTAL = 1001, 1002
 
 
 def device(account_id: int, computer: str, customer: str = "Bakery", partner: int = BAKERY) -> Device:
-    fields = DeviceFields(name=f"{computer}_abc", computer_name=computer, customer_name=customer, os_type=2)  # type: ignore[call-arg]
+    fields = DeviceFields(name=f"{computer}_abc", computer_name=computer, customer_name=customer, os_type=2)
     return Device(account_id=account_id, partner_id=partner, fields=fields, sources={})
 
 
@@ -85,7 +85,7 @@ def test_two_companies_of_one_poll_whose_names_differ_by_the_mail_address_share_
     database: Database,
 ) -> None:
     links = poll(database, device(1, "SRV1", "Bakery (a@b.example)"), device(2, "SRV2", "Bakery (c@d.example)", DENTAL))
-    assert (links.new_customers, links.jobs.keys(), links.unlinked.keys()) == (["Bakery"], {1}, {2})
+    assert (links.new_customers, {*links.jobs}, {*links.unlinked}) == (["Bakery"], {1}, {2})
 
 
 def test_of_two_free_jobs_with_one_name_none_is_taken(database: Database) -> None:

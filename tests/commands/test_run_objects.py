@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-import tomli_w
+from pydantic import ValidationError
 
+from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.errors import DatabaseError
-from tests.commands.test_sync import MORNING, NIGHT, add_session, changes_by_table, make_device, make_small_fleet
-from tests.commands.test_sync import statement_counts as statement_counts  # a fixture
 from tests.commands.test_truth import utc
-from tests.conftest import BEGIN, Cli, Site
-from tests.database.test_migrate import role  # noqa: F401  a fixture
+from tests.conftest import BEGIN, Site
+from tests.world.counted import changes_by_table
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Reading, TrueSession, make_fleet, serving
 from tests.world.layouts import GRANTS, run_script
 from tests.world.oracle import GAP, RANK, as_told, status_of, visible
+from tests.world.small_fleet import MORNING, NIGHT, add_session, make_device, make_small_fleet
 
 WORDS = {"success": "Success", "warning": "Warning", "failed": "Failed"}
 LABELS = {
@@ -213,10 +213,10 @@ def members_of(told: dict[str, list[TrueSession]], run_at: datetime) -> list[Tru
 def test_the_objects_of_a_whole_fleet_are_what_happened(
     site: ObjectSite, tmp_path: Path, measured: Callable[[str], None]
 ) -> None:
-    fleet = make_fleet(seed=11, begin=BEGIN, days=1.5, devices=10)
+    fleet = make_fleet(seed=11, begin=BEGIN, days=1, devices=6)
     with serving(FakeCove(fleet, BEGIN)) as cove:
         site.cove = cove
-        polls = [BEGIN + timedelta(hours=5 * number) for number in range(1, 10)]
+        polls = [BEGIN + timedelta(hours=5 * number) for number in range(1, 6)]
         for cove.now in polls:
             assert site.sync().exit_code == 0
     statuses = {
@@ -412,7 +412,7 @@ def test_runs_from_before_the_table_was_named_get_objects_when_they_next_change(
 def test_a_page_costs_four_statements_more_whatever_it_holds(
     database_url: str, tmp_path: Path, statement_counts: list[int], measured: Callable[[str], None]
 ) -> None:
-    for devices in (0, 1, 30):
+    for devices in (0, 1, 10):
         fleet = make_small_fleet(*(make_device(number, f"srv{number}_x") for number in range(1, max(devices, 1) + 1)))
         with serving(FakeCove(fleet, MORNING)) as cove:
             site = ObjectSite(cove, database_url, tmp_path)
@@ -425,7 +425,7 @@ def test_a_page_costs_four_statements_more_whatever_it_holds(
             site.sync()
             site.sync()
     kind = database_url.partition(":")[0]
-    measured(f"SQL statements of a page without objects, again, with them, again, of 30, again, on {kind}: "
+    measured(f"SQL statements of a page without objects, again, with them, again, of 10, again, on {kind}: "
              f"{statement_counts}")  # fmt: skip
     without, again, *others = statement_counts
     assert without == again
@@ -479,40 +479,24 @@ class TestContract:
                 " [backupchecks.objects.defaults] weight = ..." in problems
             )
 
-    def test_the_command_ends_with_14_on_an_empty_database_and_makes_no_table(self, cli: Cli, cove: FakeCove) -> None:
-        cli.write_config(
-            tomli_w.dumps(
-                {
-                    "database": {"url": "sqlite:///cove.db"},
-                    "api": {"url": cove.url, "requests_per_second": 1000},
-                    "logins": {"main": {"username": cove.username, "password": cove.password}},
-                    "backupchecks": {"objects": {"table": "run_object_links"}},
-                }
-            )
-        )
-        for command in ("sync", "migrate"):
-            done = cli(command)
-            assert done.returncode == 14
-            assert "table run_object_links is missing" in done.stderr
+    def test_on_an_empty_database_it_is_missing_too_and_not_made(self, cove: FakeCove, tmp_path: Path) -> None:
+        empty = ObjectSite(cove, f"sqlite:///{tmp_path / 'empty.db'}", tmp_path)
+        empty.name_table()
+        for command in (empty.sync, empty.migrate):
+            with pytest.raises(DatabaseError, match="table run_object_links is missing"):
+                command()
         assert cove.requests == []
 
 
-def test_dry_run_writes_no_object(cli: Cli, simple: ObjectSite) -> None:
-    content = {
-        "database": {"url": simple.database_url},
-        "api": {"url": simple.cove.url, "requests_per_second": 1000},
-        "logins": {"main": {"username": simple.cove.username, "password": simple.cove.password}},
-        "backupchecks": {"objects": {"table": "run_object_links"}},
-    }
-    cli.write_config(tomli_w.dumps(content))
-    assert cli("sync", "--dry-run").returncode == 0
+def test_dry_run_writes_no_object(simple: ObjectSite) -> None:
+    simple.sync(dry_run=True)
     assert simple.stored() == []
-    assert cli("sync").returncode == 0
+    simple.sync()
     assert len(simple.stored()) == 2
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_the_granted_rights_are_enough(role: str, simple: ObjectSite, fleet: Fleet) -> None:  # noqa: F811
+def test_the_granted_rights_are_enough(role: str, simple: ObjectSite, fleet: Fleet) -> None:
     url = sa.make_url(simple.database_url)
     grants = GRANTS.format(role=role, database=url.database, schema="public").replace("-- GRANT", "GRANT")
     run_script(simple.database_url, grants)
@@ -524,13 +508,9 @@ def test_the_granted_rights_are_enough(role: str, simple: ObjectSite, fleet: Fle
 
 
 @pytest.mark.parametrize("table", ["job_runs", "cove_sessions"])
-def test_a_table_that_holds_anything_else_is_refused(cli: Cli, table: str) -> None:
-    cli.write_config(
-        '[database]\nurl = "sqlite:///cove.db"\n[logins.main]\nusername = "u"\npassword = "p"\n'
-        f'[backupchecks.objects]\ntable = "{table}"\n'
-        '[backupchecks.objects.columns]\nname = "status"\n'
-    )
-    done = cli("config", "check")
-    assert done.returncode == 10
-    assert "backupchecks.objects.table: must be a table for nothing but the objects of runs" in done.stderr
-    assert "backupchecks.objects.columns: status is named more than once" in done.stderr
+def test_a_table_that_holds_anything_else_is_refused(table: str) -> None:
+    objects = {"table": table, "columns": {"name": "status"}}
+    with pytest.raises(ValidationError) as raised:
+        BackupchecksSettings.model_validate({"objects": objects})
+    assert "must be a table for nothing but the objects of runs" in str(raised.value)
+    assert "status is named more than once" in str(raised.value)

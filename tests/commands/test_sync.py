@@ -6,41 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
 from cove_poller.commands.record_page import Recorder
 from cove_poller.database.engine import Mode, open_database
 from tests.conftest import BEGIN, Site
-from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, make_fleet, serving
+from tests.world.counted import changes_by_table
+from tests.world.fake_cove import FakeCove, Fleet, Partner, TrueSession, make_fleet, serving
+from tests.world.small_fleet import MORNING, NIGHT, add_session, make_device, make_small_fleet
 
 TABLES = ("customers", "jobs", "job_runs", "cove_devices", "cove_sessions", "cove_polls")
-NIGHT = BEGIN + timedelta(hours=2)
-MORNING = BEGIN + timedelta(hours=8)
-
-
-def make_device(account_id: int = 1, name: str = "srv1_abcde", **changes: Any) -> FakeDevice:
-    """A server whose files and SQL were backed up in the night."""
-    values: dict[str, Any] = {
-        "partner_id": 1001,
-        "computer_name": name.partition("_")[0].upper(),
-        "kind": "server",
-        "active": ("D01", "D10"),
-    }
-    device = FakeDevice(account_id, name=name, **{**values, **changes})
-    for source in device.active:
-        add_session(device, source, 0)
-    return device
-
-
-def add_session(device: FakeDevice, source: str, hour: float, status: int = 5, minutes: int = 10) -> None:
-    start = NIGHT + timedelta(hours=hour)
-    session = TrueSession(source, start, start + timedelta(minutes=minutes), status)
-    device.sessions.setdefault(source, []).append(session)
-    device.totals.clear()
-
-
-def make_small_fleet(*devices: FakeDevice, customer: str = "Example Bakery") -> Fleet:
-    return Fleet([Partner(1000, "Example MSP", None), Partner(1001, customer, 1000)], list(devices))
 
 
 @pytest.fixture
@@ -93,35 +67,6 @@ def test_the_same_poll_twice_changes_no_row(make_postgres: Callable[[], str], tm
     assert login["sessions"]["unchanged"] > 30
     audit_rows = {table: after[table] - before[table] for table in TABLES}
     assert audit_rows == {**dict.fromkeys(TABLES, 0), "cove_polls": 2}  # the audit trail: one insert, one update
-
-
-def changes_by_table(site: Site) -> dict[str, int]:
-    """How many rows PostgreSQL has inserted, updated or deleted, by its own count."""
-    site.rows("SELECT pg_stat_clear_snapshot(), pg_sleep(1.2)")  # it counts with up to a second's delay
-    query = "SELECT relname, n_tup_ins + n_tup_upd + n_tup_del AS changes FROM pg_stat_user_tables"
-    return {row["relname"]: row["changes"] for row in site.rows(query)}
-
-
-@pytest.fixture
-def statement_counts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """How many statements each page cost, page after page."""
-    counts: list[int] = []
-    seen: list[str] = []
-    original = Recorder.save_page
-
-    def count(*args: Any) -> None:
-        seen.append(args[2])
-
-    def save_page(self: Recorder, *args: Any) -> Any:
-        seen.clear()
-        outcome = original(self, *args)
-        counts.append(len(seen))
-        return outcome
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", count)
-    monkeypatch.setattr(Recorder, "save_page", save_page)
-    yield counts
-    sa.event.remove(sa.Engine, "before_cursor_execute", count)
 
 
 def test_a_page_costs_the_same_number_of_statements_whatever_it_holds(
@@ -474,10 +419,10 @@ def test_the_audit_trail_has_a_row_a_run_with_its_end_and_counts(site: Site) -> 
 
 def test_a_run_that_another_one_is_busy_with_ends_with_15_and_no_row_differs(site: Site) -> None:
     site.sync()
-    before = snapshot(site)
+    before, asked = snapshot(site), len(site.cove.requests)
     with open_database(site.config(), None, Mode.WRITE) as database, database.lock("main"):
         assert site.sync().exit_code == 15
-    assert snapshot(site) == before
+    assert (snapshot(site), len(site.cove.requests)) == (before, asked)
     assert site.sync().exit_code == 0
 
 
@@ -549,7 +494,7 @@ def test_counts_tell_only_of_what_was_committed(site: Site, fleet: Fleet, monkey
     def break_the_second(self: Recorder, store: Any, devices: Any, *args: Any) -> Any:
         outcome = original(self, store, devices, *args)
         if devices[0].account_id > 1:
-            store._connection.exec_driver_sql("INSERT INTO no_such_table VALUES (1)")
+            store.devices._connection.exec_driver_sql("INSERT INTO no_such_table VALUES (1)")
         return outcome
 
     monkeypatch.setattr(Recorder, "save_page", break_the_second)

@@ -17,7 +17,7 @@ from cove_poller.database import engine as database
 from cove_poller.database import migrate
 from cove_poller.errors import DatabaseError
 from tests.conftest import BEGIN, Cli, Site
-from tests.world.fake_cove import FakeCove, Partner
+from tests.world.fake_cove import FakeCove, Fleet, Partner, make_fleet
 from tests.world.layouts import EMPTY, FOUND, GRANTS, RENAMED, STRICT, Layout, LiveSite, run_script
 
 MakeSite = Callable[[Layout], LiveSite]
@@ -27,6 +27,12 @@ OUR_TABLES = ("cove_devices", "cove_sessions", "cove_polls")
 on_postgresql = pytest.mark.parametrize("make_site", ["postgresql"], indirect=True)
 on_sqlite = pytest.mark.parametrize("make_site", ["sqlite"], indirect=True)
 of_found_layouts = pytest.mark.parametrize("live", FOUND, indirect=True, ids=lambda layout: layout.name)
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """Ten devices of three customers."""
+    return make_fleet(seed=7, begin=BEGIN, days=3, devices=10)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -153,21 +159,24 @@ def test_a_statement_that_fails_leaves_the_database_as_it_was(live: LiveSite) ->
 
 class TestDryRun:
     def test_the_printed_sql_makes_what_migrate_makes_and_printing_it_changes_nothing(
-        self, live: LiveSite, make_site: MakeSite, cli: Cli
+        self, live: LiveSite, make_site: MakeSite
     ) -> None:
-        cli.write_config(live.toml())
         before = live.snapshot()
-        printed = cli("migrate", "--dry-run")
-        assert (printed.returncode, printed.stderr) == (0, "")
+        printed = live.prepare(dry_run=True)
         assert live.snapshot() == before
-        run_script(live.database_url, printed.stdout)
+        run_script(live.database_url, printed)
+        assert live.prepare(dry_run=True) == ""
         other = make_site(live.layout)
         other.prepare()
         assert live.catalogue() == other.catalogue()
         assert live.catalogue() != before[0]
 
-    def test_nothing_is_printed_for_a_database_that_is_ready(self, live: LiveSite, cli: Cli) -> None:
+    def test_the_command_prints_nothing_but_the_sql(self, make_site: MakeSite, cli: Cli) -> None:
+        live = make_site(RENAMED)
         cli.write_config(live.toml())
+        sql = live.prepare(dry_run=True)
+        printed = cli("migrate", "--dry-run")
+        assert (printed.returncode, printed.stdout, printed.stderr) == (0, sql, "")
         live.prepare()
         printed = cli("migrate", "--dry-run")
         assert (printed.returncode, printed.stdout, printed.stderr) == (0, "", "")
@@ -344,7 +353,7 @@ class TestRefusal:
         live.execute(f"DELETE FROM {runs} WHERE id = {newest}")
         assert "ux_job_runs_cove_key" in live.prepare()
 
-    def test_all_problems_are_named_at_once_with_the_key_that_mends_each(self, make_site: MakeSite) -> None:
+    def test_all_problems_are_named_at_once_with_the_key_that_fixes_each(self, make_site: MakeSite) -> None:
         broken = """
             CREATE TABLE customers (id integer PRIMARY KEY, active boolean, tier text NOT NULL);
             CREATE TABLE jobs (id integer PRIMARY KEY, customer_id text, backup_software text, backup_type text,
@@ -352,7 +361,7 @@ class TestRefusal:
             CREATE TABLE job_runs (id integer PRIMARY KEY, job_id integer, run_at text, remark text,
                 mail_message_id integer, reviewed_at timestamp NOT NULL, owner text NOT NULL);
         """
-        mended_by = {
+        fixed_by = {
             "customers.name": "[backupchecks.columns.customers] name",
             "customers.tier": "[backupchecks.defaults.customers] tier",
             "jobs.customer_id": "[backupchecks.columns.jobs] customer_id",
@@ -366,9 +375,9 @@ class TestRefusal:
         live = make_site(Layout("broken", postgresql=broken, sqlite=broken, settings=settings))
         before = live.snapshot()
         lines = problems(live.prepare).splitlines()[1:]
-        said = {column: line for line in lines for column in mended_by if line.split()[0] == column}
-        assert {column for column, key in mended_by.items() if key not in said.get(column, "")} == set()
-        assert len(lines) == len(mended_by)
+        said = {column: line for line in lines for column in fixed_by if line.split()[0] == column}
+        assert {column for column, key in fixed_by.items() if key not in said.get(column, "")} == set()
+        assert len(lines) == len(fixed_by)
         assert live.snapshot() == before
 
     def test_every_column_that_is_needed_and_missing_is_named(self, make_site: MakeSite) -> None:
@@ -447,15 +456,6 @@ class TestBusyDatabase:
         with transaction(live, "UPDATE customers SET tier = 'silver'"):
             assert "locked" in problems(live.prepare)
         live.prepare()
-
-
-@pytest.fixture
-def role(postgres_url: str) -> Iterator[str]:
-    """A PostgreSQL role without any rights, whose password is `example`."""
-    name = f"role_{uuid.uuid4().hex}"
-    run_script(postgres_url, f"CREATE ROLE {name} LOGIN PASSWORD 'example'")
-    yield name
-    run_script(postgres_url, f"DROP ROLE {name}")
 
 
 @on_postgresql

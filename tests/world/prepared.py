@@ -1,14 +1,13 @@
 """Prepared databases for SQL that is tried in this process: made once for a test run, and left as they were found."""
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
-import sqlalchemy as sa
 
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Database, Mode, migrate_database, open_database
 from cove_poller.database.store import Store
+from tests.conftest import postgres_databases
 
 
 def make_config(url: str) -> Config:
@@ -24,15 +23,10 @@ def prepared_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture(scope="session")
 def prepared_postgresql(postgres_url: str) -> Iterator[Config]:
-    server, name = sa.make_url(postgres_url).set(drivername="postgresql+psycopg2"), f"prepared_{uuid.uuid4().hex}"
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    config = make_config(server.set(database=name).render_as_string(hide_password=False))
-    migrate_database(config, None, dry_run=False)
-    yield config
-    with admin.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    with postgres_databases(postgres_url) as make:
+        config = make_config(make())
+        migrate_database(config, None, dry_run=False)
+        yield config
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
