@@ -379,21 +379,23 @@ class TestRights:
 
 class TestClock:
     @pytest.mark.parametrize(
-        ("ahead", "verdict", "code", "text"),
+        ("ahead", "verdict", "text"),
         [
-            (30, "ok", 0, "differ by "),
-            (-90, "warning", 0, " s ahead of Cove's"),
-            (630, "warning", 0, "clock is 10 minutes behind Cove's"),
-            (1230, "failed", 13, "clock is 20 minutes behind Cove's"),
+            (60, "ok", "this machine's clock and Cove's differ by 60 s"),
+            (-61, "warning", "this machine's clock is 61 s ahead of Cove's"),
+            (630, "warning", "this machine's clock is 10 minutes behind Cove's"),
+            (900, "warning", "this machine's clock is 15 minutes behind Cove's"),
+            (901, "failed", "this machine's clock is 15 minutes behind Cove's"),
         ],
     )
-    def test_it_is_compared_with_coves(
-        self, patient: Patient, ahead: float, verdict: str, code: int, text: str
-    ) -> None:
-        patient.cove.faults.clock_ahead_seconds = ahead
-        told = patient.examined(code=code)["clock"]
-        assert told["verdict"] == verdict
-        assert text in told["message"]
+    def test_it_is_judged_by_how_far_it_is_from_another(self, ahead: float, verdict: str, text: str) -> None:
+        told = clock(timedelta(seconds=ahead), "Cove's")
+        assert (told.verdict.value, told.message, told.exit_code) == (verdict, text, 13 if verdict == "failed" else 0)
+
+    def test_it_is_compared_with_coves(self, patient: Patient) -> None:
+        patient.cove.faults.clock_ahead_seconds = 1230
+        told = patient.examined(code=13)["clock"]
+        assert (told["verdict"], told["message"]) == ("failed", "this machine's clock is 20 minutes behind Cove's")
 
     def test_without_coves_the_databases_will_do(self, patient: Patient, make_postgres: Callable[[], str]) -> None:
         patient.settings["database"]["url"] = make_postgres()
