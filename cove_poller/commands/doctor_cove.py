@@ -137,10 +137,10 @@ def _columns(refused: tuple[str, ...], has_devices: bool) -> Check:
     role = "Give the API user a role that may see them, in Cove's console, if you need them."
     if refused:
         codes = {source: {column_code(source, field) for field in DECISIVE_FIELDS} for source in DataSource}
-        blind = [label(source) for source in DataSource if codes[source] & set(refused)]
+        unread = [label(source) for source in DataSource if codes[source] & set(refused)]
         means = (
-            f"how {', '.join(blind)} went cannot be read, so no run of a device that has it is better than a warning"
-            if blind
+            f"how {', '.join(unread)} went cannot be read, so no run of a device that has it is better than a warning"
+            if unread
             else "when sessions began and ended is told less exactly, and nothing else is lost"
         )
         return warning(

@@ -1,6 +1,6 @@
 """The ways to devices' pasts, the best first: session services, snapshots, the colour bar. Each has one method, `read`.
 
-A way passes on what the ways before it have found, with what it can add for the sources that nobody has told of yet.
+A way passes on what the ways before it have found, with what it can add for the sources that are still unread.
 What a way cannot read is said so, and never looks like "had no sessions".
 """
 
@@ -47,7 +47,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A device, its past as far as it was found, and the sources of which no way has told yet."""
+    """A device, its past as far as it was found, and the sources that no way has reported yet."""
 
     device: Device
     unread: frozenset[str]
@@ -64,7 +64,7 @@ class Attempt:
             return replace(self, past=replace(past, warnings=past.warnings + text))
         return replace(self, past=replace(past, failures=past.failures + text))
 
-    def told(
+    def reported(
         self,
         sources: Iterable[str],
         way: Origin,
@@ -72,7 +72,7 @@ class Attempt:
         failures: Iterable[str] = (),
         warnings: Iterable[str] = (),
     ) -> "Attempt":
-        """Return the attempt with what a way tells of some sources."""
+        """Return the attempt with what a way reports of some sources."""
         sources, past = frozenset(sources), self.past
         more = replace(
             past,
@@ -114,26 +114,26 @@ class BySessions:
         except (ApiError, PermissionDenied) as error:
             return attempt.refused(error)
         of_kind = M365_SOURCES if device.device_type == "Microsoft 365" else LABELS.keys() - M365_SOURCES
-        doubts = {source: [*found] for source in device.sources if (found := self._doubts(device, source, rows))}
-        complete = of_kind - doubts.keys() if not rows.failures else set()
+        lacking = {source: [*found] for source in device.sources if (found := self._lacks(device, source, rows))}
+        complete = of_kind - lacking.keys() if not rows.failures else set()
         past = Past(
             sessions=rows.sessions,
             complete_sources=frozenset(complete | {DataSource.TOTAL} if complete == of_kind else complete),
             ways=(Origin.SESSIONS,),
-            failures=(*rows.failures, *(text for texts in doubts.values() for text in texts)),
+            failures=(*rows.failures, *(text for texts in lacking.values() for text in texts)),
             warnings=rows.warnings,
         )
         return Attempt(device, frozenset(), past)
 
-    def _doubts(self, device: Device, source: str, rows: ReadRows) -> list[str]:
+    def _lacks(self, device: Device, source: str, rows: ReadRows) -> list[str]:
         """Return why a source's history is not to be trusted: it lacks what the listing or the colour bar shows."""
         if source == DataSource.TOTAL:
             return []
-        told = [one for one in self._terms.reading(device).sources[source].sessions if self._is_in_window(one)]
+        reported = [one for one in self._terms.reading(device).sources[source].sessions if self._is_in_window(one)]
         read = [session for session in rows.sessions if session.data_source == source]
         lacking = [
             f"its history lacks the session of {label(source)} at {session.session_at:%Y-%m-%d %H:%M}Z"
-            for session in unexplained(told, read)
+            for session in unexplained(reported, read)
         ]
         bar, window = device.sources[source].color_bar, self._terms.request.window
         if days := silent_days(bar, read, window, self._terms.now()):
@@ -157,7 +157,7 @@ class BySnapshots:
         self._snapshots = Snapshots(client, listing, self._window, terms.statuses)
 
     def read(self, attempts: Iterable[Attempt], tick: Callable[[], None]) -> Iterator[Attempt]:
-        """Yield what is read already, then the others with what the snapshots tell of them."""
+        """Yield what is read already, then the others with what the snapshots show of them."""
         left = []
         for attempt in attempts:
             if attempt.unread:
@@ -174,15 +174,15 @@ class BySnapshots:
             raise
         except (ApiError, PermissionDenied) as error:
             return [one.refused(error) for one in attempts]
-        return [self._told(one, replays.get(one.device.account_id, Replay())) for one in attempts]
+        return [self._reported(one, replays.get(one.device.account_id, Replay())) for one in attempts]
 
-    def _told(self, attempt: Attempt, replay: Replay) -> Attempt:
-        sources = self._sources_told(attempt, replay)
+    def _reported(self, attempt: Attempt, replay: Replay) -> Attempt:
+        sources = self._sources_reported(attempt, replay)
         gaps = self._gaps(attempt.device, replay.moments) if sources else ()
-        return attempt.told(sources, Origin.SNAPSHOT, replay.sessions, gaps)
+        return attempt.reported(sources, Origin.SNAPSHOT, replay.sessions, gaps)
 
-    def _sources_told(self, attempt: Attempt, replay: Replay) -> set[str]:
-        """Return the sources that the snapshots tell of: Cove may reject some, and ignore others without a word."""
+    def _sources_reported(self, attempt: Attempt, replay: Replay) -> set[str]:
+        """Return the sources that the snapshots show: Cove may reject some, and ignore others without a word."""
         if not replay.moments:
             return set()
         refused = self._snapshots.refused
@@ -219,4 +219,4 @@ class ByColorBar:
         )
         named = ", ".join(label(one) for one in sorted(bars.sources - {DataSource.TOTAL}))
         beside = [f"snapshots do not tell of {named}; the colour bar was taken"] if attempt.past.ways and named else []
-        return attempt.told(bars.sources, Origin.COLORBAR, bars.sessions, bars.failures, beside)
+        return attempt.reported(bars.sources, Origin.COLORBAR, bars.sessions, bars.failures, beside)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urljoin
 
-from cove_poller.cove.breaker import Patience
+from cove_poller.cove.breaker import Breaker
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.node_address import node_url
 from cove_poller.cove.paging import iter_pages
@@ -30,7 +30,7 @@ class SessionHistory:
         self._client = client
         self._window = window
         self._statuses = statuses
-        self._patience = Patience()
+        self._breaker = Breaker()
         self._reporting = Service(urljoin(client.api.url, "reporting_api"), ShowsVisa.AS_BEARER)
         self._visa_for_nodes = ShowsVisa.NOT_AT_ALL
 
@@ -48,7 +48,7 @@ class SessionHistory:
 
     def _account(self, account_id: int) -> tuple[Account, str | None]:
         """Return what a device's services ask for, and the address of its storage node if that is told."""
-        result = self._patience.refused(
+        result = self._breaker.unless_refused(
             "GetAccountInfoById",
             lambda: self._client.call_whole("GetAccountInfoById", {"accountId": account_id}, Account),
         )
@@ -87,7 +87,7 @@ class SessionHistory:
                 self._visa_for_nodes = ShowsVisa.IN_BODY  # most clients send none; some nodes may want it
                 return ask(start)
 
-        return lambda start: self._patience.down(url, lambda: ask(start))
+        return lambda start: self._breaker.unless_down(url, lambda: ask(start))
 
     def _of_tenant(self, account: Account) -> ReadRows:
         """Return the sessions of all services, also of those that are switched off by now."""
@@ -107,10 +107,12 @@ class SessionHistory:
             params = {"accountToken": token, "range": {"Offset": start, "Size": PAGE_SIZE}, "filter": wanted}
             return self._client.call("EnumerateSessions", params, list[SessionRow], self._reporting) or []
 
-        def ask_patiently(start: int) -> list[SessionRow]:
-            return self._patience.refused(name, lambda: self._patience.down(self._reporting.url, lambda: ask(start)))
+        def ask_sparingly(start: int) -> list[SessionRow]:
+            return self._breaker.unless_refused(
+                name, lambda: self._breaker.unless_down(self._reporting.url, lambda: ask(start))
+            )
 
-        return self._read(ask_patiently, lambda word: m365_source(word or name))
+        return self._read(ask_sparingly, lambda word: m365_source(word or name))
 
     def _read(self, ask: Callable[[int], list[SessionRow]], source_of: Callable[[str], str | None]) -> ReadRows:
         pages = iter_pages(ask, lambda row: row.key, PAGE_SIZE, "sessions", full=2)
