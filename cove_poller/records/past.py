@@ -1,7 +1,7 @@
 """What Cove knows of a device's past, however it was read. Pure: no clock, network or database."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -11,7 +11,6 @@ from cove_poller.records.window import Window
 
 WAYS = {"sessions": Origin.SESSIONS, "snapshots": Origin.SNAPSHOT, "colorbar": Origin.COLORBAR}
 """How the past may be read, the best way first."""
-
 
 RESUMABLE = timedelta(hours=24)
 """How long a run that was interrupted may be gone on with; then it is begun anew."""
@@ -36,7 +35,7 @@ class Request:
         return self.way in (None, way)
 
     def note(self, begun_at: datetime) -> dict[str, Any]:
-        """What is kept of it, so that a run may go on with it; ready for JSON, times in ISO 8601."""
+        """Return what is kept of it, so that a run may go on with it; ready for JSON, times in ISO 8601."""
         return {
             **self._terms(),
             "since": self.window.since.isoformat(),
@@ -53,7 +52,7 @@ class Request:
         }
 
     def resumed_from(self, note: Mapping[str, Any] | None, now: datetime) -> tuple["Request", datetime] | None:
-        """This request with the window of the one that was noted, and when that was begun; None if it is another one.
+        """Return this request with the window of the one that was noted and when it was begun; None if it is another.
 
         It is the same if it asks for as much, but for the little that time has gone on.
         """
@@ -80,7 +79,7 @@ class Past:
     complete_sources: frozenset[str] = frozenset()
     ways: tuple[Origin, ...] = ()
     failures: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def _by_source(self) -> dict[str, list[Session]]:
@@ -91,18 +90,18 @@ class Past:
 
     @property
     def sources(self) -> frozenset[str]:
-        """The data sources that have sessions in it."""
+        """Return the data sources that have sessions in it."""
         return frozenset(self._by_source)
 
     def sessions_of(self, source: str) -> Sequence[Session]:
         return self._by_source.get(source, ())
 
     def covered(self, source: str) -> Window | None:
-        """The window of which all of the source's sessions are known."""
+        """Return the window of which all of the source's sessions are known; None if some may be missing."""
         return self.window if source in self.complete_sources else None
 
     def note(self) -> dict[str, Any]:
-        """What is kept of it with the device, ready for JSON; times are Unix seconds. Nothing if nothing was read."""
+        """Return what is kept of it with the device, ready for JSON, in Unix seconds; {} if nothing was read."""
         if self.window is None or self.read_at is None:
             return {}
         times = {"since": self.window.since, "until": self.window.until, "read_at": self.read_at}
