@@ -10,7 +10,7 @@ VISA = re.compile(r"[\d-]*[0-9A-Fa-f]{32,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """The text without any of the secrets, should somebody else have put one into it."""
+    """Return the text without any of the secrets, should somebody else have put one into it."""
     for secret in secrets:
         if len(secret) >= SHORTEST_REDACTED:
             text = text.replace(secret, REDACTED)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 
 def age(span: timedelta) -> str:
-    """A time span in the one unit that fits: "45 minutes", "30 hours", "3 days"."""
+    """Return a span of time in the one unit that fits: "45 minutes", "30 hours", "3 days"."""
     minutes = max(int(span.total_seconds()) // 60, 0)
     if minutes < 120:
         return counted(minutes, "minute")
@@ -15,33 +15,33 @@ def age(span: timedelta) -> str:
 
 
 def long_age(span: timedelta) -> str:
-    """The same, but in hours also where they make some days: "50 hours", "5 days"."""
+    """Return the same, but in hours also where they make some days: "50 hours", "5 days"."""
     hours = int(span.total_seconds()) // 3600
     return counted(hours, "hour") if 48 <= hours < 100 else age(span)
 
 
 def counted(count: int, noun: str) -> str:
-    """A number with its noun: "1 device", "2 devices"."""
+    """Return a number with its noun: "1 device", "2 devices"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def fitted(text: str, limit: int | None) -> str:
-    """The text cut to `limit` characters, with a mark where something is missing."""
+    """Return the text cut to `limit` characters, with a mark where something is missing."""
     return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks and control characters, fit for a log line."""
+    """Return the text without line breaks and control characters, fit for a log line."""
     return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
 
 
 def listed(names: Sequence[str], limit: int = 10) -> str:
-    """The first names, and how many more there are."""
+    """Return the first names, and how many more there are: "a, b and 3 more"."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows as lines, the cells of each column below each other."""
+    """Return the rows as lines, the cells of each column below each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -39,7 +39,7 @@ WARNED_SKEW = timedelta(seconds=60)
 FAILED_SKEW = timedelta(minutes=15)  # as long as a visa lasts
 
 KINDS: tuple[tuple[type[CovePollerError], str, str], ...] = (
-    (LoginRejected, "credentials or partner name", "Mend them in the configuration, then run `{test}`."),
+    (LoginRejected, "credentials or partner name", "Fix them in the configuration, then run `{test}`."),
     (VisaRefused, "visa", "Look at the clock check, and at proxies between here and Cove; then run `{test}`."),
     (PermissionDenied, "permission", "Give the API user a role that may do this, in Cove's console."),
     (ApiUnavailable, "network", "Look at name resolution, firewall, proxy and api.url; `sync` tries again by itself."),
@@ -47,35 +47,30 @@ KINDS: tuple[tuple[type[CovePollerError], str, str], ...] = (
 )
 
 
-class HostLook:
-    """Looks at the API host of some logins. `reason` is why no login can be tried there; empty if one can."""
+def host_checks(
+    api: ApiSettings, now: Callable[[], datetime], database_ahead: timedelta | None
+) -> tuple[list[Check], str]:
+    """Return the checks of an API host's certificate and clock, and why no password may be sent there; "" if one may.
 
-    def __init__(self, api: ApiSettings, now: Callable[[], datetime], database_ahead: timedelta | None) -> None:
-        self.reason = ""
-        self._api = api
-        self._now = now
-        self._database_ahead = database_ahead
-
-    def checks(self) -> Iterator[Check]:
-        """The checks of certificate and clock."""
-        host, is_secure = urlsplit(self._api.url).netloc, urlsplit(self._api.url).scheme == "https"
-        ahead: timedelta | None = None
-        try:
-            if at := ask_time(self._api):
-                ahead = at - self._now()
-            tls = fine(TLS, "its certificate is one that can be trusted")
-        except CovePollerError as error:
-            if is_secure:  # where there is no TLS to fail, the login finds out by itself
-                self.reason = f"{host} cannot be asked safely"
-            tls = _classed(TLS, error)
-        if not is_secure:
-            tls = not_tried(TLS, "api.url is http://, of this machine itself", "Nothing, if that is meant.")
-        yield tls.about(host)
-        yield clock(ahead, "Cove's").about(host) if ahead is not None else clock(self._database_ahead, "the database's")
+    Where the host does not tell the time, the clock of the database is compared, if it tells how far it is ahead.
+    """
+    host, is_secure = urlsplit(api.url).netloc, urlsplit(api.url).scheme == "https"
+    ahead, obstacle = None, ""
+    try:
+        if at := ask_time(api):
+            ahead = at - now()
+        tls = fine(TLS, "its certificate is one that can be trusted")
+    except CovePollerError as error:
+        obstacle = f"{host} cannot be asked safely" if is_secure else ""  # without TLS the login finds out by itself
+        tls = _classed(TLS, error)
+    if not is_secure:
+        tls = not_tried(TLS, "api.url is http://, of this machine itself", "Nothing, if that is meant.")
+    of_clock = clock(database_ahead, "the database's") if ahead is None else clock(ahead, "Cove's").about(host)
+    return [tls.about(host), of_clock], obstacle
 
 
 def clock(ahead: timedelta | None, whose: str) -> Check:
-    """The check of this machine's clock against one that is `ahead` of it."""
+    """Return the check of this machine's clock against one that is `ahead` of it."""
     if ahead is None:
         return not_tried(CLOCK, "neither Cove nor the database tells the time", "Look at the checks above.")
     skew = abs(ahead)
@@ -90,7 +85,7 @@ def clock(ahead: timedelta | None, whose: str) -> Check:
 
 
 def _classed(name: str, error: CovePollerError, login: str = "") -> Check:
-    """A failed check that says which kind of failure it is."""
+    """Return a failed check that says which kind of failure it is."""
     test = f"cove-poller test-login --login {login}" if login else "cove-poller test-login"
     kind, advice = next((kind, advice) for of, kind, advice in KINDS if isinstance(error, of))
     if name == TLS and not isinstance(error, ApiUnavailable):
@@ -142,10 +137,10 @@ def _columns(refused: tuple[str, ...], has_devices: bool) -> Check:
     role = "Give the API user a role that may see them, in Cove's console, if you need them."
     if refused:
         codes = {source: {column_code(source, field) for field in DECISIVE_FIELDS} for source in DataSource}
-        blind = [label(source) for source in DataSource if codes[source] & set(refused)]
+        unread = [label(source) for source in DataSource if codes[source] & set(refused)]
         means = (
-            f"how {', '.join(blind)} went cannot be read, so no run of a device that has it is better than a warning"
-            if blind
+            f"how {', '.join(unread)} went cannot be read, so no run of a device that has it is better than a warning"
+            if unread
             else "when sessions began and ended is told less exactly, and nothing else is lost"
         )
         return warning(

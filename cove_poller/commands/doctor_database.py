@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
-from cove_poller.commands.doctor_report import Check, Verdict, attempted, fine, not_tried, warning
+from cove_poller.commands.doctor_report import Check, Verdict, attempted, fine, not_tried, tried, warning
 from cove_poller.config.settings import Config
 from cove_poller.config.urls import hidden_url
 from cove_poller.database.engine import missing_file
@@ -18,51 +18,43 @@ DATABASE, CONTRACT, TABLES, RIGHTS, TRIAL = "database", "table contract", "table
 GRANTS = "Grant them to the poller's role, as step 5 of the README's set-up shows."
 
 
-class DatabaseLook:
-    """Looks once, within a transaction that is undone. `clock_ahead` is how far the database's clock is."""
+def database_checks(
+    config: Config, password: SecretStr | None, now: Callable[[], datetime]
+) -> tuple[list[Check], timedelta | None]:
+    """Return all checks of the database, within a transaction that is undone, and how far its clock is ahead."""
+    if file := missing_file(config.database):
+        there = warning(DATABASE, f"there is no file {file} yet", "Run `cove-poller migrate`; `sync` would make it.")
+        rest = [not_tried(name, "there is no database yet") for name in (CONTRACT, TABLES, RIGHTS, TRIAL)]
+        return [there, *rest], None
+    with ExitStack() as stack:
 
-    def __init__(self, config: Config, password: SecretStr | None, now: Callable[[], datetime]) -> None:
-        self.clock_ahead: timedelta | None = None
-        self._config = config
-        self._password = password
-        self._now = now
+        def connect() -> tuple[list[Check], tuple[Trial, timedelta | None]]:
+            database = stack.enter_context(trial(config, password))
+            clock = database.clock()
+            found = fine(DATABASE, f"{database.server()} answers at {hidden_url(config.database.url)}")
+            return [found], (database, clock - now() if clock else None)
 
-    def checks(self) -> Iterator[Check]:
-        """All checks of the database."""
-        if file := missing_file(self._config.database):
-            yield warning(DATABASE, f"there is no file {file} yet", "Run `cove-poller migrate`; `sync` would make it.")
-            yield from (not_tried(name, "there is no database yet") for name in (CONTRACT, TABLES, RIGHTS, TRIAL))
-            return
-        with ExitStack() as stack:
-            opened: list[Trial] = []
+        checks, opened = tried(DATABASE, connect, "Look at [database] in the configuration, and at the server.")
+        if opened is None:
+            return checks, None
+        database, ahead = opened
+        return [*checks, *attempted(DATABASE, lambda: _of_connection(database, now))], ahead
 
-            def connect() -> Iterator[Check]:
-                opened.append(stack.enter_context(trial(self._config, self._password)))
-                yield self._connected(opened[0])
 
-            yield from attempted(DATABASE, connect, "Look at [database] in the configuration, and at the server.")
-            if opened:
-                yield from self._of_connection(opened[0])
-
-    def _connected(self, database: Trial) -> Check:
-        if clock := database.clock():
-            self.clock_ahead = clock - self._now()
-        return fine(DATABASE, f"{database.server()} answers at {hidden_url(self._config.database.url)}")
-
-    def _of_connection(self, database: Trial) -> Iterator[Check]:
-        found = database.inspection()
-        ready = [_contract(found), _migration(found, is_sqlite=database.is_sqlite)]
-        yield from ready
-        if not all(check.verdict is Verdict.OK for check in ready):
-            yield from (not_tried(name, "the tables are not ready") for name in (RIGHTS, TRIAL))
-            return
-        tables = found.tables()
-        rights = attempted(RIGHTS, lambda: [_rights([*database.refused_rights(tables)])])
-        yield from rights
-        if rights[0].verdict is Verdict.OK:
-            yield from attempted(TRIAL, lambda: [_trial(database.write(tables, self._now()))], TRIAL_ADVICE)
-        else:
-            yield not_tried(TRIAL, "rights are missing")
+def _of_connection(database: Trial, now: Callable[[], datetime]) -> Iterator[Check]:
+    found = database.inspection()
+    ready = [_contract(found), _migration(found, is_sqlite=database.is_sqlite)]
+    yield from ready
+    if not all(check.verdict is Verdict.OK for check in ready):
+        yield from (not_tried(name, "the tables are not ready") for name in (RIGHTS, TRIAL))
+        return
+    tables = found.tables()
+    rights = attempted(RIGHTS, lambda: [_rights([*database.refused_rights(tables)])])
+    yield from rights
+    if rights[0].verdict is Verdict.OK:
+        yield from attempted(TRIAL, lambda: [_trial(database.write(tables, now()))], TRIAL_ADVICE)
+    else:
+        yield not_tried(TRIAL, "rights are missing")
 
 
 TRIAL_ADVICE = (

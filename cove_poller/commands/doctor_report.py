@@ -5,11 +5,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from cove_poller.commands.results import envelope
 from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, Terminated
 from cove_poller.text import aligned
+
+FIX_FIRST = "Fix that first."
+SEE_MESSAGE = "See the message."
+
+T = TypeVar("T")
 
 
 class Verdict(StrEnum):
@@ -39,7 +44,7 @@ class Check:
 
     @property
     def is_usable(self) -> bool:
-        """Whether what depends on it can be tried."""
+        """Tell whether what depends on it can be tried."""
         return self.verdict in (Verdict.OK, Verdict.WARNING)
 
     def about(self, subject: str) -> "Check":
@@ -65,35 +70,50 @@ def warning(name: str, message: str, advice: str) -> Check:
 
 
 def failed(name: str, error: CovePollerError, advice: str, *, kind: str = "") -> Check:
-    """A check that ended with `error`, in its words; `kind` goes before them."""
+    """Return a check that ended with `error`, in its words; `kind` goes before them."""
     message = f"{kind}: {error}" if kind else str(error)
     return Check(name, Verdict.FAILED, message, advice, code=error.code, exit_code=error.exit_code)
 
 
-def attempted(name: str, look: Callable[[], Iterable[Check]], advice: str = "See the message.") -> list[Check]:
-    """The checks that `look` gives. Whatever it raises is a failed check `name` after them, and hides no other."""
+def attempted(name: str, look: Callable[[], Iterable[Check]], advice: str = SEE_MESSAGE) -> list[Check]:
+    """Return the checks that `look` gives. What it raises is a failed check `name` after them, and hides no other."""
     found: list[Check] = []
     try:
         for check in look():
             found.append(check)
-    except Terminated:
-        raise
-    except CovePollerError as error:
-        found.append(failed(name, error, advice))
     except Exception as error:  # noqa: BLE001 - one broken check must not hide the others
-        message = f"the check itself broke ({type(error).__name__}); the others are as they say"
-        found.append(Check(name, Verdict.FAILED, message, "Report this as a bug.", code="bug", exit_code=1))
+        found.append(_broken(name, error, advice))
     return found
 
 
+def tried(
+    name: str, look: Callable[[], tuple[list[Check], T]], advice: str = SEE_MESSAGE
+) -> tuple[list[Check], T | None]:
+    """Return the checks and the value that `look` gives; a failed check `name` and no value if it raises."""
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - one broken check must not hide the others
+        return [_broken(name, error, advice)], None
+
+
+def _broken(name: str, error: Exception, advice: str) -> Check:
+    """Return the check that `error` kept from being made. Raise it if the process is to end."""
+    if isinstance(error, Terminated):
+        raise error
+    if isinstance(error, CovePollerError):
+        return failed(name, error, advice)
+    message = f"the check itself broke ({type(error).__name__}); the others are as they say"
+    return Check(name, Verdict.FAILED, message, "Report this as a bug.", code="bug", exit_code=1)
+
+
 def completed(checks: Sequence[Check], names: Iterable[str]) -> list[Check]:
-    """The checks, and of those `names` that something kept from being made that it did."""
+    """Return the checks, and of those `names` that something kept from being made that it did."""
     made = {check.name for check in checks}
     return [*checks, *(not_tried(name, "a check before it failed") for name in names if name not in made)]
 
 
-def not_tried(name: str, reason: str, advice: str = "Mend that first.") -> Check:
-    """A check that could not be made: `reason` goes on after "not tried, since"."""
+def not_tried(name: str, reason: str, advice: str = FIX_FIRST) -> Check:
+    """Return a check that could not be made: `reason` goes on after "not tried, since"."""
     return Check(name, Verdict.NOT_TRIED, f"not tried, since {reason}", advice)
 
 
@@ -107,7 +127,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 if nothing failed, else the code that all failures share, else partial."""
+        """Return 0 if nothing failed, else the code that all failures share, else partial."""
         codes = {check.exit_code for check in self.checks if check.verdict is Verdict.FAILED}
         if len(codes) > 1:
             return PARTIAL_EXIT_CODE
@@ -127,7 +147,7 @@ class Report:
 
 
 def as_text(report: Report) -> str:
-    """The checks as lines: a sign and the verdict in words, what was looked at, what was found, what to do next."""
+    """Return the checks as lines: a sign and the verdict in words, what was looked at and found, what to do next."""
     heads = aligned([(SYMBOLS[one.verdict], one.verdict.value, _title(one)) for one in report.checks])
     width = max(map(len, heads), default=0)
     indent = " " * (width + 2)

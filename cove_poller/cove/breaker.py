@@ -13,14 +13,14 @@ from typing import TypeVar
 
 from cove_poller.errors import ApiError, ApiUnavailable, PermissionDenied
 
-PATIENCE = 3
+REFUSALS_BELIEVED = 3
 PROBE_EVERY = 10
 BREAK_SECONDS = 300
 
 T = TypeVar("T")
 
 
-class Patience:
+class Breaker:
     """Remembers what was in vain, for several threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,11 +30,11 @@ class Patience:
         self._refusals: dict[str, list[PermissionDenied]] = defaultdict(list)
         self._tries: Counter[str] = Counter()
 
-    def refused(self, what: str, attempt: Callable[[], T]) -> T:
+    def unless_refused(self, what: str, attempt: Callable[[], T]) -> T:
         """Return the result of `attempt`. Raise PermissionDenied as it does, or as it did for others."""
         with self._lock:
             self._tries[what] += 1
-            if len(self._refusals[what]) >= PATIENCE and self._tries[what] % PROBE_EVERY:
+            if len(self._refusals[what]) >= REFUSALS_BELIEVED and self._tries[what] % PROBE_EVERY:
                 raise self._refusals[what][0]
         try:
             result = attempt()
@@ -46,7 +46,7 @@ class Patience:
             self._refusals[what].clear()
         return result
 
-    def down(self, what: str, attempt: Callable[[], T]) -> T:
+    def unless_down(self, what: str, attempt: Callable[[], T]) -> T:
         """Return the result of `attempt`. Raise ApiError if `what` is down now, or was in the last minutes."""
         with self._lock:
             at, known = self._down.get(what, (-math.inf, None))

@@ -44,7 +44,7 @@ class SessionRow(CoveModel):
 
     @property
     def key(self) -> object:
-        """What tells a row from all others, also where it has no id."""
+        """Return what tells a row from all others, also where it has no id."""
         return self.id, self.source, self.started_at
 
     @property
@@ -53,14 +53,14 @@ class SessionRow(CoveModel):
 
     @property
     def ended_at(self) -> datetime | None:
-        """Its end; where that is not told its start and duration, which the reporting service tells too."""
+        """Return its end; where that is not told its start and duration, which the reporting service tells too."""
         if self.end is None and self.started_at and self.seconds and self.code in SUCCESSFUL_CODES:
             return self.started_at + timedelta(seconds=self.seconds)
         return self.end
 
     @property
     def is_backup(self) -> bool:
-        """Whether it is a backup as far as it says; `Type` is a word, or a number whose lowest bit says so."""
+        """Tell whether it is a backup as far as it says; `Type` is a word, or a number whose lowest bit says so."""
         if self.kind is None:
             return True
         if self.kind.isdigit():
@@ -69,12 +69,12 @@ class SessionRow(CoveModel):
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has an end, or a status that it can only have got by one."""
+        """Tell whether it has an end, or a status that it can only have got by one."""
         return self.ended_at is not None or tells_an_end(self.code)
 
     @property
     def code(self) -> int | None:
-        """The status code; `Completed` with errors is CompletedWithErrors."""
+        """Return the status code; `Completed` with errors is CompletedWithErrors."""
         code = code_of_word(self.status)
         return COMPLETED_WITH_ERRORS if code == COMPLETED and self.errors_count else code
 
@@ -95,7 +95,7 @@ def read_rows(
     statuses: Statuses,
     source_of: Callable[[str], str | None],
 ) -> ReadRows:
-    """The backup sessions that ended in the window; `source_of` knows the service's names of data sources."""
+    """Return the backup sessions that ended in the window; `source_of` knows the service's names of data sources."""
     sessions: dict[tuple[str, datetime], Session] = {}
     failures: Counter[str] = Counter()
     unknown: set[str] = set()

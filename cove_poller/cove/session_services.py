@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urljoin
 
-from cove_poller.cove.breaker import Patience
+from cove_poller.cove.breaker import Breaker
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.node_address import node_url
 from cove_poller.cove.paging import iter_pages
@@ -30,12 +30,12 @@ class SessionHistory:
         self._client = client
         self._window = window
         self._statuses = statuses
-        self._patience = Patience()
+        self._breaker = Breaker()
         self._reporting = Service(urljoin(client.api.url, "reporting_api"), ShowsVisa.AS_BEARER)
         self._visa_for_nodes = ShowsVisa.NOT_AT_ALL
 
     def read(self, device: Device) -> ReadRows:
-        """All sessions of the device that ended in the window. Raise ApiError or PermissionDenied if it cannot be.
+        """Return the device's sessions that ended in the window. Raise ApiError or PermissionDenied if it cannot be.
 
         ApiUnavailable means that Cove itself is down, not only where this device's sessions are.
         """
@@ -47,8 +47,8 @@ class SessionHistory:
         return self._of_machine(device.account_id, account, self._node_url(device.account_id, address))
 
     def _account(self, account_id: int) -> tuple[Account, str | None]:
-        """What a device's services ask for, and the address of its storage node if that is told."""
-        result = self._patience.refused(
+        """Return what a device's services ask for, and the address of its storage node if that is told."""
+        result = self._breaker.unless_refused(
             "GetAccountInfoById",
             lambda: self._client.call_whole("GetAccountInfoById", {"accountId": account_id}, Account),
         )
@@ -58,7 +58,7 @@ class SessionHistory:
         return result.result, node.host if node else None
 
     def _node_url(self, account_id: int, address: str | None) -> str:
-        """Where the storage node's sessions are asked for: at the address told, or else at the device's endpoint."""
+        """Return where the storage node is asked: at the address told, or else at the device's endpoint."""
         api = self._client.api
         try:
             return node_url(address or "", api.url, api.node_domains)
@@ -87,10 +87,10 @@ class SessionHistory:
                 self._visa_for_nodes = ShowsVisa.IN_BODY  # most clients send none; some nodes may want it
                 return ask(start)
 
-        return lambda start: self._patience.down(url, lambda: ask(start))
+        return lambda start: self._breaker.unless_down(url, lambda: ask(start))
 
     def _of_tenant(self, account: Account) -> ReadRows:
-        """The sessions of all services, also of those that are switched off by now."""
+        """Return the sessions of all services, also of those that are switched off by now."""
         since, until = self._started_between()
         found = [self._of_service(name, _token(account), since, until) for name in M365_SERVICES]
         return ReadRows(
@@ -101,24 +101,26 @@ class SessionHistory:
         )
 
     def _of_service(self, name: str, token: str, since: int, until: int) -> ReadRows:
-        """The sessions of one Microsoft 365 service."""
+        """Return the sessions of one Microsoft 365 service."""
         wanted = {"CreatedAfter": since, "CreatedBefore": until, "SessionTypes": ["Backup"], "DataSources": [name]}
 
         def ask(start: int) -> list[SessionRow]:
             params = {"accountToken": token, "range": {"Offset": start, "Size": PAGE_SIZE}, "filter": wanted}
             return self._client.call("EnumerateSessions", params, list[SessionRow], self._reporting) or []
 
-        def ask_patiently(start: int) -> list[SessionRow]:
-            return self._patience.refused(name, lambda: self._patience.down(self._reporting.url, lambda: ask(start)))
+        def ask_sparingly(start: int) -> list[SessionRow]:
+            return self._breaker.unless_refused(
+                name, lambda: self._breaker.unless_down(self._reporting.url, lambda: ask(start))
+            )
 
-        return self._read(ask_patiently, lambda word: m365_source(word or name))
+        return self._read(ask_sparingly, lambda word: m365_source(word or name))
 
     def _read(self, ask: Callable[[int], list[SessionRow]], source_of: Callable[[str], str | None]) -> ReadRows:
         pages = iter_pages(ask, lambda row: row.key, PAGE_SIZE, "sessions", full=2)
         return read_rows((row for page in pages for row in page), self._window, self._statuses, source_of)
 
     def _started_between(self) -> tuple[int, int]:
-        """When the sessions began that may have ended in the window, in Unix seconds."""
+        """Return when the sessions began that may have ended in the window, in Unix seconds."""
         begin = self._window.since - LONGEST_SESSION
         return max(int(begin.timestamp()), 0), int(self._window.until.timestamp())
 

@@ -59,11 +59,11 @@ class Snapshots:
 
     @property
     def refused(self) -> frozenset[str]:
-        """The columns that it rejects, once something was read."""
+        """Return the columns that it rejects, once something was read."""
         return frozenset(self._query.refused)
 
     def read(self, devices: Sequence[Device], tick: Callable[[], None]) -> dict[int, Replay]:
-        """What became of each of the devices, by account id; `tick` is called for each snapshot.
+        """Return what became of each of the devices, by account id; `tick` is called for each snapshot.
 
         Raise ApiError or PermissionDenied if it cannot be read.
         """

@@ -86,12 +86,12 @@ DEVICE_FIELD = re.compile(r"I0*(\d{1,3})")
 
 
 def label(data_source: str) -> str:
-    """The name of a data source as people know it; the code itself where it has none here."""
+    """Return the name of a data source as people know it; the code itself where it has none here."""
     return LABELS.get(data_source, data_source)
 
 
 def plugin_source(plugin: str) -> str | None:
-    """The data source of a storage node's plug-in, by its name or number; None if it is not known."""
+    """Return the data source of a storage node's plug-in, by its name or number; None if it is not known."""
     if plugin.isdigit():
         code = "D02" if int(plugin) in SYSTEM_STATE_NUMBERS else f"D{int(plugin):02d}"
         return code if code in LABELS and code != DataSource.TOTAL else None
@@ -99,7 +99,7 @@ def plugin_source(plugin: str) -> str | None:
 
 
 def m365_source(service: str) -> str | None:
-    """The data source of a service as the reporting service names it; None if it is not known."""
+    """Return the data source of a service as the reporting service names it; None if it is not known."""
     return {_simplified(name): code for name, code in M365_SERVICES.items()}.get(_simplified(service))
 
 
@@ -108,7 +108,7 @@ def _simplified(word: str) -> str:
 
 
 def canonical_code(code: str) -> str:
-    """`D1F0`, `D01F0` and `D1F00` as `D01F00`; `I01` as `I1`; anything else as it is."""
+    """Return `D01F00` for `D1F0`, `D01F0` and `D1F00`, `I1` for `I01`; anything else as it is."""
     if match := SOURCE_FIELD.fullmatch(code):
         return f"D{int(match[1]):02d}F{int(match[2]):02d}"
     if match := DEVICE_FIELD.fullmatch(code):
@@ -117,7 +117,7 @@ def canonical_code(code: str) -> str:
 
 
 def unpadded_spellings(code: str) -> Iterator[str]:
-    """The spellings without a leading zero that public clients use: `D9F00` and `D9F0` for `D09F00`."""
+    """Yield the spellings without a leading zero that public clients use: `D9F00` and `D9F0` for `D09F00`."""
     if match := SOURCE_FIELD.fullmatch(code):
         source, field = int(match[1]), int(match[2])
         yield f"D{source}F{field:02d}"
@@ -128,6 +128,6 @@ def unpadded_spellings(code: str) -> Iterator[str]:
 
 
 def parse_active_sources(text: str) -> tuple[str, ...]:
-    """The data sources in an I78 value, sorted: `D19D20D05` and `D1,D2` both occur. Restores are left out."""
+    """Return the data sources in an I78 value, sorted and without restores: `D19D20D05` and `D1,D2` both occur."""
     codes = {f"D{int(number):02d}" for number in re.findall(r"D(\d{1,2})", text, re.IGNORECASE)}
     return tuple(sorted(codes - RESTORE_SOURCES))

@@ -27,7 +27,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def _first(value: object) -> object:
-    """A value as Cove means it: the first of a list; blank text is no value."""
+    """Return a value as Cove means it: the first of a list; None for blank text."""
     if isinstance(value, list):
         value = value[0] if value else None
     if isinstance(value, str):
@@ -36,7 +36,7 @@ def _first(value: object) -> object:
 
 
 def _time(value: object) -> datetime | None:
-    """Unix seconds (or milliseconds), as number or text, as an aware time. 0 means never."""
+    """Return the time that Unix seconds (or milliseconds) as number or text mean; None for 0, which means never."""
     value = _first(value)
     if value is None:
         return None
@@ -52,7 +52,7 @@ def _time(value: object) -> datetime | None:
 
 
 def _moment(value: object) -> datetime | None:
-    """Unix time, or an ISO 8601 time, which is UTC unless it says."""
+    """Return the time that Unix time, or an ISO 8601 time, means; it is in UTC unless it says otherwise."""
     text = _first(value)
     if isinstance(text, str) and not text.replace(".", "").isdigit():
         moment = datetime.fromisoformat(text)
@@ -106,12 +106,12 @@ class DeviceFields(CoveModel):
 
 
 def column_code(source: DataSource, field: str) -> str:
-    """The code for a field of `SourceFields` by its name: (TOTAL, "last_status") is `D09F00`."""
+    """Return the code for a field of `SourceFields` by its name: (TOTAL, "last_status") gives `D09F00`."""
     return f"{source}{SourceFields.model_fields[field].alias}"
 
 
 def device_column(field: str) -> str:
-    """The code for a field of `DeviceFields` by its name: "name" is `I1`."""
+    """Return the code for a field of `DeviceFields` by its name: "name" gives `I1`."""
     return str(DeviceFields.model_fields[field].alias)
 
 
@@ -147,13 +147,13 @@ class Device(CoveModel):
 
     @property
     def active_sources(self) -> tuple[str, ...]:
-        """The sources in I78; where that says nothing, those that have sessions: none is taken for switched off."""
+        """Return the sources in I78; where that says nothing, those with sessions: none is taken for switched off."""
         listed = parse_active_sources(self.fields.active_sources or "")
         return listed or tuple(sorted(code for code in self.sources if code != DataSource.TOTAL))
 
     @property
     def device_type(self) -> str:
-        """As Backupchecks' backup type: I59 is 2, or M365 sources on no computer, for Microsoft 365."""
+        """Return Backupchecks' backup type: I59 is 2, or M365 sources on no computer, for Microsoft 365."""
         active = set(self.active_sources)
         if self.fields.account_type == 2 or (not self.fields.computer_name and active and active <= M365_SOURCES):
             return "Microsoft 365"
@@ -166,13 +166,13 @@ class StatisticsRow(CoveModel):
     settings: list[dict[str, Any]] | None = Field(None, alias="Settings")
 
     def values(self) -> dict[str, Any]:
-        """The settings by their canonical code; values that say nothing are left out."""
+        """Return the settings by their canonical code, without values that say nothing."""
         pairs = (pair for setting in self.settings or () for pair in setting.items())
         return {canonical_code(code): value for code, value in pairs if _first(value) is not None}
 
 
 def _read_what_is_readable(model: type[M], values: Mapping[str, Any]) -> tuple[M, set[str]]:
-    """The model from `values`, and the keys that had to be left out because their value makes no sense."""
+    """Return the model from `values`, and the keys that had to be left out because their value makes no sense."""
     try:
         return model.model_validate(values), set()
     except ValidationError as error:
@@ -181,7 +181,7 @@ def _read_what_is_readable(model: type[M], values: Mapping[str, Any]) -> tuple[M
 
 
 def device_from_row(row: StatisticsRow) -> Device:
-    """The device that a row of the listing describes."""
+    """Return the device that a row of the listing describes. What cannot be read is left out and named."""
     own: dict[str, Any] = {}
     by_source: dict[str, dict[str, Any]] = {}
     for code, value in row.values().items():
@@ -204,12 +204,12 @@ def device_from_row(row: StatisticsRow) -> Device:
 
 
 def iter_devices(rows: Sequence[StatisticsRow]) -> Iterator[Device]:
-    """The devices of a page, in its order."""
+    """Yield the devices of a page, in its order."""
     return (device_from_row(row) for row in rows)
 
 
 def describe_columns(codes: Sequence[str]) -> str:
-    """Refused or malformed columns in words: whole sources by their name, with the codes behind it."""
+    """Return columns in words, by source: `System State (D02F00, D02F15); Device (I32)`."""
     groups: dict[str, list[str]] = {}
     for code in codes:
         groups.setdefault(label(code[:3]) if SOURCE_FIELD.fullmatch(code) else "Device", []).append(code)

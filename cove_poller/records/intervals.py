@@ -17,12 +17,12 @@ FORGIVEN = timedelta(seconds=60)
 
 
 def slot(moment: datetime, interval: timedelta) -> int:
-    """The number of the slot that a moment lies in."""
+    """Return the number of the slot that a moment lies in; a minute too early still counts for it."""
     return (moment - EPOCH + FORGIVEN) // interval
 
 
 def interval_of(customer_name: str, settings: IntervalSettings) -> timedelta | None:
-    """How often a customer, called as Cove calls it, is polled; None for every time.
+    """Return how often a customer, by Cove's name, is polled; None for every time.
 
     A name without a mail address stands for every customer who is called so, with whatever address behind it; where
     several such names fit, the shortest interval wins.
@@ -46,11 +46,11 @@ class Schedule:
     now: datetime
 
     def is_due(self, customer_name: str) -> bool:
-        """Whether a customer was not polled yet in the present slot."""
+        """Tell whether a customer was not polled yet in the present slot."""
         return self._is_due(interval_of(customer_name, self.settings))
 
     def is_anybody_due(self, customer_names: Iterable[str]) -> bool:
-        """Whether one of the customers is due, or one who is not known yet would be."""
+        """Tell whether one of the customers is due, or one who is not known yet would be."""
         return self._is_due(self.settings.default) or any(map(self.is_due, customer_names))
 
     def _is_due(self, interval: timedelta | None) -> bool:

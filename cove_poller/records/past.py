@@ -14,7 +14,6 @@ from cove_poller.records.window import Window
 WAYS = {"sessions": Origin.SESSIONS, "snapshots": Origin.SNAPSHOT, "colorbar": Origin.COLORBAR}
 """How the past may be read, the best way first."""
 
-
 RESUMABLE = timedelta(hours=24)
 """How long a run that was interrupted may be gone on with; then it is begun anew."""
 
@@ -38,7 +37,7 @@ class Request:
         return self.way in (None, way)
 
     def note(self, begun_at: datetime) -> dict[str, Any]:
-        """What is kept of it, so that a run may go on with it; ready for JSON, times in ISO 8601."""
+        """Return what is kept of it, so that a run may go on with it; ready for JSON, times in ISO 8601."""
         return {
             **self._terms(),
             "since": self.window.since.isoformat(),
@@ -55,7 +54,7 @@ class Request:
         }
 
     def resumed_from(self, note: Mapping[str, Any] | None, now: datetime) -> tuple["Request", datetime] | None:
-        """This request with the window of the one that was noted, and when that was begun; None if it is another one.
+        """Return this request with the window of the one that was noted and when it was begun; None if it is another.
 
         It is the same if it asks for as much, but for the little that time has gone on.
         """
@@ -96,7 +95,7 @@ class Past:
 
     @property
     def sources(self) -> frozenset[str]:
-        """The data sources that have sessions in it."""
+        """Return the data sources that have sessions in it."""
         return frozenset(self._by_source)
 
     def sessions_of(self, source: str) -> Sequence[Session]:
@@ -119,7 +118,7 @@ class Past:
         return Coverage(self.window, is_complete, self.context.get(source) if is_complete else None)
 
     def note(self) -> dict[str, Any]:
-        """What is kept of it with the device, ready for JSON; times are Unix seconds. Nothing if nothing was read."""
+        """Return what is kept of it with the device, ready for JSON, in Unix seconds; {} if nothing was read."""
         if self.window is None or self.read_at is None:
             return {}
         times = {"since": self.window.since, "until": self.window.until, "read_at": self.read_at}

@@ -18,12 +18,12 @@ class Window:
         return self.since <= moment <= self.until
 
     def has_day(self, day: date) -> bool:
-        """Whether a day of UTC lies in it from beginning to end."""
+        """Tell whether a day of UTC lies in it from beginning to end."""
         begin = datetime.combine(day, time(tzinfo=UTC))
         return self.since <= begin and begin + timedelta(days=1) <= self.until
 
     def moments(self, step: timedelta) -> Iterator[datetime]:
-        """The multiples of `step` since midnight UTC that lie in the window, then its end."""
+        """Yield the multiples of `step` since midnight UTC that lie in the window, then its end."""
         midnight = self.since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         moment = midnight
         while moment < self.until:
@@ -33,7 +33,7 @@ class Window:
         yield self.until
 
     def days(self) -> Iterator[date]:
-        """The days (UTC) that lie in the window as a whole or in part."""
+        """Yield the days (UTC) that lie in the window as a whole or in part."""
         day = self.since.astimezone(UTC).date()
         while day <= self.until.astimezone(UTC).date():
             yield day

@@ -11,8 +11,8 @@ from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.database.engine import Database
 from cove_poller.database.runs import Runs
 from cove_poller.records.columns import DataSource
-from cove_poller.records.reading import DeviceReading, SourceReading
-from cove_poller.records.session import Origin, Session
+from cove_poller.records.session import Origin, Session, TimeIs
+from cove_poller.records.source_history import Period, SourceHistory
 from cove_poller.records.statuses import Status
 
 NIGHT = datetime(2026, 3, 2, 2, tzinfo=UTC)
@@ -23,17 +23,17 @@ FILES, SQL = DataSource.FILES_AND_FOLDERS, DataSource.SQL_SERVER
 def add_session(database: Database, source: str, minute: int, status: Status = Status.SUCCESS) -> int:
     end = NIGHT + timedelta(minutes=minute)
     with database.store() as store:
-        session = Session(source, end, end - timedelta(minutes=5), status, 5, None, Origin.POLL)
+        session = Session(source, end, end - timedelta(minutes=5), status, 5, None, Origin.POLL, time_is=TimeIs.END)
         (row,) = store.sessions.insert([(1, session)])
         return int(row["id"])
 
 
 def write(database: Database, *changed: int) -> Tally:
     """Bring the device's runs in line with its sessions, of which some have changed."""
-    sources: dict[str, SourceReading] = {source: SourceReading() for source in (FILES, SQL)}
-    reading = DeviceReading(sources=sources, active_sources=(FILES, SQL))
+    always = SourceHistory(active=(Period(None, None),), recent=(NIGHT,))
+    sources: dict[str, SourceHistory] = dict.fromkeys((FILES, SQL), always)
     with database.store() as store:
-        subject = Subject(job_id(database), reading, NIGHT, frozenset(changed))
+        subject = Subject(job_id(database), sources, changed_since=NIGHT, changed_ids=frozenset(changed))
         return save_runs(store, {1: subject}, run_policy(BackupchecksSettings()), MORNING)
 
 

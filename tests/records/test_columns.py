@@ -12,105 +12,48 @@ from cove_poller.records.columns import (
     plugin_source,
 )
 
+NAMES = {
+    "D01": "Files and Folders", "D02": "System State", "D03": "SQL Server (legacy)", "D04": "Exchange",
+    "D05": "Microsoft 365 SharePoint", "D06": "Network Shares", "D07": "System State (VSS)", "D08": "VMware",
+    "D09": "Total", "D10": "SQL Server", "D11": "SharePoint", "D12": "Oracle", "D14": "Hyper-V", "D15": "MySQL",
+    "D18": "System State (Linux)", "D19": "Microsoft 365 Exchange", "D20": "Microsoft 365 OneDrive",
+    "D23": "Microsoft 365 Teams",
+}  # fmt: skip
+MEMBERS = {
+    "FILES_AND_FOLDERS": "D01", "SYSTEM_STATE": "D02", "EXCHANGE": "D04", "M365_SHAREPOINT": "D05",
+    "NETWORK_SHARES": "D06", "VMWARE": "D08", "TOTAL": "D09", "SQL_SERVER": "D10", "SHAREPOINT": "D11",
+    "HYPER_V": "D14", "MYSQL": "D15", "M365_EXCHANGE": "D19", "M365_ONEDRIVE": "D20", "M365_TEAMS": "D23",
+}  # fmt: skip
+PLUGINS = {
+    "FileSystem": "D01", "SystemState": "D02", "VssSystemState": "D02", "LinuxSystemState": "D02", "MsSql": "D03",
+    "Exchange": "D04", "VssExchange": "D04", "NetworkShares": "D06", "VMWare": "D08", "VssSql": "D10",
+    "VssMsSql": "D10", "SharePoint": "D11", "VssSharePoint": "D11", "Oracle": "D12", "HyperV": "D14",
+    "Vss-Hyper V": "D14", "MySql": "D15", "1": "D01", "2": "D02", "7": "D02", "18": "D02", "10": "D10",
+    "9": None, "13": None, "99": None, "Teams": None, "": None,
+}  # fmt: skip
+SERVICES = {
+    "Exchange": "D19", "OneDrive": "D20", "one drive": "D20", "SharePoint": "D05", "Teams": "D23",
+    "Planner": None, "": None,
+}  # fmt: skip
 
-@pytest.mark.parametrize(
-    ("code", "name"),
-    [
-        ("D01", "Files and Folders"),
-        ("D02", "System State"),
-        ("D03", "SQL Server (legacy)"),
-        ("D04", "Exchange"),
-        ("D05", "Microsoft 365 SharePoint"),
-        ("D06", "Network Shares"),
-        ("D07", "System State (VSS)"),
-        ("D08", "VMware"),
-        ("D09", "Total"),
-        ("D10", "SQL Server"),
-        ("D11", "SharePoint"),
-        ("D12", "Oracle"),
-        ("D14", "Hyper-V"),
-        ("D15", "MySQL"),
-        ("D18", "System State (Linux)"),
-        ("D19", "Microsoft 365 Exchange"),
-        ("D20", "Microsoft 365 OneDrive"),
-        ("D23", "Microsoft 365 Teams"),
-        ("D99", "D99"),
-    ],
-)
-def test_a_data_source_is_called_as_people_know_it_and_by_its_code_where_nobody_does(code: str, name: str) -> None:
-    assert label(code) == name
-    assert (code in LABELS) is (code != "D99")
+
+def test_a_data_source_is_called_as_people_know_it_and_by_its_code_where_nobody_does() -> None:
+    assert {code: label(code) for code in LABELS} == NAMES
+    assert label("D99") == "D99"
 
 
 def test_the_sources_that_are_asked_for_have_their_codes() -> None:
-    assert {source.name: source.value for source in DataSource} == {
-        "FILES_AND_FOLDERS": "D01",
-        "SYSTEM_STATE": "D02",
-        "EXCHANGE": "D04",
-        "M365_SHAREPOINT": "D05",
-        "NETWORK_SHARES": "D06",
-        "VMWARE": "D08",
-        "TOTAL": "D09",
-        "SQL_SERVER": "D10",
-        "SHAREPOINT": "D11",
-        "HYPER_V": "D14",
-        "MYSQL": "D15",
-        "M365_EXCHANGE": "D19",
-        "M365_ONEDRIVE": "D20",
-        "M365_TEAMS": "D23",
-    }
+    assert {source.name: source.value for source in DataSource} == MEMBERS
 
 
-@pytest.mark.parametrize(
-    ("plugin", "source"),
-    [
-        ("FileSystem", "D01"),
-        ("SystemState", "D02"),
-        ("VssSystemState", "D02"),
-        ("LinuxSystemState", "D02"),
-        ("MsSql", "D03"),
-        ("Exchange", "D04"),
-        ("VssExchange", "D04"),
-        ("NetworkShares", "D06"),
-        ("VMWare", "D08"),
-        ("VssSql", "D10"),
-        ("VssMsSql", "D10"),
-        ("SharePoint", "D11"),
-        ("VssSharePoint", "D11"),
-        ("Oracle", "D12"),
-        ("HyperV", "D14"),
-        ("Vss-Hyper V", "D14"),
-        ("MySql", "D15"),
-        ("1", "D01"),
-        ("2", "D02"),
-        ("7", "D02"),
-        ("18", "D02"),
-        ("10", "D10"),
-        ("9", None),
-        ("13", None),
-        ("99", None),
-        ("Teams", None),
-        ("", None),
-    ],
-)
-def test_a_plug_in_of_a_storage_node_is_known_by_its_name_or_number(plugin: str, source: str | None) -> None:
-    assert plugin_source(plugin) == source
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_a_plug_in_of_a_storage_node_is_known_by_its_name_or_number(plugin: str) -> None:
+    assert plugin_source(plugin) == PLUGINS[plugin]
 
 
-@pytest.mark.parametrize(
-    ("service", "source"),
-    [
-        ("Exchange", "D19"),
-        ("OneDrive", "D20"),
-        ("one drive", "D20"),
-        ("SharePoint", "D05"),
-        ("Teams", "D23"),
-        ("Planner", None),
-        ("", None),
-    ],
-)
-def test_a_microsoft_365_service_is_known_by_its_name(service: str, source: str | None) -> None:
-    assert m365_source(service) == source
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_microsoft_365_service_is_known_by_its_name(service: str) -> None:
+    assert m365_source(service) == SERVICES[service]
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ class Ledger:
 
     def gone(self, now: datetime) -> None:
         """Let Cove no longer list the device."""
-        self._plan(DeviceChanges(sources=self.histories), now, {}, running=False)
+        self._plan(DeviceChanges(sources=self.histories), now, set(), running=False)
 
     @property
     def told(self) -> list[tuple[datetime, str]]:
@@ -153,7 +153,8 @@ class Ledger:
         settings |= {"I1": "srv", "I8": "Example Bakery", "I78": self.active}
         settings |= {"I32": {"server": "2", "workstation": "1"}.get(self.kind, "0")}
         settings |= {"I59": "2"} if self.kind == "m365" else {"I59": "1", "I18": "SRV"}
-        return StatisticsRow(AccountId=1, PartnerId=1001, Settings=[{code: one} for code, one in settings.items()])
+        pairs = [{code: one} for code, one in settings.items()]
+        return StatisticsRow.model_validate({"AccountId": 1, "PartnerId": 1001, "Settings": pairs})
 
     def _record(self, reading: DeviceReading, past: Past, look: Look, bars: Mapping[str, str]) -> None:
         by_source: dict[str, list[RecordedSession]] = {}
@@ -211,10 +212,8 @@ class Ledger:
         for run_id in plan.removed_ids:
             del self.runs[run_id]
         for planned in (*plan.new, *plan.changed, *plan.unchanged):
-            run_id = planned.run_id
-            if run_id is None:
-                self.number += 1
-                run_id = self.number
+            self.number += planned.run_id is None
+            run_id = planned.run_id or self.number
             reviewed = self.runs[run_id].reviewed if run_id in self.runs else False
             content = planned.content
             self.runs[run_id] = RecordedRun(
