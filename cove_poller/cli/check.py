@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cove_poller.cli.base import Context
+from cove_poller.cli.options import Context
 from cove_poller.errors import CovePollerError
 
 log = logging.getLogger(__name__)

@@ -103,7 +103,7 @@ def test_json_is_printed_on_failure_too_and_the_person_gets_text_on_stderr(cli: 
 def test_a_failure_says_what_happened_to_which_login_what_is_safe_and_what_to_do(cli: Cli, cove: FakeCove) -> None:
     cove.password = "another"
     first, second, third, *_ = cli("sync").stderr.splitlines()
-    assert first == "cove-poller sync ended with 11:"
+    assert first == "cove-poller sync exited with code 11:"
     assert second == (
         "login main: Cove rejects user api-poller with no partner name: error 2100, \"Unknown partner/username or bad"
         ' password". Check user, password and, to the letter, the partner name in Cove\'s console'

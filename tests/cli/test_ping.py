@@ -119,7 +119,7 @@ def test_a_run_that_fails_is_told_with_its_exit_code_and_what_it_printed(
     cove.faults.forbidden_methods = frozenset({"EnumerateAccountStatistics"})
     done = cli("-v", "sync")
     assert monitoring.told == ["/start", "/12"]
-    trouble = done.stderr[done.stderr.index("cove-poller sync ended with 12:") :]
+    trouble = done.stderr[done.stderr.index("cove-poller sync exited with code 12:") :]
     assert trouble.strip() in monitoring.pings[1].body
 
 
