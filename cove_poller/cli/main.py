@@ -23,13 +23,10 @@ class Commands(click.Group):
     """A group whose commands are each imported from the module of the same name, and only when they are used."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Run as a process of its own, without looking for garbage among what was imported and is needed to the end.
-
-        That is about a third of the time of a short run.
-        """
-        gc.set_threshold(50_000)
-        atexit.register(gc.freeze)
-        return super().__call__(*arguments, **options)
+        """Run as a process of its own, however it was started."""
+        gc.set_threshold(50_000)  # what is imported is needed to the end: looking for garbage in it, and taking it
+        atexit.register(gc.freeze)  # apart before the process ends, would be a third of the time of a short run
+        return super().__call__(*arguments, **{"prog_name": "cove-poller", **options})
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx

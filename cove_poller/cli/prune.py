@@ -7,7 +7,6 @@ import click
 from cove_poller.cli.deliver import delivery
 from cove_poller.cli.options import Context, json_option
 from cove_poller.errors import WrongUsage
-from cove_poller.spans import parse_option
 
 SHORTEST = timedelta(days=60)
 
@@ -30,6 +29,8 @@ def prune(context: Context, keep: str, dry_run: bool, as_json: bool) -> None:
 
 def parse_keep(text: str) -> timedelta:
     """Return the span of time that is to be kept. Raise WrongUsage if the text is none, or too short a one."""
+    from cove_poller.spans import parse_option
+
     try:
         span = parse_option("--keep", text)
     except ValueError as error:
