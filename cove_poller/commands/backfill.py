@@ -80,7 +80,8 @@ def make_request(
 ) -> Request:
     """Return what the options ask for, given as they were written. Raise WrongUsage that names the wrong one."""
     now = utc_now().replace(microsecond=0)
-    begin, end = parse_option("--since", since, now), parse_option("--until", until, now) if until else now
+    begin = parse_option("--since", since, now)
+    end = now if until is None else parse_option("--until", until, now)
     window = Window(begin, min(end, now))
     if window.since >= window.until:
         raise WrongUsage("lies in the future, or not before --until", "--since")

@@ -153,9 +153,10 @@ def test_a_bug_is_told_with_its_traceback_and_without_the_password_in_it(
 ) -> None:
     (cli.directory / "sitecustomize.py").write_text(
         "import cove_poller.commands.sync\n"
-        "def broken(config, credentials, *a, **k):\n"
-        "    raise ZeroDivisionError(credentials.login_password('main').get_secret_value(), config.healthchecks.url"
-        ".get_secret_value())\n"
+        "def broken(installation, *a, **k):\n"
+        "    password = installation.credentials.login_password('main')\n"
+        "    secrets = password, installation.config.healthchecks.url\n"
+        "    raise ZeroDivisionError(*(one.get_secret_value() for one in secrets))\n"
         "cove_poller.commands.sync.sync = broken\n"
     )
     done = cli("sync", PYTHONPATH=str(cli.directory))

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import tomli_w
 
-from cove_poller.cli.devices import table
 from cove_poller.commands.devices import Change, ignore_device, link_device, list_devices
 from cove_poller.database.engine import Mode, open_database
 from cove_poller.errors import LockHeld, WrongUsage
+from cove_poller.views.devices import devices_table
 from tests.conftest import Cli, Site
 from tests.world.fake_cove import FakeCove, Fleet, serving
 from tests.world.layouts import RENAMED, LiveSite, run_script
@@ -179,7 +179,7 @@ class TestOnBothDatabases:
             "type": "Server", "ignored": False, "gone_at": None, "state": "unlinked", "job": None,
             "reason": "there is no job 'SRV1'",
         }  # fmt: skip
-        lines = table(found).splitlines()
+        lines = devices_table(found, only_unlinked=False).splitlines()
         assert lines[0].split("  ")[0] == "account id"
         assert lines[1].endswith("Server  unlinked: there is no job 'SRV1'")
         assert lines[2].endswith("Server  SRV2 (id 3)")
@@ -296,6 +296,6 @@ def test_a_database_that_others_laid_out_can_be_linked_too(cove: FakeCove, datab
     assert "So far it is linked to job SRV1 " in plan
     assert "That job is not active in Backupchecks." in plan
     assert site.rows("SELECT cove_account_id FROM jobs WHERE id = 3") == [{"cove_account_id": 1}]
-    assert "By hand (id 3)" in table(list_devices(site.installation()))
+    assert "By hand (id 3)" in devices_table(list_devices(site.installation()), only_unlinked=False)
     with pytest.raises(WrongUsage):
         link(site, 1, 2)
