@@ -1,5 +1,6 @@
 """The real parts: databases, the fake Cove over HTTP, and the installed command as a process."""
 
+import json
 import os
 import subprocess
 import sys
@@ -41,6 +42,13 @@ NEVER_STALE = "[alerts]\nserver_hours = 1e6\nworkstation_hours = 1e6\nm365_hours
 settings.register_profile("fixed", max_examples=200, deadline=None, derandomize=True)
 settings.register_profile("fuzz", max_examples=100_000, deadline=None)
 settings.load_profile("fixed")
+
+
+def the_json(text: str) -> dict[str, Any]:
+    """The one JSON object that a text is."""
+    content = json.loads(text)
+    assert isinstance(content, dict)
+    return content
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -240,6 +248,7 @@ class Cli:
     directory: Path
     environ: dict[str, str] = field(default_factory=dict)
     before: str = ""
+    started: list[Process] = field(default_factory=list)
 
     def __call__(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         if any(name.startswith(("PYTHON", "LANG", "LC_")) for name in {**self.environ, **environ}):
@@ -253,7 +262,13 @@ class Cli:
     ) -> Process:
         """Start the command. `files` are for its stdin, stdout and stderr; else what it writes is kept."""
         environ = self.environment(**(environ or {}))
-        return Process(self.command(*arguments), self.directory, environ, files or {}, self.before)
+        self.started.append(Process(self.command(*arguments), self.directory, environ, files or {}, self.before))
+        return self.started[-1]
+
+    def close(self) -> None:
+        """End what is still running."""
+        for process in self.started:
+            process.close()
 
     def fresh(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command in an interpreter of its own."""
@@ -274,6 +289,12 @@ class Cli:
         passed = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COVERAGE_")}
         return {**passed, "HOME": str(self.directory), **self.environ, **environ}
 
+    def configure(self, cove: FakeCove, more: str = "", *, timeout_seconds: float = 5) -> None:
+        """Write a configuration for a fake Cove, SQLite and one attempt a request."""
+        api = f'url = "{cove.url}"\nrequests_per_second = 1000\nmax_attempts = 1\ntimeout_seconds = {timeout_seconds}\n'
+        login = f'username = "{cove.username}"\npassword = "{cove.password}"\n'
+        self.write_config(f'[database]\nurl = "sqlite:///cove.db"\n[api]\n{api}[logins.main]\n{login}{more}')
+
     def write_config(self, text: str) -> Path:
         file = self.directory / "cove.toml"
         file.write_text(text, encoding="utf-8")
@@ -282,11 +303,13 @@ class Cli:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def cli(tmp_path: Path) -> Iterator[Cli]:
     """The command in an empty directory."""
     directory = tmp_path / "home"
     directory.mkdir()
-    return Cli(directory)
+    cli = Cli(directory)
+    yield cli
+    cli.close()
 
 
 @pytest.fixture(scope="session")

@@ -101,8 +101,8 @@ class Process:
         """Kill it if it still runs, and forget what it wrote."""
         self.kill()
         self.wait()
-        for file in self._written.values():
-            file.close()
+        while self._written:
+            self._written.popitem()[1].close()
 
 
 @functools.cache
