@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import tomli_w
 
-from tests.conftest import Cli, TlsFiles, the_json
+from tests.conftest import Cli, TlsFiles, the_json, wait_for
 from tests.world.fake_cove import (
     FakeCove,
     FakeDevice,
@@ -88,7 +88,7 @@ class Place(LiveSite):
     def expected_runs(self, *polls: datetime) -> dict[str, set[RunFact]]:
         """The runs that there have to be where the window holds all that the fleet ever did; `polls` were before."""
         devices = self.cove.fleet.devices
-        runs = {str(device.account_id): all_runs(device, *polls, self.cove.now) for device in devices}
+        runs = {str(device.account_id): all_runs(device, *polls, self.cove.now, clock=present()) for device in devices}
         return {account: of_device for account, of_device in runs.items() if of_device}
 
 
@@ -179,13 +179,6 @@ def nightly(statuses: Mapping[str, Sequence[int]] | None = None, *, devices: int
             ]
         made.append(device)
     return Fleet([Partner(1000, "Example MSP", None), Partner(1001, "Example Bakery", 1000)], made)
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.03)
 
 
 # interrupted and gone on with

@@ -121,13 +121,20 @@ def truth(devices: Iterable[FakeDevice], since: datetime, until: datetime) -> se
     }
 
 
-def all_runs(device: FakeDevice, *polls: datetime) -> set[RunFact]:
-    """The runs of a device of which every session is known, and of the total what the polls show; the last is now."""
+def all_runs(device: FakeDevice, *polls: datetime, clock: datetime | None = None) -> set[RunFact]:
+    """The runs of a device of which every session is known, and of the total what the polls show; the last is now.
+
+    `clock` is what the poller's says meanwhile, if that is not Cove's time.
+    """
     now = polls[-1]
     told = {source: list(ended(sessions, now)) for source, sessions in device.sessions.items()}
     totals = visible(device, polls, Reading()).get("D09", {})
     runs = expected_runs(device.active, {**told, "D09": sorted(totals, key=lambda one: one.end)})
-    if any(running(one, now) for one in device.sessions.values()) and runs and now - runs[-1].run_at < SETTLE:
+    if (
+        any(running(one, now) for one in device.sessions.values())
+        and runs
+        and (clock or now) - runs[-1].run_at < SETTLE
+    ):
         runs.pop()
     return {(run.run_at, WORDS[run.status]) for run in runs}
 
