@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,11 @@ NEVER_STALE = "[alerts]\nserver_hours = 1e6\nworkstation_hours = 1e6\nm365_hours
 settings.register_profile("fixed", max_examples=200, deadline=None, derandomize=True)
 settings.register_profile("fuzz", max_examples=100_000, deadline=None)
 settings.load_profile("fixed")
+
+
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**30:  # SQLite waits for a disk at each commit
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def the_json(text: str) -> dict[str, Any]:

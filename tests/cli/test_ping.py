@@ -150,9 +150,9 @@ def test_a_bug_is_told_with_its_traceback_and_without_the_password_in_it(
 ) -> None:
     cli.before = (
         "import cove_poller.commands.sync\n"
-        "def broken(config, credentials, *a, **k):\n"
-        "    raise ZeroDivisionError(credentials.login_password('main').get_secret_value(), config.healthchecks.url"
-        ".get_secret_value())\n"
+        "def broken(installation, *a, **k):\n"
+        "    login, url = installation.credentials.login_password('main'), installation.config.healthchecks.url\n"
+        "    raise ZeroDivisionError(login.get_secret_value(), url.get_secret_value())\n"
         "cove_poller.commands.sync.sync = broken\n"
     )
     done = cli("sync")
