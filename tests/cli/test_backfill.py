@@ -610,16 +610,6 @@ def test_runs_that_are_added_as_reviewed_have_the_reviewer_and_stay_as_they_are(
     assert rows_of_runs(place, "source_type IS NULL") == foreign
 
 
-def test_a_run_outside_of_the_window_is_not_reviewed_though_the_listing_shows_it(make_place: MakePlace) -> None:
-    place = make_place(nightly(), layout=STRICT)
-    login = the_login(place.answer("backfill", "--since", "5d", "--until", "12h", "--reviewed"))
-    assert login["job_runs"]["new"] == 3
-    assert place.found_runs() == place.expected_runs()
-    last = place.cove.now - 2 * HOUR + MINUTE
-    unreviewed = rows_of_runs(place, "source_type = 'api' AND reviewed_at IS NULL")
-    assert [utc(row["run_at"]) for row in unreviewed] == [last]
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_where_there_is_no_place_for_a_review_nothing_is_asked_and_written(kind: str, make_place: MakePlace) -> None:
     place = make_place(nightly(), kind=kind, layout=RENAMED)
