@@ -1,9 +1,6 @@
 """`devices`: what is linked to what, linking and ignoring by hand, and the sync after it; and the command itself."""
 
 import json
-import os
-import pty
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from tests.conftest import Cli, Site
 from tests.world.fake_cove import FakeCove, Fleet, serving
 from tests.world.layouts import RENAMED, LiveSite, run_script
 from tests.world.small_fleet import MORNING, add_session, make_device, make_small_fleet
+from tests.world.terminal import Terminal
 
 OURS = "Cove Data Protection"
 RUNS = "SELECT job_id, external_id, run_at, status, remark FROM job_runs ORDER BY run_at, external_id"
@@ -92,14 +90,10 @@ def outcomes(site: Site) -> list[tuple[str, str]]:
 
 def on_terminal(cli: Cli, *arguments: str, said: str) -> str:
     """What the command prints on a terminal where somebody says something."""
-    ours, theirs = pty.openpty()
-    os.write(ours, said.encode())
-    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
-    subprocess.run(cli.command(*arguments), cwd=cli.directory, env=cli.environment(), check=True, **streams)  # type: ignore[call-overload]
-    os.close(theirs)
-    printed = os.read(ours, 8192).decode()
-    os.close(ours)
-    return printed
+    terminal = Terminal(cli, *arguments)
+    terminal.type(said)
+    assert terminal.finish() == 0
+    return terminal.text
 
 
 def link(site: Site, account_id: int, job_id: int) -> Change:
