@@ -31,13 +31,14 @@ lowest: $(READY) $(UV)
 	$(UV) pip install --quiet --python .venv-lowest --resolution lowest-direct --editable '.[dev]'
 	.venv-lowest/bin/pytest -n 2 --dist worksteal
 
-# On each Python that this machine has.
+# On each Python that this machine has; say PYTHONS="..." for others.
+PYTHONS ?= $(wildcard $(HOME)/.pyenv/versions/3.1[1-9].*/bin/python3 /usr/bin/python3.1[1-9])
 matrix: $(READY) $(UV)
-	for version in 3.11 3.12 3.13; do \
-		$(UV) python find --quiet --no-python-downloads $$version || { echo "no Python $$version here"; continue; }; \
-		$(UV) venv --quiet --clear --python $$version .venv-$$version && \
-		$(UV) pip install --quiet --python .venv-$$version --editable '.[dev]' && \
-		.venv-$$version/bin/pytest -n 2 --dist worksteal || exit 1; \
+	set -e; for python in $(PYTHONS); do \
+		$$python --version; \
+		$(UV) venv --quiet --clear --python $$python .venv-matrix; \
+		$(UV) pip install --quiet --python .venv-matrix --editable '.[dev]'; \
+		.venv-matrix/bin/pytest -n 2 --dist worksteal; \
 	done
 
 lint: $(READY)

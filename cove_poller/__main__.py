@@ -2,4 +2,4 @@
 
 from cove_poller.cli.main import main
 
-main(prog_name="cove-poller")
+main()

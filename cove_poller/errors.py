@@ -24,8 +24,14 @@ class CovePollerError(Exception):
 
 
 class WrongUsage(CovePollerError):
+    """`option` is the one that was used wrongly, if it was a single one."""
+
     code = "usage"
     exit_code = 2
+
+    def __init__(self, message: str, option: str | None = None) -> None:
+        super().__init__(message)
+        self.option = option
 
 
 class ConfigError(CovePollerError):

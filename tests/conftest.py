@@ -1,9 +1,12 @@
 """The real parts: databases, the fake Cove over HTTP, and the installed command as a process."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -43,6 +46,25 @@ settings.register_profile("fuzz", max_examples=100_000, deadline=None)
 settings.load_profile("fixed")
 
 
+MEMORY = Path("/dev/shm")
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**30:  # SQLite waits for a disk at each commit
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def the_json(text: str) -> dict[str, Any]:
+    """The one JSON object that a text is."""
+    content = json.loads(text)
+    assert isinstance(content, dict)
+    return content
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest, so that no worker is left with one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
@@ -54,7 +76,7 @@ def soaks() -> bool:
     return "SOAK" in os.environ
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     """Show what the tests measured, also where all of them passed."""
     lines = [
         f"{value}"
@@ -240,6 +262,7 @@ class Cli:
     directory: Path
     environ: dict[str, str] = field(default_factory=dict)
     before: str = ""
+    started: list[Process] = field(default_factory=list)
 
     def __call__(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         if any(name.startswith(("PYTHON", "LANG", "LC_")) for name in {**self.environ, **environ}):
@@ -253,7 +276,13 @@ class Cli:
     ) -> Process:
         """Start the command. `files` are for its stdin, stdout and stderr; else what it writes is kept."""
         environ = self.environment(**(environ or {}))
-        return Process(self.command(*arguments), self.directory, environ, files or {}, self.before)
+        self.started.append(Process(self.command(*arguments), self.directory, environ, files or {}, self.before))
+        return self.started[-1]
+
+    def close(self) -> None:
+        """End what is still running."""
+        for process in self.started:
+            process.close()
 
     def fresh(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run the installed command in an interpreter of its own."""
@@ -274,6 +303,12 @@ class Cli:
         passed = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COVERAGE_")}
         return {**passed, "HOME": str(self.directory), **self.environ, **environ}
 
+    def configure(self, cove: FakeCove, more: str = "", *, timeout_seconds: float = 5) -> None:
+        """Write a configuration for a fake Cove, SQLite and one attempt a request."""
+        api = f'url = "{cove.url}"\nrequests_per_second = 1000\nmax_attempts = 1\ntimeout_seconds = {timeout_seconds}\n'
+        login = f'username = "{cove.username}"\npassword = "{cove.password}"\n'
+        self.write_config(f'[database]\nurl = "sqlite:///cove.db"\n[api]\n{api}[logins.main]\n{login}{more}')
+
     def write_config(self, text: str) -> Path:
         file = self.directory / "cove.toml"
         file.write_text(text, encoding="utf-8")
@@ -282,11 +317,13 @@ class Cli:
 
 
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def cli(tmp_path: Path) -> Iterator[Cli]:
     """The command in an empty directory."""
     directory = tmp_path / "home"
     directory.mkdir()
-    return Cli(directory)
+    cli = Cli(directory)
+    yield cli
+    cli.close()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cove_poller.cli.base import Context
+from cove_poller.cli.options import Context
 from cove_poller.errors import CovePollerError
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,6 @@ def answered(
     max_poll_age: str | None,
 ) -> tuple[str, int]:
     """Return what is to be said and the exit code, from the database alone. Raise CovePollerError."""
-    from cove_poller.commands.installation import Installation
     from cove_poller.commands.overview import known_state
     from cove_poller.spans import parse_option
     from cove_poller.views.check_verdicts import Thresholds, judged, parse_hours
@@ -75,8 +74,7 @@ def answered(
         own_limit = parse_option("--max-poll-age", max_poll_age) if max_poll_age is not None else None
     except ValueError as error:
         raise CovePollerError(f"wrong usage: {error}") from None
-    config, credentials = context.load()
-    overview = known_state(Installation(config, credentials), datetime.now(UTC))
+    overview = known_state(context.installation(), datetime.now(UTC))
     found = judged(replace(overview, max_poll_age=own_limit or overview.max_poll_age), thresholds)
     return in_style(style, found), int(found.level) if style == "nagios" else 0
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from cove_poller.cli.base import Context, errors_shown
+from cove_poller.cli.deliver import delivery
+from cove_poller.cli.options import Context
 
 
 @click.command()
@@ -21,16 +22,16 @@ from cove_poller.cli.base import Context, errors_shown
 @click.pass_obj
 def report(context: Context, output: str) -> None:
     """Write the state of all devices as one HTML page that needs nothing else. Reads the database only."""
-    with errors_shown("report"):
-        from cove_poller.commands.installation import Installation
+    with delivery("report") as deliver:
         from cove_poller.commands.overview import known_past
         from cove_poller.views.report import make_report
         from cove_poller.views.report_page import render
         from cove_poller.views.report_plot import plot_begin
 
-        config, credentials = context.load()
+        installation = context.installation()
+        config = installation.config
         now = datetime.now(UTC).replace(microsecond=0)
-        with known_past(Installation(config, credentials), now, plot_begin(now)) as (overview, sessions):
+        with known_past(installation, now, plot_begin(now)) as (overview, sessions):
             content = make_report(overview, sessions, config)
         page = render(content)
         if output == "-":
@@ -38,7 +39,7 @@ def report(context: Context, output: str) -> None:
             return
         write_whole(Path(output), page)
         if sys.stdout.isatty():
-            click.echo(f"{output} is written: {len(content.rows)} devices, as of {content.as_of} UTC")
+            deliver(f"{output} is written: {len(content.rows)} devices, as of {content.as_of} UTC")
 
 
 def write_whole(file: Path, text: str) -> None:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import click
 
-from cove_poller.cli.base import Context, errors_shown, json_option, print_json
+from cove_poller.cli.deliver import delivery
+from cove_poller.cli.options import Context, json_option
 
 
 @click.command()
@@ -20,18 +21,17 @@ from cove_poller.cli.base import Context, errors_shown, json_option, print_json
 @click.pass_obj
 def status(context: Context, customer: str | None, only: str | None, as_json: bool) -> None:
     """Show how every device is, as last polled. Reads the database only."""
-    with errors_shown("status", as_json=as_json, results="devices"):
-        from cove_poller.commands.installation import Installation
+    with delivery("status", as_json=as_json, results="devices") as deliver:
         from cove_poller.commands.overview import known_state
+        from cove_poller.commands.results import Answer
         from cove_poller.views.status_json import status_json
         from cove_poller.views.status_lines import status_lines
 
         started_at = datetime.now(UTC)
-        config, credentials = context.load()
-        overview = known_state(Installation(config, credentials), started_at, customer=customer, condition=only)
-        if as_json:
-            print_json(status_json(overview, started_at, datetime.now(UTC)))
-        elif sys.stdout.isatty():
+        installation = context.installation()
+        config = installation.config
+        overview = known_state(installation, started_at, customer=customer, condition=only)
+        if not as_json and sys.stdout.isatty():
             from rich.console import Console
 
             from cove_poller.views.status_table import status_table
@@ -39,4 +39,6 @@ def status(context: Context, customer: str | None, only: str | None, as_json: bo
             console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto", highlight=False)
             console.print(status_table(overview, config))
         else:
-            click.echo(status_lines(overview, config))
+            finished_at = datetime.now(UTC)
+            result = Answer("status", started_at, finished_at, status_json(overview, started_at, finished_at))
+            deliver(status_lines(overview, config), result)

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from cove_poller.commands.installation import Installation
+from cove_poller.commands.installation import Installation, utc_now
 from cove_poller.commands.login_run import remember_rejections, run_login
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
@@ -19,12 +19,13 @@ from cove_poller.cove.listing import Listing
 from cove_poller.cove.past_reader import PastReader
 from cove_poller.database.audit_trail import last_complete_sync, note_request, unfinished_request
 from cove_poller.database.engine import Database, Mode
-from cove_poller.errors import ApiError, DatabaseError
+from cove_poller.errors import ApiError, DatabaseError, WrongUsage
 from cove_poller.records.device import Device
 from cove_poller.records.device_troubles import device_name
-from cove_poller.records.past import Past, Request
+from cove_poller.records.past import WAYS, Past, Request
 from cove_poller.records.run_plan import Review
 from cove_poller.records.statuses import Statuses
+from cove_poller.records.window import Window, parse_when
 from cove_poller.text import counted, listed
 
 COMMAND = "backfill"
@@ -73,6 +74,27 @@ def backfill(
     if request.dry_run:
         remember_rejections(COMMAND, installation, results)
     return CommandResult(COMMAND, started_at, installation.now(), results, window=request.window)
+
+
+def make_request(
+    since: str, until: str | None, *, way: str, devices: Sequence[int], reviewed: bool, dry_run: bool
+) -> Request:
+    """Return what the options ask for, given as they were written. Raise WrongUsage that names the wrong one."""
+    now = utc_now().replace(microsecond=0)
+    begin = parse_option("--since", since, now)
+    end = now if until is None else parse_option("--until", until, now)
+    window = Window(begin, min(end, now))
+    if window.since >= window.until:
+        raise WrongUsage("lies in the future, or not before --until", "--since")
+    return Request(window, end >= now, WAYS.get(way), frozenset(devices), reviewed=reviewed, dry_run=dry_run)
+
+
+def parse_option(option: str, text: str, now: datetime) -> datetime:
+    """Return the moment that an option's text means. Raise WrongUsage if it means none."""
+    try:
+        return parse_when(text, now)
+    except ValueError as error:
+        raise WrongUsage(str(error), option) from None
 
 
 def check_for_review(database: Database) -> None:

@@ -23,6 +23,7 @@ class Pruned:
     sessions: int
     polls: int
     dry_run: bool
+    exit_code: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return {

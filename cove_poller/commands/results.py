@@ -1,7 +1,7 @@
 """What a command did, as plain values: their outcome, exit code and JSON follow from them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -136,6 +136,26 @@ class CommandResult:
             **window_in_json(self.window),
             "logins": [login.to_json() for login in self.logins],
         }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command found or changed that has no logins; `content` is its JSON behind the envelope."""
+
+    command: str
+    started_at: datetime
+    finished_at: datetime
+    content: Mapping[str, Any]
+    exit_code: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {**envelope(self.command, self.exit_code, self.started_at, self.finished_at), **self.content}
+
+
+def failed(command: str, started_at: datetime, finished_at: datetime, results: str, error: CovePollerError) -> Answer:
+    """Return the answer of a command that an error ended before it had anything to say under `results`."""
+    content: dict[str, Any] = {results: [], "error": error_to_json(error)}
+    return Answer(command, started_at, finished_at, content, error.exit_code)
 
 
 def outcome_word(exit_code: int) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import tomli_w
 from platformdirs.unix import Unix
 from pydantic import ValidationError
 
@@ -128,6 +127,8 @@ def shown(config: Config) -> str:
         content["healthchecks"]["url"] = host_only(url.get_secret_value())
     for login in config.logins:
         content["logins"][login]["api"] = config.api_of(login).model_dump(mode="json")
+    import tomli_w  # only here, and nothing else shows a configuration
+
     return tomli_w.dumps(_hidden(content))
 
 

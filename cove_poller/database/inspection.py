@@ -31,6 +31,7 @@ class Inspection:
     """
 
     schema: str | None
+    dialect_name: str
     is_empty: bool = False
     live: dict[str, Table] = field(default_factory=dict)
     constants: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -48,7 +49,7 @@ class Inspection:
 
     def tables(self) -> Tables:
         """Return the tables, once nothing is in the way and nothing is to be migrated."""
-        devices, sessions, polls = own_tables(self.schema)
+        devices, sessions, polls = own_tables(self.schema, self.dialect_name)
         live = {key: _bound_before.setdefault(_described_table(table), table) for key, table in self.live.items()}
         objects = live.pop(OBJECTS, None)
         return Tables(
@@ -80,7 +81,7 @@ def inspect_database(connection: Connection, config: Config) -> Inspection:
 
 
 def _inspect(inspector: Inspector, in_schema: str | None, settings: BackupchecksSettings) -> Inspection:
-    found = Inspection(in_schema)
+    found = Inspection(in_schema, inspector.dialect.name)
     if in_schema and not inspector.has_schema(in_schema):
         found.obstacles.append(f'there is no schema "{in_schema}" ([database] schema)')
         return found
@@ -102,7 +103,7 @@ def _inspect(inspector: Inspector, in_schema: str | None, settings: Backupchecks
 
 
 def _inspect_own(inspector: Inspector, names: set[str], found: Inspection) -> None:
-    for table in own_tables(found.schema):
+    for table in own_tables(found.schema, found.dialect_name):
         if table.name not in names:
             found.missing_tables.append(table)
             continue

@@ -97,8 +97,11 @@ def default_tables(schema: str | None) -> list[Table]:
 
 
 @cache
-def own_tables(schema: str | None) -> tuple[Table, Table, Table]:
-    """Return the poller's devices, sessions and polls: the same objects each time, so that SQL is compiled once."""
+def own_tables(schema: str | None, dialect_name: str) -> tuple[Table, Table, Table]:
+    """Return the poller's devices, sessions and polls: the same objects each time, so that SQL is compiled once.
+
+    An option of another dialect than the one in use would make SQLAlchemy import that one too.
+    """
     metadata = MetaData(schema=schema)
     sessions = Table(
         "cove_sessions",
@@ -124,13 +127,12 @@ def own_tables(schema: str | None) -> tuple[Table, Table, Table]:
         "ix_cove_sessions_status",
         *(sessions.c[name] for name in ("account_id", "data_source", "status", "session_at")),
     )
-    without_run = sessions.c.job_run_id.is_(None)
+    without_run: dict[str, Any] = {f"{dialect_name}_where": sessions.c.job_run_id.is_(None)}
     Index(
         "ix_cove_sessions_without_run",
         sessions.c.account_id,
         sessions.c.session_at,
-        postgresql_where=without_run,
-        sqlite_where=without_run,
+        **without_run,
     )
     devices = Table(
         "cove_devices",

@@ -1,11 +1,15 @@
 """What a person reads: results as text. Cron mails whatever is printed, so nothing is when all is well."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from cove_poller.commands.results import BackfillResult, CommandResult, LoginResult, LoginTest
-from cove_poller.errors import CovePollerError, Terminated
+from cove_poller.errors import CovePollerError, DatabaseError, Terminated
 from cove_poller.records.columns import label
 from cove_poller.text import counted, fitted
+
+if TYPE_CHECKING:
+    from cove_poller.commands.prune import Pruned
 
 SHOWN_WARNINGS = 20
 
@@ -19,6 +23,17 @@ WHAT_NOW = {
     14: "Nothing was written that is not complete. The next run tries again once the database is fixed.",
     15: "Nothing was done. If no other run is busy, look for one that hangs.",
 }
+
+DATABASE_FAILED = {
+    "devices ignore": "Nothing was changed. Run it again once the database is fixed.",
+    "devices link": "Nothing was changed. Run it again once the database is fixed.",
+    "devices list": "Nothing is known without the database. Run it again once it is fixed.",
+    "migrate": "The database was left as it was. Run it again once what stands in the way is fixed.",
+    "prune": "What was removed stays removed. Run it again for the rest once the database is fixed.",
+    "report": "No report was written. Run it again once the database is fixed.",
+    "status": "Nothing is known without the database. Run it again once it is fixed.",
+}
+"""What to do when the database fails a command that polls nothing and that nobody runs every hour."""
 
 
 def sync_summary(result: CommandResult, *, dry_run: bool) -> str:
@@ -93,7 +108,7 @@ def trouble(result: CommandResult) -> str:
         lines += _limited([f"login {login.login}: {problem}" for problem in problems])
         lines += _limited([f"login {login.login}: warning: {warning}" for warning in warnings])
     if lines and result.exit_code:
-        lines.insert(0, f"cove-poller {result.command} ended with {result.exit_code}:")
+        lines.insert(0, f"cove-poller {result.command} exited with code {result.exit_code}:")
     return "\n".join(lines)
 
 
@@ -102,16 +117,36 @@ def _limited(lines: list[str]) -> list[str]:
     return lines if hidden <= 0 else [*lines[:SHOWN_WARNINGS], f"  and {hidden} more like these"]
 
 
+def with_warnings(warnings: Sequence[str], result: CommandResult) -> str:
+    """Return the `warnings` of the configuration, then the trouble of the result; empty when all is well."""
+    return "\n".join([*warnings, *filter(None, [trouble(result)])])
+
+
 def what_now(exit_code: int) -> str:
     """Return what is safe and what to do next."""
     return WHAT_NOW.get(exit_code, "What was saved before is right and stays.")
 
 
 def failure(command: str, error: CovePollerError) -> str:
-    """Return an error that ended a command before any login was looked at."""
+    """Return an error that ended a command before any login was looked at, and what to do next."""
     if isinstance(error, Terminated):
         return f"cove-poller {command}: {error}"
-    return f"cove-poller {command}: {error}\n{what_now(error.exit_code)}"
+    in_database = DATABASE_FAILED.get(command) if isinstance(error, DatabaseError) else None
+    return f"cove-poller {command}: {error}\n{in_database or what_now(error.exit_code)}"
+
+
+def migrate_summary(script: str) -> str:
+    """Return what became of the database that the statements of `script` were run on, if there were any."""
+    return "The database was prepared." if script else "The database is ready."
+
+
+def prune_summary(done: "Pruned") -> str:
+    """Return how much was removed, or would be."""
+    verb = "Would remove" if done.dry_run else "Removed"
+    return (
+        f"{verb} {counted(done.sessions, 'row')} of cove_sessions and {counted(done.polls, 'row')} of cove_polls from"
+        f" before {done.before:%Y-%m-%d}; what later runs go by stays, and so do all job runs."
+    )
 
 
 def login_test_summary(result: CommandResult) -> str:

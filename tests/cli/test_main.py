@@ -1,12 +1,13 @@
 """The installed command as a process: output, JSON, logs and exit codes, as cron and people meet them."""
 
 import json
-import os
-import pty
 import signal
+import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,22 +15,10 @@ from typing import Any
 import pytest
 
 from cove_poller import errors
-from tests.conftest import BEGIN, Cli
+from tests.conftest import Cli, the_json, wait_for
 from tests.world.fake_cove import FakeCove, Fleet, HttpAnswer, make_fleet, serving
-
-CONFIG = """\
-[database]
-url = "sqlite:///cove.db"
-[api]
-url = "{url}"
-requests_per_second = 1000
-max_attempts = 1
-timeout_seconds = {timeout}
-[logins.main]
-username = "api-poller"
-password = "{password}"
-"""
-
+from tests.world.forked import Process
+from tests.world.terminal import Terminal
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 """The command has the real clock, by which nothing may be stale here."""
@@ -49,15 +38,8 @@ def cove(fleet: Fleet) -> Iterator[FakeCove]:
 @pytest.fixture
 def cli(cli: Cli, cove: FakeCove) -> Cli:
     """The command, configured for the fake Cove and SQLite."""
-    cli.write_config(CONFIG.format(url=cove.url, password=cove.password, timeout=5))
+    cli.configure(cove)
     return cli
-
-
-def the_json(stdout: str) -> dict[str, Any]:
-    """The one JSON object that stdout is."""
-    content = json.loads(stdout)
-    assert isinstance(content, dict)
-    return content
 
 
 def test_sync_in_cron_prints_nothing_when_all_is_well(cli: Cli) -> None:
@@ -66,14 +48,10 @@ def test_sync_in_cron_prints_nothing_when_all_is_well(cli: Cli) -> None:
 
 
 def test_sync_on_a_terminal_says_what_it_did(cli: Cli) -> None:
-    ours, theirs = pty.openpty()
-    done = subprocess.run(cli.command("sync"), cwd=cli.directory, env=cli.environment(), stdout=theirs, check=False)
-    os.close(theirs)
-    printed = os.read(ours, 4096).decode()
-    os.close(ours)
-    assert done.returncode == 0
-    assert printed.startswith("main: 8 devices, ")
-    assert "job runs: " in printed
+    terminal = Terminal(cli, "sync", streams=["stdout"])
+    assert terminal.finish() == 0
+    assert terminal.text.startswith("main: 8 devices, ")
+    assert "job runs: " in terminal.text
 
 
 def test_sync_json_is_one_object_with_the_agreed_keys(cli: Cli) -> None:
@@ -103,7 +81,7 @@ def test_json_is_printed_on_failure_too_and_the_person_gets_text_on_stderr(cli: 
 def test_a_failure_says_what_happened_to_which_login_what_is_safe_and_what_to_do(cli: Cli, cove: FakeCove) -> None:
     cove.password = "another"
     first, second, third, *_ = cli("sync").stderr.splitlines()
-    assert first == "cove-poller sync ended with 11:"
+    assert first == "cove-poller sync exited with code 11:"
     assert second == (
         "login main: Cove rejects user api-poller with no partner name: error 2100, \"Unknown partner/username or bad"
         ' password". Check user, password and, to the letter, the partner name in Cove\'s console'
@@ -118,7 +96,7 @@ def test_dry_run_says_so_and_lists_what_it_would_create(cli: Cli) -> None:
     assert "  would create job SRV0 (Example Bakery 0 (it0@example.com))\n" in done.stdout
 
 
-@pytest.mark.parametrize("flags", [(), ("-q",), ("-v",), ("-vv",), ("-vv", "--log-format", "json")])
+@pytest.mark.parametrize("flags", [(), ("-vv",), ("-vv", "--log-format", "json")])
 @pytest.mark.parametrize("is_right", [True, False])
 def test_no_secret_is_in_any_output_at_any_verbosity(
     cli: Cli, cove: FakeCove, flags: tuple[str, ...], is_right: bool
@@ -179,8 +157,7 @@ def test_test_login_works_where_the_partners_name_may_not_be_asked_for(cli: Cli,
 
 
 def test_one_failing_login_does_not_stop_the_others(cli: Cli, cove: FakeCove) -> None:
-    config = CONFIG.format(url=cove.url, password=cove.password, timeout=5)
-    cli.write_config(config + '[logins.other]\nusername = "nobody"\npassword = "wrong"\n')
+    cli.configure(cove, '[logins.other]\nusername = "nobody"\npassword = "wrong"\n')
     done = cli("sync", "--json")
     content = the_json(done.stdout)
     assert (done.returncode, content["outcome"]) == (3, "partial")
@@ -196,30 +173,19 @@ def test_an_unknown_login_is_wrong_usage_and_the_known_ones_are_named(cli: Cli) 
 
 
 @pytest.fixture
-def hanging(cli: Cli, cove: FakeCove) -> Iterator[subprocess.Popen[str]]:
+def hanging(cli: Cli, cove: FakeCove) -> Process:
     """A sync that waits for Cove's answer."""
     cli("sync")
-    cove.faults.slow_seconds = 3
-    before = len(cove.requests)
-    process = subprocess.Popen(
-        cli.command("sync", "--json"), cwd=cli.directory, env=cli.environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    deadline = time.monotonic() + 20
-    database = cli.directory / "cove.db"
-    while not (cli.directory / "cove.db.main.lock").exists() or len(cove.requests) == before:
-        assert time.monotonic() < deadline
-        assert database.exists()
-        time.sleep(0.05)
-        cove.faults.slow_seconds = 3
-    yield process
-    process.kill()
-    process.communicate()
+    cove.faults.slow_seconds = 30
+    before = len(cove.arrived)
+    process = cli.start("sync", "--json")
+    wait_for(lambda: len(cove.arrived) > before)
+    return process
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_that_is_told_to_stop_says_so_and_closes_its_audit_row(
-    cli: Cli, hanging: subprocess.Popen[str], number: int, code: int
+    cli: Cli, hanging: Process, number: int, code: int
 ) -> None:
     hanging.send_signal(number)
     stdout, stderr = hanging.communicate(timeout=20)
@@ -227,15 +193,12 @@ def test_a_run_that_is_told_to_stop_says_so_and_closes_its_audit_row(
     assert the_json(stdout)["exit_code"] == code
     assert "what was saved before is right and stays" in stderr
     assert "Traceback" not in stderr
-    import sqlite3
-
-    connection = sqlite3.connect(cli.directory / "cove.db")
-    rows = connection.execute("SELECT outcome, exit_code FROM cove_polls ORDER BY id").fetchall()
-    connection.close()
+    with closing(sqlite3.connect(cli.directory / "cove.db")) as connection:
+        rows = connection.execute("SELECT outcome, exit_code FROM cove_polls ORDER BY id").fetchall()
     assert rows[-1] == ("error", code)
 
 
-def test_sync_while_another_one_runs_ends_with_15(cli: Cli, hanging: subprocess.Popen[str]) -> None:
+def test_sync_while_another_one_runs_ends_with_15(cli: Cli, hanging: Process) -> None:
     done = cli("sync")
     assert done.returncode == 15
     assert "another run is busy with login main; nothing was done" in done.stderr
@@ -249,11 +212,11 @@ def exit_codes(cli: Cli, cove: FakeCove) -> dict[int, Any]:
         return cli("sync").returncode
 
     def bug() -> int:
-        (cli.directory / "sitecustomize.py").write_text(
+        cli.before = (
             "import cove_poller.commands.sync\n"
             "def broken(*a, **k): raise ZeroDivisionError\ncove_poller.commands.sync.sync = broken\n"
         )
-        return cli("sync", PYTHONPATH=str(cli.directory)).returncode
+        return cli("sync").returncode
 
     def configuration() -> int:
         cli.write_config("[database]\n")
@@ -305,23 +268,29 @@ def test_every_error_has_an_exit_code_that_the_readme_lists() -> None:
 
 
 def test_help_is_quick_and_imports_neither_driver_nor_network(cli: Cli) -> None:
-    done = cli("--help", PYTHONPROFILEIMPORTTIME="1")
+    done = cli.fresh("--help", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0
     for module in ("sqlalchemy", "psycopg2", "requests", "pydantic", "rich"):
         assert f" {module}\n" not in done.stderr
 
 
 def test_a_slow_cove_ends_with_13_within_its_time_out(cli: Cli, cove: FakeCove) -> None:
-    cli.write_config(CONFIG.format(url=cove.url, password=cove.password, timeout=0.3))
+    cli.configure(cove, timeout_seconds=0.3)
     cove.faults.slow_seconds = 2
     began = time.monotonic()
     assert cli("sync").returncode == 13
     assert time.monotonic() - began < 10
 
 
-def test_the_module_can_be_run_too(cli: Cli) -> None:
-    import sys
+def test_the_installed_command_does_the_same_as_what_the_other_tests_fork(cli: Cli) -> None:
+    said = cli.fresh("sync", "--json")
+    assert (said.returncode, said.stderr) == (0, "")
+    first, second = the_json(said.stdout), the_json(cli("sync", "--json").stdout)
+    assert first.keys() == second.keys()
+    assert first["logins"][0]["sessions"]["new"] == second["logins"][0]["sessions"]["unchanged"] > 0
 
+
+def test_the_module_can_be_run_too(cli: Cli) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cove_poller", "--version"],
         cwd=cli.directory, env=cli.environment(), capture_output=True, text=True, check=True,
@@ -334,8 +303,3 @@ def test_a_file_with_a_secret_that_others_can_read_is_a_warning_and_the_sync_goe
     done = cli("sync")
     assert done.returncode == 0
     assert "chmod 600" in done.stderr
-
-
-def test_serving_twice_gives_two_servers(fleet: Fleet) -> None:
-    with serving(FakeCove(fleet, BEGIN)) as one, serving(FakeCove(fleet, BEGIN)) as two:
-        assert one.url != two.url

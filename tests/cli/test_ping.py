@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import subprocess
 import threading
 import time
 import tomllib
@@ -17,8 +16,7 @@ import pytest
 from pydantic import SecretStr
 
 from cove_poller.cli.ping import watched
-from tests.cli.test_main import CONFIG, the_json
-from tests.conftest import BEGIN, NEVER_STALE, Cli
+from tests.conftest import BEGIN, NEVER_STALE, Cli, the_json, wait_for
 from tests.world.fake_cove import FakeCove, Fleet, make_fleet
 
 CHECK = "3c5f0b9e-7a51-4f0e-9d53-0123456789ab"
@@ -85,8 +83,7 @@ def configure(cli: Cli, cove: FakeCove) -> Callable[..., None]:
     """Writes a configuration with the URL of a monitoring."""
 
     def configure(url: str, more: str = "") -> None:
-        text = CONFIG.format(url=cove.url, password=cove.password, timeout=5)
-        cli.write_config(f'{text}{NEVER_STALE}[healthchecks]\nurl = "{url}"\n{more}')
+        cli.configure(cove, f'{NEVER_STALE}[healthchecks]\nurl = "{url}"\n{more}')
 
     return configure
 
@@ -119,7 +116,7 @@ def test_a_run_that_fails_is_told_with_its_exit_code_and_what_it_printed(
     cove.faults.forbidden_methods = frozenset({"EnumerateAccountStatistics"})
     done = cli("-v", "sync")
     assert monitoring.told == ["/start", "/12"]
-    trouble = done.stderr[done.stderr.index("cove-poller sync ended with 12:") :]
+    trouble = done.stderr[done.stderr.index("cove-poller sync exited with code 12:") :]
     assert trouble.strip() in monitoring.pings[1].body
 
 
@@ -151,14 +148,14 @@ def test_a_run_that_ends_before_anything_is_polled_is_told_as_failed(
 def test_a_bug_is_told_with_its_traceback_and_without_the_password_in_it(
     cli: Cli, monitoring: Monitoring, cove: FakeCove
 ) -> None:
-    (cli.directory / "sitecustomize.py").write_text(
+    cli.before = (
         "import cove_poller.commands.sync\n"
-        "def broken(config, credentials, *a, **k):\n"
-        "    raise ZeroDivisionError(credentials.login_password('main').get_secret_value(), config.healthchecks.url"
-        ".get_secret_value())\n"
+        "def broken(installation, *a, **k):\n"
+        "    login, url = installation.credentials.login_password('main'), installation.config.healthchecks.url\n"
+        "    raise ZeroDivisionError(login.get_secret_value(), url.get_secret_value())\n"
         "cove_poller.commands.sync.sync = broken\n"
     )
-    done = cli("sync", PYTHONPATH=str(cli.directory))
+    done = cli("sync")
     assert done.returncode == 1
     assert monitoring.told == ["/start", "/1"]
     body = monitoring.pings[1].body
@@ -168,12 +165,9 @@ def test_a_bug_is_told_with_its_traceback_and_without_the_password_in_it(
 
 
 def test_a_run_that_is_told_to_stop_is_told_as_failed(cli: Cli, monitoring: Monitoring, cove: FakeCove) -> None:
-    cove.faults.slow_seconds = 3
-    process = subprocess.Popen(cli.command("sync"), cwd=cli.directory, env=cli.environment(), stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 30
-    while not (cli.directory / "cove.db.main.lock").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    cove.faults.slow_seconds = 30
+    process = cli.start("sync")
+    wait_for(lambda: cove.arrived)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 143
@@ -183,11 +177,8 @@ def test_a_run_that_is_told_to_stop_is_told_as_failed(cli: Cli, monitoring: Moni
 
 def test_a_stop_while_the_start_is_being_told_does_not_look_like_success(cli: Cli, monitoring: Monitoring) -> None:
     monitoring.slow_seconds = 2
-    process = subprocess.Popen(cli.command("sync"), cwd=cli.directory, env=cli.environment(), stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 30
-    while not monitoring.arrived:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    process = cli.start("sync")
+    wait_for(lambda: monitoring.arrived)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 143

@@ -11,64 +11,11 @@ from typing import Any
 import pytest
 
 from cove_poller.records.session import Origin
-from tests.commands.test_truth import WORDS, utc
 from tests.conftest import BEGIN, Site
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, Reading, TrueSession, make_fleet, serving
-from tests.world.fake_cove.fleet import ended, running
 from tests.world.fake_cove.wire import columns
-from tests.world.oracle import RANK, Score, expected_runs, status_of, visible
-
-SETTLE = timedelta(minutes=60)
-PLAIN_ROWS = {
-    "cove_sessions": "account_id, data_source, session_at, started_at, status, status_code, errors_count, origin",
-    "job_runs": "external_id, run_at, status, remark",
-}
-
-
-def plain_rows(site: Site) -> dict[str, list[tuple[Any, ...]]]:
-    """What is recorded, without numbers that only say in which order it came."""
-    return {
-        table: sorted(tuple(map(str, row.values())) for row in site.rows(f"SELECT {columns} FROM {table}"))
-        for table, columns in PLAIN_ROWS.items()
-    }
-
-
-def facts(site: Site) -> set[tuple[int, str, datetime, datetime, int]]:
-    """The recorded sessions of the sources as account, source, start, end and code."""
-    query = "SELECT * FROM cove_sessions WHERE data_source <> 'D09'"
-    return {
-        (
-            row["account_id"], row["data_source"], utc(row["started_at"]) if row["started_at"] else BEGIN,
-            utc(row["session_at"]), row["status_code"],
-        )
-        for row in site.rows(query)
-    }  # fmt: skip
-
-
-def truth(devices: list[FakeDevice], since: datetime, until: datetime) -> set[tuple[int, str, datetime, datetime, int]]:
-    return {
-        (device.account_id, one.source, one.start, one.end, one.status)
-        for device in devices
-        for one in device.all_sessions()
-        if since <= one.end <= until
-    }
-
-
-def wanted_runs(device: FakeDevice, now: datetime) -> set[tuple[datetime, str]]:
-    """The runs of a device of which every session is known, and of the total what one poll shows."""
-    told = {source: list(ended(sessions, now)) for source, sessions in device.sessions.items()}
-    totals = visible(device, [now], Reading()).get("D09", {})
-    runs = expected_runs(device.active, {**told, "D09": sorted(totals, key=lambda one: one.end)})
-    if any(running(one, now) for one in device.sessions.values()) and runs and now - runs[-1].run_at < SETTLE:
-        runs.pop()
-    return {(run.run_at, WORDS[run.status]) for run in runs}
-
-
-def found_runs(site: Site) -> dict[str, set[tuple[datetime, str]]]:
-    found: dict[str, set[tuple[datetime, str]]] = {}
-    for row in site.rows("SELECT external_id, run_at, status FROM job_runs"):
-        found.setdefault(row["external_id"], set()).add((utc(row["run_at"]), row["status"]))
-    return found
+from tests.world.oracle import RANK, Score, all_runs, status_of, truth
+from tests.world.recorded import facts, plain_rows, runs_by_device, utc
 
 
 def warnings_of(result: Any) -> list[str]:
@@ -122,9 +69,9 @@ def test_28_days_of_a_fleet_are_recorded_as_they_happened_and_once(
     recorded, really = facts(site), truth(site.cove.fleet.devices, BEGIN, now)
     rows = site.rows("SELECT count(*) AS rows FROM cove_sessions WHERE data_source <> 'D09'")[0]["rows"]
     score = Score(len(really), rows, len(recorded & really))
-    runs, found = Score(), found_runs(site)
+    runs, found = Score(), runs_by_device(site)
     for device in site.cove.fleet.devices:
-        wanted, has = wanted_runs(device, now), found.get(str(device.account_id), set())
+        wanted, has = all_runs(device, now), found.get(str(device.account_id), set())
         runs.add(len(wanted), len(has), len(wanted & has))
     measured(
         f"backfill of {devices} devices and 28 days: sessions {score}; job runs {runs}; {login['requests']} requests"
@@ -138,11 +85,15 @@ def test_28_days_of_a_fleet_are_recorded_as_they_happened_and_once(
     assert (again["job_runs"]["new"], again["job_runs"]["updated"]) == (0, 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("meaning", ["end", "start"])
-def test_sync_and_backfill_in_any_order_give_the_same_rows(meaning: str, make_site: Callable[..., Site]) -> None:
-    polls = [BEGIN + timedelta(hours=3 * number + 1) for number in range(24)]
+def test_sync_and_backfill_in_any_order_give_the_same_rows(
+    meaning: str, make_site: Callable[..., Site], soaks: bool
+) -> None:
+    hours, plays = (3, 4) if soaks else (6, 1)
+    polls = [BEGIN + timedelta(hours=number + 1) for number in range(0, 72, hours)]
 
-    def played(moments: set[datetime], *, backfill_first: bool = False) -> dict[str, list[tuple[Any, ...]]]:
+    def played(moments: set[datetime], *, backfill_first: bool = False) -> dict[str, Any]:
         site = make_site(make_fleet(seed=11, begin=BEGIN, days=3, devices=12), BEGIN)
         site.cove.reading = Reading(last_session_is=meaning, last_success_is=meaning)
         for now in polls:
@@ -153,10 +104,10 @@ def test_sync_and_backfill_in_any_order_give_the_same_rows(meaning: str, make_si
         return plain_rows(site)
 
     late = played({polls[-1]})
-    assert len(late["job_runs"]) > 100
+    assert len(late["runs"]) > 100
     assert played({polls[-1]}, backfill_first=True) == late
     chance = random.Random(5)
-    for _ in range(2):
+    for _ in range(plays):
         some = {polls[-1], *chance.sample(polls, 4)}
         assert played(some, backfill_first=chance.random() < 0.5) == late
 
@@ -729,6 +680,6 @@ def test_on_both_databases_the_rows_are_the_same(
     for url in (None, make_postgres()):
         site = make_site(fleet, BEGIN + timedelta(days=5), url)
         site.backfill(since=BEGIN + timedelta(days=1))
-        found.append({(*row[:2], utc(row[2]), *row[4:]) for row in plain_rows(site)["cove_sessions"]})
+        found.append(plain_rows(site))
     assert found[0] == found[1]
-    assert len(found[0]) > 200
+    assert len(found[0]["sessions"]) > 200

@@ -1,9 +1,6 @@
 """`devices`: what is linked to what, linking and ignoring by hand, and the sync after it; and the command itself."""
 
 import json
-import os
-import pty
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +8,15 @@ from typing import Any
 import pytest
 import tomli_w
 
-from cove_poller.cli.devices import table
 from cove_poller.commands.devices import Change, ignore_device, link_device, list_devices
 from cove_poller.database.engine import Mode, open_database
 from cove_poller.errors import LockHeld, WrongUsage
+from cove_poller.views.devices import devices_table
 from tests.conftest import Cli, Site
 from tests.world.fake_cove import FakeCove, Fleet, serving
 from tests.world.layouts import RENAMED, LiveSite, run_script
 from tests.world.small_fleet import MORNING, add_session, make_device, make_small_fleet
+from tests.world.terminal import Terminal
 
 OURS = "Cove Data Protection"
 RUNS = "SELECT job_id, external_id, run_at, status, remark FROM job_runs ORDER BY run_at, external_id"
@@ -92,14 +90,10 @@ def outcomes(site: Site) -> list[tuple[str, str]]:
 
 def on_terminal(cli: Cli, *arguments: str, said: str) -> str:
     """What the command prints on a terminal where somebody says something."""
-    ours, theirs = pty.openpty()
-    os.write(ours, said.encode())
-    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
-    subprocess.run(cli.command(*arguments), cwd=cli.directory, env=cli.environment(), check=True, **streams)  # type: ignore[call-overload]
-    os.close(theirs)
-    printed = os.read(ours, 8192).decode()
-    os.close(ours)
-    return printed
+    terminal = Terminal(cli, *arguments)
+    terminal.type(said)
+    assert terminal.finish() == 0
+    return terminal.text
 
 
 def link(site: Site, account_id: int, job_id: int) -> Change:
@@ -179,7 +173,7 @@ class TestOnBothDatabases:
             "type": "Server", "ignored": False, "gone_at": None, "state": "unlinked", "job": None,
             "reason": "there is no job 'SRV1'",
         }  # fmt: skip
-        lines = table(found).splitlines()
+        lines = devices_table(found, only_unlinked=False).splitlines()
         assert lines[0].split("  ")[0] == "account id"
         assert lines[1].endswith("Server  unlinked: there is no job 'SRV1'")
         assert lines[2].endswith("Server  SRV2 (id 3)")
@@ -296,6 +290,6 @@ def test_a_database_that_others_laid_out_can_be_linked_too(cove: FakeCove, datab
     assert "So far it is linked to job SRV1 " in plan
     assert "That job is not active in Backupchecks." in plan
     assert site.rows("SELECT cove_account_id FROM jobs WHERE id = 3") == [{"cove_account_id": 1}]
-    assert "By hand (id 3)" in table(list_devices(site.installation()))
+    assert "By hand (id 3)" in devices_table(list_devices(site.installation()), only_unlinked=False)
     with pytest.raises(WrongUsage):
         link(site, 1, 2)

@@ -12,12 +12,12 @@ from pydantic import ValidationError
 
 from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.errors import DatabaseError
-from tests.commands.test_truth import utc
 from tests.conftest import BEGIN, Site
 from tests.world.counted import changes_by_table
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Reading, TrueSession, make_fleet, serving
 from tests.world.layouts import GRANTS, run_script
 from tests.world.oracle import GAP, RANK, as_told, status_of, visible
+from tests.world.recorded import utc
 from tests.world.small_fleet import MORNING, NIGHT, add_session, make_device, make_small_fleet
 
 WORDS = {"success": "Success", "warning": "Warning", "failed": "Failed"}

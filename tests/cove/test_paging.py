@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cove_poller.cove.paging import iter_pages
@@ -109,7 +109,6 @@ def test_whatever_goes_while_the_list_is_read_nothing_that_stays_is_missing(
     assert len(found) == len(set(found))
 
 
-@settings(deadline=None)
 @given(st.integers(0, 60), st.integers(2, 20), st.randoms(use_true_random=False))
 def test_rows_that_are_added_at_the_front_meanwhile_hide_no_other(count: int, cap: int, chance: random.Random) -> None:
     rows = list(range(count))

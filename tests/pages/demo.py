@@ -85,7 +85,7 @@ def run(directory: str, *arguments: str, width: int = 120) -> str:
         said = read_all(ours).replace("\r\n", "\n")
     print(said, end="", flush=True)
     if done.returncode:
-        sys.exit(f"the demo failed: cove-poller ended with {done.returncode}")
+        sys.exit(f"the demo failed: cove-poller exited with code {done.returncode}")
     return said
 
 

@@ -18,8 +18,16 @@ BLOCK = re.compile(r"<!-- block: (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The paths of all commands, groups included."""
-    below = command.commands.items() if isinstance(command, click.Group) else ()
-    return [path, *(found for name, one in below for found in commands(one, (*path, name)))]
+    return [path, *(found for name, one in below(command).items() for found in commands(one, (*path, name)))]
+
+
+def below(command: click.Command) -> dict[str, click.Command]:
+    """The commands of a group; none if it is no group."""
+    if not isinstance(command, click.Group):
+        return {}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: one for name, one in found.items() if one}
 
 
 def help_texts() -> str:
@@ -32,8 +40,7 @@ def help_text(path: tuple[str, ...]) -> str:
     command: click.Command = main
     context = click.Context(main, info_name="cove-poller", terminal_width=78, **main.context_settings)
     for name in path:
-        assert isinstance(command, click.Group)
-        command = command.commands[name]
+        command = below(command)[name]
         context = click.Context(command, info_name=name, parent=context)
     return command.get_help(context)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cove_poller.records.colorbar import usual_time
@@ -196,7 +196,6 @@ def real_sessions(draw: st.DrawFn) -> list[Session]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
 @given(real_sessions(), st.randoms(use_true_random=False), st.booleans())
 def test_any_polls_and_histories_in_any_order_leave_exactly_what_happened(
     really: list[Session], chance: random.Random, by_start: bool

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cove_poller.records.reading import Problem
@@ -119,7 +119,6 @@ def nights(draw: st.DrawFn) -> list[RecordedSession]:
     return sessions
 
 
-@settings(max_examples=400, deadline=None)
 @given(nights(), st.randoms(use_true_random=False), st.integers(1, 5))
 def test_any_order_and_any_batching_of_the_same_sessions_gives_the_same_job_runs(
     sessions: list[RecordedSession], chance: st.DataObject, batch: int
@@ -134,7 +133,6 @@ def test_any_order_and_any_batching_of_the_same_sessions_gives_the_same_job_runs
     assert bit_by_bit.plan(LATER).changed == ()
 
 
-@settings(max_examples=200, deadline=None)
 @given(nights())
 def test_no_run_is_healthier_than_the_newest_session_of_an_active_source_or_the_total_in_it(
     sessions: list[RecordedSession],
@@ -156,7 +154,6 @@ def test_no_run_is_healthier_than_the_newest_session_of_an_active_source_or_the_
             )
 
 
-@settings(max_examples=200, deadline=None)
 @given(nights(), st.data())
 def test_a_reviewed_run_never_changes_and_every_later_session_still_gets_a_run(
     sessions: list[RecordedSession], data: st.DataObject

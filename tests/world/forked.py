@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -101,8 +102,8 @@ class Process:
         """Kill it if it still runs, and forget what it wrote."""
         self.kill()
         self.wait()
-        for file in self._written.values():
-            file.close()
+        while self._written:
+            self._written.popitem()[1].close()
 
 
 @functools.cache
@@ -186,6 +187,7 @@ def become(arguments: list[str], cwd: str, environ: dict[str, str], before: str,
     os.environ.update(environ)
     time.tzset()
     sys.argv = arguments
+    sys.modules["__main__"] = types.ModuleType("__main__")  # by which click finds out what it is called
     sys.stdin = opened(0, "rb", "surrogateescape")
     sys.stdout = opened(1, "wb", "surrogateescape")
     sys.stderr = opened(2, "wb", "backslashreplace")

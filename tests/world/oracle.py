@@ -12,8 +12,12 @@ from tests.world.fake_cove.wire import Reading, last_completed, last_successful,
 
 STATUS = {5: "success", 8: "warning", 6: "warning", 7: "warning", 11: "warning", 2: "failed", 3: "failed", 10: "failed"}
 RANK = {"success": 1, "warning": 2, "failed": 3}
+WORDS = {"success": "Success", "warning": "Warning", "failed": "Failed"}
 GAP = timedelta(minutes=15)
 SPAN = timedelta(minutes=360)
+SETTLE = timedelta(minutes=60)
+Fact = tuple[int, str, datetime | None, datetime, int]  # account, data source, start, end and code of a session
+RunFact = tuple[datetime, str]  # when a run ended, and its status in Backupchecks' words
 
 
 def status_of(code: int) -> str:
@@ -105,6 +109,34 @@ def _run(active: Sequence[str], members: Sequence[TrueSession], told: dict[str, 
     in_round = [one for one in told.get("D09", ()) if begin <= one.end <= run_at + GAP]
     statuses += [status_of(in_round[-1].status)] if in_round else []
     return ExpectedRun(run_at, max(statuses, key=RANK.__getitem__))
+
+
+def truth(devices: Iterable[FakeDevice], since: datetime, until: datetime) -> set[Fact]:
+    """All sessions that ended in a window."""
+    return {
+        (device.account_id, one.source, one.start, one.end, one.status)
+        for device in devices
+        for one in device.all_sessions()
+        if since <= one.end <= until
+    }
+
+
+def all_runs(device: FakeDevice, *polls: datetime, clock: datetime | None = None) -> set[RunFact]:
+    """The runs of a device of which every session is known, and of the total what the polls show; the last is now.
+
+    `clock` is what the poller's says meanwhile, if that is not Cove's time.
+    """
+    now = polls[-1]
+    told = {source: list(ended(sessions, now)) for source, sessions in device.sessions.items()}
+    totals = visible(device, polls, Reading()).get("D09", {})
+    runs = expected_runs(device.active, {**told, "D09": sorted(totals, key=lambda one: one.end)})
+    if (
+        any(running(one, now) for one in device.sessions.values())
+        and runs
+        and (clock or now) - runs[-1].run_at < SETTLE
+    ):
+        runs.pop()
+    return {(run.run_at, WORDS[run.status]) for run in runs}
 
 
 @dataclass

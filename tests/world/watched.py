@@ -1,9 +1,6 @@
 """A fleet whose state right now is known by construction, polled once by the real command, for what people look at."""
 
-import os
-import pty
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from tests.conftest import Cli
-from tests.pages.demo import read_all
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, serving
+from tests.world.terminal import Terminal
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOSTILE_CUSTOMER = "[red]Evil[/red] \x1b[31mInc|\u202egnp\tCo\nLtd"
@@ -99,13 +96,10 @@ class Watched:
         self.execute("UPDATE cove_polls SET started_at = :moment, finished_at = :moment", moment=f"{moment}.000000")
 
     def on_terminal(self, *arguments: str, **environ: str) -> str:
-        ours, theirs = pty.openpty()
-        environment = self.cli.environment(TERM="xterm-256color", COLUMNS="220", **environ)
-        process = subprocess.Popen(self.cli.command(*arguments), cwd=self.cli.directory, env=environment, stdout=theirs)
-        os.close(theirs)
-        printed = read_all(ours)
-        assert process.wait(timeout=60) == 0
-        return printed
+        """What the command shows where its stdout is a wide terminal."""
+        terminal = Terminal(self.cli, *arguments, columns=220, streams=["stdout"], **environ)
+        assert terminal.finish() == 0
+        return terminal.raw.decode()
 
 
 @contextmanager

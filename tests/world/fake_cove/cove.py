@@ -47,6 +47,7 @@ class FakeCove:
         self.password = "token-of-the-fake-cove"
         self.partner: str | None = None  # None: Cove does not ask for the partner's name
         self.requests: list[Request] = []
+        self.arrived: list[str] = []  # the paths of all requests, also of those that are not answered yet
         self.visas: set[str] = set()
         self.url = ""
         self._chance = random.Random(1)

@@ -24,6 +24,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         message = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
+        self.cove.arrived.append(self.path)
         if self.cove.faults.slow_seconds:
             time.sleep(self.cove.faults.slow_seconds)
         answer = self._answer(message)

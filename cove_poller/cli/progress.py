@@ -1,0 +1,63 @@
+"""What a person at a terminal sees and is asked while a command runs."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from cove_poller.cli.logs import ProgressLog
+
+
+def is_lively() -> bool:
+    """Return whether something may move and be coloured."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
+@contextmanager
+def shown_progress() -> Iterator[Callable[[str, int], None]]:
+    """Give what is told a login and its devices so far: a line on a terminal, nothing anywhere else."""
+    if not is_lively():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("connecting") as status:
+        yield lambda login, devices: status.update(f"{login}: {devices} devices")
+
+
+@contextmanager
+def shown_past(what: str) -> Iterator[Callable[[Any], None]]:
+    """Give what is told a backfill's progress: a bar on a terminal, a log line every 30 seconds anywhere else."""
+    if not is_lively():
+        yield ProgressLog()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("devices, {task.fields[sessions]} new sessions, time left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None, sessions=0)
+        yield lambda progress: bar.update(
+            task,
+            description=f"{what} {progress.login}",
+            completed=progress.devices,
+            total=progress.total,
+            sessions=progress.sessions,
+        )
+
+
+def go_on(question: str | None) -> bool:
+    """Return whether a person agrees; where nobody can be asked, the question is printed and taken as agreed to."""
+    if question is None:
+        return True
+    click.echo(question, err=True)
+    return not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()) or click.confirm("Go on?", err=True)
