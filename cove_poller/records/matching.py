@@ -271,12 +271,8 @@ def _covered(
         return session
 
     left, fresh = [known(one) for one in records], [known(one) for one in new]
-    if coverage.context is None:
+    if coverage.context is None or partners([coverage.context], left):
         return left, fresh
-    before = partners([coverage.context], left)
-    if record := before.get(0):
-        is_context = record.is_context or (record.unknown_since == NEVER and record.job_run_id is None)
-        return [replace(one, is_context=is_context) if one.id == record.id else one for one in left], fresh
     later = [one for one in records if one.session_at > coverage.context.session_at]
     following = min(later, key=lambda session: session.session_at, default=None)
     unknown_since = following.unknown_since if following else NEVER
