@@ -191,7 +191,7 @@ class Recorder:
     def _news(self, work: Work, links: Links, now: datetime) -> news.News:
         gap = timedelta(minutes=self.config.backupchecks.round_gap_minutes)
         unlinked = links.unlinked.get(work.account_id)
-        present = device_troubles(work.device, work.reading, work.changes, unlinked, gap)
+        present = device_troubles(work.device, work.reading, work.changes, unlinked, gap, work.look)
         before = news.from_json(work.previous["conditions"] if work.previous else None)
         return news.news(before, present, now, self.config.alerts.remind)
 

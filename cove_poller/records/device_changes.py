@@ -8,7 +8,15 @@ from cove_poller.records.matching import SessionChanges, compare, merged
 from cove_poller.records.past import Past
 from cove_poller.records.reading import DeviceReading, SourceReading
 from cove_poller.records.session import NEVER, Origin, RecordedSession, Session
-from cove_poller.records.source_history import NOTHING, Look, SourceHistory, after_look, with_read, with_sessions
+from cove_poller.records.source_history import (
+    NOTHING,
+    Look,
+    SourceHistory,
+    after_look,
+    with_gaps,
+    with_read,
+    with_sessions,
+)
 from cove_poller.records.statuses import SEVERITY
 
 NO_READING = SourceReading()
@@ -79,6 +87,7 @@ def device_changes(
         if left:
             newest[code] = max(left, key=lambda session: session.session_at)
         history = with_sessions(sources.get(code, NOTHING), (one.session_at for one in left if _is_timed(one)))
+        history = with_gaps(history, changes.new)
         if past.window and code in past.read_sources:
             history = with_read(history, past.window, past.problem_of(code))
         sources[code] = history

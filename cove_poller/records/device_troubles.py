@@ -8,7 +8,12 @@ from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.device_changes import DeviceChanges
 from cove_poller.records.news import Trouble
 from cove_poller.records.reading import DeviceReading
+from cove_poller.records.silence import usual_distance
+from cove_poller.records.source_history import NOTHING, Look
 from cove_poller.records.statuses import SEVERITY, code_name, worst
+
+UNDERSAMPLED = 1.5
+"""A source whose usual distance between sessions is less than so many polls apart runs unseen at times."""
 
 ROW = "row"
 """The key of the condition that a device's whole row cannot be read."""
@@ -20,15 +25,18 @@ def device_name(device: Device) -> str:
 
 
 def device_troubles(
-    device: Device, reading: DeviceReading, changes: DeviceChanges, unlinked: str | None, gap: timedelta
+    device: Device, reading: DeviceReading, changes: DeviceChanges, unlinked: str | None, gap: timedelta, look: Look
 ) -> dict[str, Trouble]:
     """Return what is wrong with a device, by keys that stay while it lasts; `unlinked` is why it has no job."""
-    return {key: trouble for key, trouble in _troubles(device, reading, changes, unlinked, gap) if trouble}
+    return {
+        **dict(_troubles(device, reading, changes, unlinked, gap)),
+        **dict(_of_histories(device, reading, changes, look)),
+    }
 
 
 def _troubles(
     device: Device, reading: DeviceReading, changes: DeviceChanges, unlinked: str | None, gap: timedelta
-) -> Iterator[tuple[str, Trouble | None]]:
+) -> Iterator[tuple[str, Trouble]]:
     name = device_name(device)
     for code, problem in reading.problems.items():
         yield f"{code} unreadable", Trouble(f"{name}: {label(code)}: {problem.reason}", is_failure=True)
@@ -45,6 +53,26 @@ def _troubles(
     if total := unexplained_total(reading, changes, gap):
         text = f"{name}: Cove's total says what none of its data sources explains, {total}"
         yield "total", Trouble(text)
+
+
+def _of_histories(
+    device: Device, reading: DeviceReading, changes: DeviceChanges, look: Look
+) -> Iterator[tuple[str, Trouble]]:
+    """What is not known of the sources' sessions: what ran while nobody looked, or between two looks."""
+    name = device_name(device)
+    for code in reading.active_sources:
+        history = changes.sources.get(code, NOTHING)
+        if history.gaps:
+            since, until = history.gaps[0].since, history.gaps[-1].until
+            span = f"{since:%Y-%m-%d %H:%M}Z to {until:%Y-%m-%d %H:%M}Z" if since and until else "some time"
+            yield (
+                f"{code} gap",
+                Trouble(f"{name}: {label(code)}: nobody looked from {span}, so sessions may be missing"),
+            )
+        usual = usual_distance(history.recent, "")
+        if usual and look.before and usual < UNDERSAMPLED * (look.at - look.before):
+            text = f"{name}: {label(code)} runs about as often as it is polled, so sessions in between may not be seen"
+            yield f"{code} undersampled", Trouble(text)
 
 
 def unexplained_total(reading: DeviceReading, changes: DeviceChanges, gap: timedelta) -> str | None:

@@ -12,6 +12,8 @@ class Trouble:
 
     what: str
     is_failure: bool = False
+    reminds: bool = True
+    """Whether it is said again while it lasts; what nobody can change is said once."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def news(before: Conditions, present: Mapping[str, Trouble], now: datetime, remi
         condition = Condition(trouble.what, old.since if old else now, now, trouble.is_failure)
         if old is None or old.what != trouble.what:
             begun.append(condition)
-        elif now - old.told_at >= remind:
+        elif trouble.reminds and now - old.told_at >= remind:
             reminded.append(condition)
         else:
             condition = replace(condition, told_at=old.told_at)

@@ -10,7 +10,7 @@ from typing import Any
 
 from cove_poller.records.columns import DataSource
 from cove_poller.records.reading import DeviceReading, Problem, TimesAre
-from cove_poller.records.session import MINUTE, TimeIs
+from cove_poller.records.session import MINUTE, NEVER, Origin, Session, TimeIs
 from cove_poller.records.statuses import Status
 from cove_poller.records.window import Window
 
@@ -18,6 +18,7 @@ MOST_PERIODS = 50
 """How many periods of a kind are kept of a source; the oldest are forgotten."""
 
 MOST_RECENT = 9
+KINDS = ("active", "unreadable", "silent", "gaps")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class SourceHistory:
     active: Periods = ()
     unreadable: Periods = ()
     silent: Periods = ()
+    gaps: Periods = ()
+    """When nobody looked although something happened, so that sessions may be missing."""
+
     times_are: TimesAre = field(default_factory=TimesAre)
     recent: tuple[datetime, ...] = ()
     """When its newest sessions ended, the oldest first: its rhythm."""
@@ -137,12 +141,25 @@ def with_sessions(history: SourceHistory, ends: Iterable[datetime]) -> SourceHis
     return replace(history, recent=tuple(recent[-MOST_RECENT:]))
 
 
+def with_gaps(history: SourceHistory, sessions: Iterable[Session]) -> SourceHistory:
+    """Return the history with the gaps before new sessions: from when on nobody had looked, until the session."""
+    found = {
+        Period(one.unknown_since, one.session_at)
+        for one in sessions
+        if one.unknown_since not in (None, NEVER) and one.origin is not Origin.COLORBAR
+    }
+    if not found:
+        return history
+    return replace(history, gaps=tuple(sorted({*history.gaps, *found}, key=_order))[-MOST_PERIODS:])
+
+
 def with_read(history: SourceHistory, window: Window, problem: Problem | None) -> SourceHistory:
     """Return the history after a source's past in a window was read whole, or with a problem."""
     left = tuple(piece for period in history.unreadable for piece in _without(period, window))
     if problem:
         left = (*left, Period(window.since, window.until, problem))
-    return replace(history, unreadable=tuple(sorted(left, key=_order))[-MOST_PERIODS:])
+    gaps = history.gaps if problem else tuple(piece for gap in history.gaps for piece in _without(gap, window))
+    return replace(history, unreadable=tuple(sorted(left, key=_order))[-MOST_PERIODS:], gaps=gaps)
 
 
 def _without(period: Period, window: Window) -> Iterable[Period]:
@@ -171,8 +188,9 @@ def to_json(histories: Histories) -> dict[str, Any]:
 
 
 def _history_to_json(history: SourceHistory) -> dict[str, Any]:
-    kinds = {"active": history.active, "unreadable": history.unreadable, "silent": history.silent}
-    found: dict[str, Any] = {kind: [_to_json(one) for one in periods] for kind, periods in kinds.items() if periods}
+    found: dict[str, Any] = {
+        kind: [_to_json(one) for one in periods] for kind in KINDS if (periods := getattr(history, kind))
+    }
     if history.recent:
         found["recent"] = [int(moment.timestamp()) for moment in history.recent]
     if history.times_are != TimesAre():
@@ -191,9 +209,7 @@ def from_json(content: Mapping[str, Any] | None) -> dict[str, SourceHistory]:
 
 
 def _history_from_json(content: Mapping[str, Any]) -> SourceHistory:
-    periods = {
-        kind: tuple(_from_json(*one) for one in content.get(kind, ())) for kind in ("active", "unreadable", "silent")
-    }
+    periods = {kind: tuple(_from_json(*one) for one in content.get(kind, ())) for kind in KINDS}
     last, success = (one and TimeIs(one) for one in content.get("times_are", (None, None)))
     recent = tuple(datetime.fromtimestamp(one, UTC) for one in content.get("recent", ()))
     return SourceHistory(**periods, times_are=TimesAre(last or None, success or None), recent=recent)
