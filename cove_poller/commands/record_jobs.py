@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +25,6 @@ from cove_poller.records.job_matching import (
     is_same_customer,
     job_names,
     moved,
-    near_names,
     returned,
     simplified,
 )
@@ -61,7 +60,7 @@ class Plan:
 
 
 class Linker:
-    """Links page after page; remembers which customers it made itself, as those are near nobody's name."""
+    """Links page after page; remembers which customers it made itself, as nobody can have meant those."""
 
     def __init__(self, settings: BackupchecksSettings) -> None:
         self._settings = settings
@@ -128,13 +127,11 @@ class Linker:
         return known.find(name, device.partner_id, settings.customers, may_create=settings.create_customers)
 
     def _create_customers(self, store: Store, wanted: Iterable[CreatedCustomer]) -> list[CreatedCustomer]:
-        """Create customers. Return them with the names near theirs of those that were there before this run."""
-        others = [name for _, name in store.jobs.customers() if name not in self._made]
+        """Create customers. Return them beside those that were there before this run."""
+        others = tuple(name for _, name in store.jobs.customers() if name not in self._made)
         made = store.jobs.create_customers(one.name for one in wanted)
         self._made |= made.keys()
-        return [
-            CreatedCustomer(one.name, one.cove_name, near_names(one.name, others)) for one in wanted if one.name in made
-        ]
+        return [replace(one, others=others) for one in wanted if one.name in made]
 
     def _plan_jobs(self, store: Store, devices: Iterable[Device], customers: Mapping[int, int], plan: Plan) -> None:
         """Find the jobs of the devices whose customer is known: free ones to be claimed, others to be created."""

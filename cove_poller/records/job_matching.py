@@ -5,7 +5,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cove_poller.config.settings import Config
 from cove_poller.records.news import Trouble
@@ -132,15 +132,19 @@ class NewCustomer:
 
 @dataclass(frozen=True)
 class CreatedCustomer:
-    """A customer that was created for Cove's `cove_name`, and those of Backupchecks' that may have been meant."""
+    """A customer that was created for Cove's `cove_name`, beside the `others` that Backupchecks had."""
 
     name: str
     cove_name: str
-    near: tuple[str, ...] = ()
+    others: tuple[str, ...] = field(default=(), repr=False)
 
     def as_toml(self) -> str:
-        """Return the line for the configured map."""
-        likely = f"  # like: {', '.join(map(quoted, self.near))}" if self.near else ""
+        """Return the line for the configured map, with the others that may have been meant.
+
+        Those are not looked for before: among thousands of names that takes a while.
+        """
+        near = near_names(self.name, self.others)
+        likely = f"  # like: {', '.join(map(quoted, near))}" if near else ""
         return f"{quoted(self.cove_name)} = {quoted(self.name)}{likely}"
 
 

@@ -14,6 +14,8 @@ from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.database.engine import Database, Mode, migrate_database, open_database
 from cove_poller.database.store import Store
 from cove_poller.records.device import Device, DeviceFields
+from tests.conftest import Cli
+from tests.world.fake_cove import FakeCove, make_fleet, serving
 from tests.world.prepared import make_config
 
 BAKERY, DENTAL = 1001, 1002
@@ -274,10 +276,10 @@ def pages_of(login: int) -> list[list[Device]]:
     """What one of eight logins lists, page by page: the next one lists half of it too, and all have one customer."""
     return [
         [
-            device(100 + number, f"SRV{number}", f"Customer {number // 4} (it@c.example)", number // 4),
+            device(100 + number, f"SRV{number}", f"Customer {number // 2} (it@c.example)", number // 2),
             device(1000 + 10 * number + login, f"PC{number}-{login}", "All", 99),
         ]
-        for number in (shared % (LOGINS * 4) for shared in range(login * 4, login * 4 + 8))
+        for number in (shared % (LOGINS * 2) for shared in range(login * 2, login * 2 + 4))
     ]
 
 
@@ -313,7 +315,41 @@ def test_eight_that_start_at_once_make_what_one_after_the_other_would(database_u
     in_turn, _ = what_eight_make(f"sqlite:///{tmp_path / 'in_turn.db'}", lambda: None, at_once=1)
     assert made == in_turn
     assert [links.unlinked for links in told if links.unlinked] == []
-    assert (sum(len(one.new_customers) for one in told), sum(len(one.new_jobs) for one in told)) == (9, 96)
+    assert (sum(len(one.new_customers) for one in told), sum(len(one.new_jobs) for one in told)) == (9, 48)
+
+
+EVERYTHING = (
+    "SELECT name FROM customers",
+    "SELECT name, job_name, cove_account_id FROM jobs JOIN customers ON customers.id = customer_id",
+    "SELECT account_id, status, job_id IS NULL FROM cove_devices",
+    "SELECT account_id, data_source, session_at, status, job_run_id IS NULL FROM cove_sessions",
+    "SELECT external_id, run_at, status, remark FROM job_runs",
+)
+
+
+def test_eight_processes_whose_logins_list_the_same_leave_what_one_after_the_other_would(
+    cli: Cli, make_postgres: Callable[[], str]
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    logins = [f"login{number}" for number in range(LOGINS)]
+    found = []
+    with serving(FakeCove(make_fleet(seed=4, begin=now - timedelta(days=2), days=2, devices=30), now)) as cove:
+        for at_once in (1, LOGINS):
+            config = make_config(url := make_postgres())
+            migrate_database(config, None, dry_run=False)
+            text = f"[database]\nurl = '{url}'\n[api]\nurl = '{cove.url}'\n"
+            text += "requests_per_second = 1000\npage_size = 10\n"
+            text += "".join(
+                f"[logins.{one}]\nusername = 'api-poller'\npassword = '{cove.password}'\n" for one in logins
+            )
+            cli.write_config(text)
+            with ThreadPoolExecutor(at_once) as threads:
+                done = [*threads.map(lambda login: cli("sync", "--login", login), logins)]
+            assert [(one.returncode, one.stdout, one.stderr) for one in done] == [(0, "", "")] * LOGINS
+            with open_database(config, None, Mode.READ) as database, database.transaction() as connection:
+                found.append([sorted(map(str, connection.exec_driver_sql(query))) for query in EVERYTHING])
+    assert found[0] == found[1]
+    assert all(found[0])
 
 
 def test_where_nothing_is_to_be_made_nobody_waits_for_whoever_makes_something(make_postgres: Callable[[], str]) -> None:
