@@ -20,6 +20,7 @@ from cove_poller.records.device import Device
 from cove_poller.records.device_changes import DeviceChanges, device_changes
 from cove_poller.records.device_record import Row, continued, device_row, differs
 from cove_poller.records.device_troubles import ROW, device_troubles
+from cove_poller.records.job_matching import CreatedCustomer, mapped_name
 from cove_poller.records.overview import alert_after
 from cove_poller.records.past import NO_PAST, Past
 from cove_poller.records.reading import Circumstances, DeviceReading, SourceReading, read_device, with_vanished
@@ -62,7 +63,7 @@ class Outcome:
     sessions: Tally = field(default_factory=Tally)
     new_by_source: Counter[SourceAndOrigin] = field(default_factory=Counter)
     job_runs: Tally = field(default_factory=Tally)
-    new_customers: list[str] = field(default_factory=list)
+    new_customers: list[CreatedCustomer] = field(default_factory=list)
     new_jobs: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -130,7 +131,8 @@ class Recorder:
         page = self._gathered(store, devices, frozenset(refused), now, pasts)
         recorded = recorded_sessions(store, (Seen(one.account_id, one.reading, one.past, now) for one in page))
         page = [self._decided(one, recorded.get(one.account_id, {})) for one in page]
-        links = self.linker.link(store, [one.device for one in page if not one.is_ignored and _has_a_name(one.device)])
+        before = {one.account_id: one.previous for one in page if one.previous is not None}
+        links = self.linker.link(store, [one.device for one in page if not one.is_ignored], before)
         told = {one.account_id: self._news(one, links, now) for one in page}
         self._save_devices(store, page, links, told, now)
         saved = save_sessions(store, {one.account_id: one.changes for one in page})
@@ -176,7 +178,7 @@ class Recorder:
     def _with_silence(self, work: Work, histories: Mapping[str, SourceHistory]) -> dict[str, SourceHistory]:
         device, now = work.device, work.look.at
         customer = device.fields.customer_name or ""
-        names = [self.config.backupchecks.customers.get(customer, customer), customer]
+        names = [mapped_name(customer, self.config.backupchecks.customers) or customer, customer]
         alert = alert_after(self.config.alerts, device.device_type, names)
         known_since = work.previous["first_seen_at"] if work.previous else now
         found = dict(histories)
@@ -208,10 +210,6 @@ class Recorder:
             elif differs(complete := continued(row, one.previous), one.previous):
                 changed.append(complete)
         store.devices.save(new, changed)
-
-
-def _has_a_name(device: Device) -> bool:
-    return bool(device.fields.name and device.fields.customer_name)
 
 
 def _histories(row: Row | None) -> dict[str, SourceHistory]:
@@ -271,7 +269,7 @@ def _outcome(
         new_customers=links.new_customers,
         new_jobs=links.new_jobs,
         failures=[text for is_failure, text in lines if is_failure],
-        warnings=[text for is_failure, text in lines if not is_failure],
+        warnings=[*(text for is_failure, text in lines if not is_failure), *links.events],
         standing=[
             Standing(account, condition.what, condition.since)
             for account, found in told.items()

@@ -7,7 +7,7 @@ from functools import partial
 
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import remember_rejections, run_login
-from cove_poller.commands.record_jobs import Linker
+from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import CommandResult, LoginResult
 from cove_poller.commands.stale_devices import note_staleness
@@ -121,7 +121,9 @@ class Poll:
         with self._database.store() as store:
             if not listing.seen_ids and (known := store.devices.count(login)):
                 raise ApiError(f"Cove lists no device at all, though there were {known}; they were left as they are")
-            gone = store.devices.mark_gone(login, listing.seen_ids, self._now())
+            now = self._now()
+            gone = store.devices.mark_gone(login, listing.seen_ids, now)
+            warnings += replaced_devices(store, now) if gone else []
         if not listing.seen_ids:
             warnings.append(f"Cove lists no device for partner {self._result.partner_id}")
         if gone:

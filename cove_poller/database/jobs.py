@@ -1,15 +1,23 @@
 """The statements about Backupchecks' customers and jobs, and about which device each job is linked to."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Column, Text, func, select, update
 
 from cove_poller.config.backupchecks_columns import JOBS
 from cove_poller.database.bulk import Row
+from cove_poller.database.devices import COLUMNS, RecordedDevice
 from cove_poller.database.statements import Statements, named
-from cove_poller.records.job_matching import Job
+from cove_poller.records.job_matching import Job, Partner
+
+CREATION = int.from_bytes(hashlib.sha256(b"cove-poller: customers and jobs").digest()[:8], "big", signed=True)
+"""The key of the lock under which customers and jobs are made; PostgreSQL has such keys per database."""
+
+COMPUTER = Column("computer", Text)
 
 
 @dataclass(frozen=True)
@@ -36,12 +44,49 @@ class Jobs(Statements):
         found = self._mappings(select(*named(customers, ("id", "name"))))
         return [(row["id"], row["name"]) for row in found]
 
-    def partners_of_customers(self) -> list[tuple[int, int | None]]:
-        """Return which customers have devices of which Cove partners, as (customer id, partner id)."""
+    def partners_of_customers(self) -> list[Partner]:
+        """Return which Cove customers have devices with which customers."""
         jobs, devices = self._tables.jobs, self._tables.devices
-        columns = [*named(jobs, ("customer_id",)), devices.c.partner_id]
+        columns = [*named(jobs, ("customer_id",)), devices.c.partner_id, devices.c.customer_name]
         query = select(*columns).join_from(devices, jobs, jobs.c.cove_account_id == devices.c.account_id)
-        return [(row["customer_id"], row["partner_id"]) for row in self._mappings(query.distinct())]
+        return [
+            (row["customer_id"], row["partner_id"], row["customer_name"]) for row in self._mappings(query.distinct())
+        ]
+
+    def hold_creation(self) -> None:
+        """Wait until nobody else makes or links customers or jobs, and keep others from it until this is committed.
+
+        What was looked up before is to be looked up again. On SQLite every transaction that may write has this anyway.
+        """
+        if self._dialect.name == "postgresql":
+            self._connection.execute(select(func.pg_advisory_xact_lock(CREATION)))
+
+    def gone_computers(self, computers: Iterable[str]) -> list[RecordedDevice]:
+        """Return the devices with one of these computer names that Cove no longer lists, the last one first."""
+        devices = self._tables.devices
+        wanted = self._rows("computers", [COMPUTER], [{"computer": one.lower()} for one in {*computers}])
+        is_wanted = wanted.c.computer == func.lower(devices.c.computer_name)
+        query = select(*(devices.c[name] for name in COLUMNS)).join_from(devices, wanted, is_wanted)
+        query = query.where(devices.c.gone_at.is_not(None)).order_by(devices.c.gone_at.desc(), devices.c.account_id)
+        return [RecordedDevice(**row) for row in self._mappings(query)]
+
+    def successors(self, gone_at: datetime) -> list[tuple[RecordedDevice, RecordedDevice]]:
+        """Return the devices marked as gone at that moment, each with those listed of the same computer name that
+        were first seen after it was last seen."""
+        old, new = self._tables.devices.alias("old"), self._tables.devices.alias("new")
+        both = [one.c[name].label(f"{one.name}_{name}") for one in (old, new) for name in COLUMNS]
+        is_same = func.lower(old.c.computer_name) == func.lower(new.c.computer_name)
+        query = select(*both).join_from(old, new, is_same).order_by(old.c.account_id, new.c.account_id)
+        query = query.where(
+            old.c.gone_at == gone_at, new.c.gone_at.is_(None), new.c.first_seen_at >= old.c.last_seen_at
+        )
+        return [
+            (
+                RecordedDevice(**{name: row[f"old_{name}"] for name in COLUMNS}),
+                RecordedDevice(**{name: row[f"new_{name}"] for name in COLUMNS}),
+            )
+            for row in self._mappings(query)
+        ]
 
     def of_devices(self, account_ids: Iterable[int]) -> list[Job]:
         """Return the jobs that are linked to devices among `account_ids`."""
@@ -124,6 +169,7 @@ class Jobs(Statements):
 
     def link(self, account_id: int, job_id: int) -> bool:
         """Link a device to this job and to no other. Return whether the job was still free."""
+        self.hold_creation()
         jobs, devices = self._tables.jobs, self._tables.devices
         mine = jobs.c.cove_account_id == account_id
         self._connection.execute(update(jobs).where(mine, jobs.c.id != job_id).values(cove_account_id=None))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cove_poller.config.settings import IntervalSettings
-from cove_poller.records.job_matching import simplified, without_mail_address
+from cove_poller.records.job_matching import is_called
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FORGIVEN = timedelta(seconds=60)
@@ -24,16 +24,11 @@ def slot(moment: datetime, interval: timedelta) -> int:
 def interval_of(customer_name: str, settings: IntervalSettings) -> timedelta | None:
     """Return how often a customer, by Cove's name, is polled; None for every time.
 
-    A name without a mail address stands for every customer who is called so, with whatever address behind it; where
-    several such names fit, the shortest interval wins.
+    Where several names fit that have no mail address, the shortest interval wins.
     """
     if customer_name in settings.customers:
         return settings.customers[customer_name]
-    fitting = [
-        interval
-        for name, interval in settings.customers.items()
-        if name.strip() == without_mail_address(name) and simplified(name) == simplified(customer_name)
-    ]
+    fitting = [interval for name, interval in settings.customers.items() if is_called(customer_name, name)]
     return min(fitting, default=settings.default)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from cove_poller.commands.results import BackfillResult, CommandResult, LoginResult, LoginTest
 from cove_poller.errors import CovePollerError, DatabaseError, Terminated
 from cove_poller.records.columns import label
+from cove_poller.records.job_matching import CreatedCustomer
 from cove_poller.text import counted, fitted
 
 if TYPE_CHECKING:
@@ -55,8 +56,16 @@ def _login_lines(login: LoginResult, *, dry_run: bool) -> Iterator[str]:
     yield f"  sessions: {outcome.sessions.new} new, {outcome.sessions.updated} updated"
     yield _runs_line(login)
     if dry_run:
-        yield from (f"  would create customer {name}" for name in outcome.new_customers)
+        yield from _customer_lines(outcome.new_customers)
         yield from (f"  would create job {name}" for name in outcome.new_jobs)
+
+
+def _customer_lines(customers: Sequence[CreatedCustomer]) -> Iterator[str]:
+    """The customers that would be created as lines for the configured map, where another name may be put in."""
+    if customers:
+        yield f"  would create {counted(len(customers), 'customer')}; one that has another name in Backupchecks belongs"
+        yield "  under [backupchecks.customers], with that name behind the ="
+        yield from (f"    {one.as_toml()}" for one in customers)
 
 
 def _runs_line(login: LoginResult) -> str:

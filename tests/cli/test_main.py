@@ -92,7 +92,7 @@ def test_a_failure_says_what_happened_to_which_login_what_is_safe_and_what_to_do
 def test_dry_run_says_so_and_lists_what_it_would_create(cli: Cli) -> None:
     done = cli("sync", "--dry-run")
     assert done.stdout.startswith("Nothing was written: this is what would be.\nmain: 8 devices")
-    assert "  would create customer Example Bakery 0\n" in done.stdout
+    assert '    "Example Bakery 0 (it0@example.com)" = "Example Bakery 0"\n' in done.stdout
     assert "  would create job SRV0 (Example Bakery 0 (it0@example.com))\n" in done.stdout
 
 

@@ -214,7 +214,10 @@ def test_dry_run_writes_nothing_and_tells_what_it_would_create(site: Site) -> No
     result = site.sync(dry_run=True)
     assert result.to_json()["logins"][0]["job_runs"]["new"] == 1
     outcome = result.logins[0].outcome  # type: ignore[union-attr]
-    assert (outcome.new_customers, outcome.new_jobs) == (["Example Bakery"], ["SRV1 (Example Bakery)"])
+    assert ([one.name for one in outcome.new_customers], outcome.new_jobs) == (
+        ["Example Bakery"],
+        ["SRV1 (Example Bakery)"],
+    )
     assert snapshot(site) == before
 
 
