@@ -47,7 +47,7 @@ def _troubles(
         yield f"contradiction {number}", Trouble(f"{name}: {note}")
     if not device.fields.name or not device.fields.customer_name:
         missing = "name" if not device.fields.name else "customer"
-        yield "nameless", Trouble(f"{name}: Cove sends no {missing} for it, so it belongs to no job", is_failure=True)
+        yield "nameless", Trouble(f"{name}: Cove sends no {missing} for it", is_failure=True)
     elif unlinked:
         yield "unlinked", Trouble(f"{name} belongs to no job, so nobody sees its runs: {unlinked}")
     if total := unexplained_total(reading, changes, gap):
@@ -65,14 +65,12 @@ def _of_histories(
         if history.gaps:
             since, until = history.gaps[0].since, history.gaps[-1].until
             span = f"{since:%Y-%m-%d %H:%M}Z to {until:%Y-%m-%d %H:%M}Z" if since and until else "some time"
-            yield (
-                f"{code} gap",
-                Trouble(f"{name}: {label(code)}: nobody looked from {span}, so sessions may be missing"),
-            )
+            text = f"{name}: {label(code)}: nobody looked from {span}, so sessions may be missing"
+            yield f"{code} gap", Trouble(f"{text}; read them with: cove-poller backfill", reminds=False)
         usual = usual_distance(history.recent, "")
         if usual and look.before and usual < UNDERSAMPLED * (look.at - look.before):
             text = f"{name}: {label(code)} runs about as often as it is polled, so sessions in between may not be seen"
-            yield f"{code} undersampled", Trouble(text)
+            yield f"{code} undersampled", Trouble(text, reminds=False)
 
 
 def unexplained_total(reading: DeviceReading, changes: DeviceChanges, gap: timedelta) -> str | None:

@@ -26,6 +26,13 @@ def test_a_trouble_that_lasts_is_said_again_once_a_day_and_is_no_new_failure() -
     assert said(news(second.standing, LOST, NOON + DAY + timedelta(hours=1), DAY)) == []
 
 
+def test_what_nobody_can_change_is_said_once() -> None:
+    gap = {"D01 gap": Trouble("nobody looked for three hours", reminds=False)}
+    first = news({}, gap, NOON, DAY)
+    assert said(first) == [(False, "nobody looked for three hours")]
+    assert said(news(first.standing, gap, NOON + 9 * DAY, DAY)) == []
+
+
 def test_a_trouble_that_changes_is_news_and_keeps_its_beginning() -> None:
     first = news({}, LOST, NOON, DAY)
     other = {"D02 unreadable": Trouble("System State: Failed, at a time that Cove does not tell", is_failure=True)}
