@@ -166,7 +166,7 @@ class Recorder:
         if row is None:
             return None
         last_seen_at: datetime = row["last_seen_at"]
-        was_left_out = row["gone_at"] is not None or ROW in (row["conditions"] or {})
+        was_left_out = row["gone_at"] or row["missing_since"] or ROW in (row["conditions"] or {})
         return last_seen_at if was_left_out or self.looked_at is None else max(last_seen_at, self.looked_at)
 
     def _decided(self, work: Work, recorded: Recorded) -> Work:

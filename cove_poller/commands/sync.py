@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 
+from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import remember_rejections, run_login
 from cove_poller.commands.record_jobs import Linker, replaced_devices
@@ -122,12 +123,18 @@ class Poll:
             if not listing.seen_ids and (known := store.devices.count(login)):
                 raise ApiError(f"Cove lists no device at all, though there were {known}; they were left as they are")
             now = self._now()
-            gone = store.devices.mark_gone(login, listing.seen_ids, now)
-            warnings += replaced_devices(store, now) if gone else []
+            gone = note_gone(store, self._config.backupchecks, login, listing.seen_ids, now)
+            warnings += replaced_devices(store, now) if gone.names else []
+        self._result.outcome.job_runs.add(gone.job_runs)
         if not listing.seen_ids:
             warnings.append(f"Cove lists no device for partner {self._result.partner_id}")
-        if gone:
-            warnings.append(f"Cove no longer lists {counted(len(gone), 'device')}: {listed(gone)}")
+        if gone.names:
+            warnings.append(f"Cove no longer lists {counted(len(gone.names), 'device')}: {listed(gone.names)}")
+        if gone.doubted:
+            self._result.outcome.failures.append(
+                f"Cove lists {counted(len(gone.doubted), 'device')} less than before, {listed(gone.doubted)}; they stay"
+                " as they were until the next complete listing lacks them too"
+            )
 
     def _note_staleness(self) -> None:
         self._result.outcome.warnings += note_staleness(self._database, self._config, self._result.login, self._now())

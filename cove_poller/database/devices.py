@@ -64,17 +64,28 @@ class Devices(Statements):
         self._connection.execute(insert_rows(devices, list(devices.c), new, self._dialect, key=["account_id"]))
         self._update(devices, [column.key for column in devices.c if not column.primary_key], changed, key="account_id")
 
-    def mark_gone(self, login: str, seen_ids: Iterable[int], now: datetime) -> list[str]:
-        """Mark the devices of a login that a complete listing did not have. Return their names."""
+    def not_listed(self, login: str, seen_ids: Iterable[int]) -> list[Row]:
+        """Return the rows of a login's devices that a complete listing did not have and that were not gone before."""
         devices, seen = self._tables.devices, self._accounts(seen_ids)
-        statement = (
-            update(devices)
-            .where(devices.c.login == login, devices.c.gone_at.is_(None))
-            .where(devices.c.account_id.not_in(select(seen.c.account_id)))
-            .values(gone_at=now, running_since=None, stale_since=None)
-            .returning(devices.c.device_name)
+        query = select(devices).where(
+            devices.c.login == login,
+            devices.c.gone_at.is_(None),
+            devices.c.account_id.not_in(select(seen.c.account_id)),
         )
-        return sorted(self._connection.scalars(statement))
+        return [dict(row) for row in self._mappings(query.order_by(devices.c.device_name))]
+
+    def mark_gone(self, account_ids: Iterable[int], now: datetime) -> None:
+        """Mark devices that Cove no longer lists."""
+        self._mark(account_ids, gone_at=now, running_since=None, stale_since=None, missing_since=None)
+
+    def mark_missing(self, account_ids: Iterable[int], now: datetime) -> None:
+        """Note devices that a listing lacked, though it is not believed yet."""
+        self._mark(account_ids, missing_since=now)
+
+    def _mark(self, account_ids: Iterable[int], **values: datetime | None) -> None:
+        devices, wanted = self._tables.devices, self._accounts(account_ids)
+        chosen = devices.c.account_id.in_(select(wanted.c.account_id))
+        self._connection.execute(update(devices).where(chosen).values(**values))
 
     def save_stale(self, since: Mapping[int, datetime | None]) -> None:
         """Write since when devices are known to be stale, by account; None for those that are no longer."""

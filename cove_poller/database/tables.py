@@ -161,6 +161,7 @@ def own_tables(schema: str | None, dialect_name: str) -> tuple[Table, Table, Tab
         Column("source_history", JSON),
         Column("conditions", JSON),
         _moment("replan_since"),
+        _moment("missing_since"),
     )
     polls = Table(
         "cove_polls",

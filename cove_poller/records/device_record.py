@@ -49,6 +49,7 @@ def device_row(
         "running_since": now if reading.running else None,
         "last_seen_at": now,
         "gone_at": None,
+        "missing_since": None,
         "source_history": to_json(changes.sources),
     }
 
