@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from cove_poller.commands.results import LoginResult
 from tests.conftest import BEGIN, Site
 from tests.world.fake_cove import FakeDevice, Fleet, Partner, TrueSession
 
@@ -37,6 +38,7 @@ def gone(site: Site) -> int:
 def poll(site: Site, minutes: int = 0) -> list[str]:
     site.cove.now = MORNING + timedelta(minutes=minutes)
     (login,) = site.sync().logins
+    assert isinstance(login, LoginResult)
     return [*login.outcome.failures, *login.outcome.warnings]
 
 
