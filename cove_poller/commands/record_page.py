@@ -19,7 +19,7 @@ from cove_poller.records.columns import DataSource
 from cove_poller.records.device import Device
 from cove_poller.records.device_changes import DeviceChanges, device_changes
 from cove_poller.records.device_record import Row, continued, device_row, differs
-from cove_poller.records.device_troubles import ROW, device_troubles
+from cove_poller.records.device_troubles import ROW, Limits, device_troubles
 from cove_poller.records.job_matching import CreatedCustomer, mapped_name
 from cove_poller.records.overview import alert_after
 from cove_poller.records.past import NO_PAST, Past
@@ -161,6 +161,10 @@ class Recorder:
             page.append(Work(device, row, look, histories, reading, past))
         return page
 
+    @property
+    def _look_gap(self) -> timedelta:
+        return timedelta(minutes=self.config.api.gap_minutes)
+
     def _look_before(self, row: Row | None) -> datetime | None:
         """When the device was last seen; a poll that saw all devices saw it, unless it was gone or left out."""
         if row is None:
@@ -171,8 +175,7 @@ class Recorder:
 
     def _decided(self, work: Work, recorded: Recorded) -> Work:
         """The device with what its reading and its past add to what is recorded, and which sources are silent."""
-        gap = timedelta(minutes=self.config.api.gap_minutes)
-        changes = device_changes(work.reading, work.past, recorded, work.histories, work.look, gap)
+        changes = device_changes(work.reading, work.past, recorded, work.histories, work.look, self._look_gap)
         return replace(work, changes=replace(changes, sources=self._with_silence(work, changes.sources)))
 
     def _with_silence(self, work: Work, histories: Mapping[str, SourceHistory]) -> dict[str, SourceHistory]:
@@ -191,9 +194,9 @@ class Recorder:
         return found
 
     def _news(self, work: Work, links: Links, now: datetime) -> news.News:
-        gap = timedelta(minutes=self.config.backupchecks.round_gap_minutes)
+        limits = Limits(timedelta(minutes=self.config.backupchecks.round_gap_minutes), self._look_gap)
         unlinked = links.unlinked.get(work.account_id)
-        present = device_troubles(work.device, work.reading, work.changes, unlinked, gap, work.look)
+        present = device_troubles(work.device, work.reading, work.changes, unlinked, limits)
         before = news.from_json(work.previous["conditions"] if work.previous else None)
         return news.news(before, present, now, self.config.alerts.remind)
 

@@ -1,6 +1,7 @@
 """What is wrong with a device right now, as people are told. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 
 from cove_poller.records.columns import DataSource, label
@@ -9,14 +10,19 @@ from cove_poller.records.device_changes import DeviceChanges
 from cove_poller.records.news import Trouble
 from cove_poller.records.reading import DeviceReading
 from cove_poller.records.silence import usual_distance
-from cove_poller.records.source_history import NOTHING, Look
+from cove_poller.records.source_history import NOTHING
 from cove_poller.records.statuses import SEVERITY, code_name, worst
-
-UNDERSAMPLED = 1.5
-"""A source whose usual distance between sessions is less than so many polls apart runs unseen at times."""
 
 ROW = "row"
 """The key of the condition that a device's whole row cannot be read."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far apart sessions of one round, and polls that miss nothing, may be."""
+
+    round_gap: timedelta
+    look_gap: timedelta
 
 
 def device_name(device: Device) -> str:
@@ -25,12 +31,12 @@ def device_name(device: Device) -> str:
 
 
 def device_troubles(
-    device: Device, reading: DeviceReading, changes: DeviceChanges, unlinked: str | None, gap: timedelta, look: Look
+    device: Device, reading: DeviceReading, changes: DeviceChanges, unlinked: str | None, limits: Limits
 ) -> dict[str, Trouble]:
     """Return what is wrong with a device, by keys that stay while it lasts; `unlinked` is why it has no job."""
     return {
-        **dict(_troubles(device, reading, changes, unlinked, gap)),
-        **dict(_of_histories(device, reading, changes, look)),
+        **dict(_troubles(device, reading, changes, unlinked, limits.round_gap)),
+        **dict(_of_histories(device, reading, changes, limits.look_gap)),
     }
 
 
@@ -56,7 +62,7 @@ def _troubles(
 
 
 def _of_histories(
-    device: Device, reading: DeviceReading, changes: DeviceChanges, look: Look
+    device: Device, reading: DeviceReading, changes: DeviceChanges, look_gap: timedelta
 ) -> Iterator[tuple[str, Trouble]]:
     """What is not known of the sources' sessions: what ran while nobody looked, or between two looks."""
     name = device_name(device)
@@ -68,7 +74,7 @@ def _of_histories(
             text = f"{name}: {label(code)}: nobody looked from {span}, so sessions may be missing"
             yield f"{code} gap", Trouble(f"{text}; read them with: cove-poller backfill", reminds=False)
         usual = usual_distance(history.recent, "")
-        if usual and look.before and usual < UNDERSAMPLED * (look.at - look.before):
+        if usual and usual < look_gap / 2:
             text = f"{name}: {label(code)} runs about as often as it is polled, so sessions in between may not be seen"
             yield f"{code} undersampled", Trouble(text, reminds=False)
 
