@@ -93,17 +93,24 @@ def link_command(context: Context, account_id: int, job_id: int, yes: bool, as_j
 
 @devices.command("ignore")
 @account_argument
+@click.option("--source", metavar="CODE", help="Only this data source of it, by its code: D10.")
 @click.option("--undo", is_flag=True, help="No longer ignore it.")
 @yes_option
 @json_option
 @click.pass_obj
-def ignore_command(context: Context, account_id: int, undo: bool, yes: bool, as_json: bool) -> None:
+def ignore_command(context: Context, account_id: int, source: str | None, undo: bool, yes: bool, as_json: bool) -> None:
     """Write no job runs of the device ACCOUNT_ID any more."""
     with delivery("devices ignore", as_json=as_json, results="devices") as deliver:
-        from cove_poller.commands.devices import ignore_device
+        from cove_poller.commands.ignored_devices import ignore_device, ignore_source
 
-        started_at = datetime.now(UTC)
-        change = ignore_device(context.installation(), account_id, lambda plan: yes or go_on(plan), undo=undo)
+        def agree(plan: str) -> bool:
+            return yes or go_on(plan)
+
+        started_at, installation = datetime.now(UTC), context.installation()
+        if source:
+            change = ignore_source(installation, account_id, source, agree, undo=undo)
+        else:
+            change = ignore_device(installation, account_id, agree, undo=undo)
         answer(deliver, "devices ignore", started_at, change)
 
 

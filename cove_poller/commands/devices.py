@@ -87,13 +87,13 @@ class Directory:
     """What one transaction shows of devices and jobs."""
 
     def __init__(self, store: Store, settings: BackupchecksSettings) -> None:
-        self._store = store
+        self.store = store
         self._settings = settings
 
     def listed(self) -> list[ListedDevice]:
         """Return all devices."""
-        devices, jobs = self._store.devices.all(), self._store.jobs.linked()
-        customers = Customers(self._store.jobs.customers(), self._store.jobs.partners_of_customers())
+        devices, jobs = self.store.devices.all(), self.store.jobs.linked()
+        customers = Customers(self.store.jobs.customers(), self.store.jobs.partners_of_customers())
         return [self._listed(device, jobs.get(device.account_id, []), customers) for device in devices]
 
     def _listed(self, device: RecordedDevice, jobs: Sequence[LinkedJob], customers: Customers) -> ListedDevice:
@@ -115,7 +115,7 @@ class Directory:
         )
         if isinstance(customer, Unlinked):
             return customer.reason
-        jobs = self._store.jobs.of_customers([customer]) if isinstance(customer, int) else []
+        jobs = self.store.jobs.of_customers([customer]) if isinstance(customer, int) else []
         names = job_names(device.account_id, device.device_name, device.computer_name, device.device_type)
         job = find_job(names, jobs, may_create=settings.create_jobs)
         if isinstance(job, Unlinked):
@@ -124,17 +124,17 @@ class Directory:
 
     def device(self, account_id: int) -> RecordedDevice:
         """Return a device. Raise WrongUsage if it is not recorded."""
-        if device := self._store.devices.find(account_id):
+        if device := self.store.devices.find(account_id):
             return device
         raise WrongUsage(f"there is no device {account_id}; `cove-poller devices list` shows those that were polled")
 
     def linked_to(self, account_id: int) -> list[LinkedJob]:
         """Return the jobs that are linked to a device."""
-        return self._store.jobs.linked_to(account_id)
+        return self.store.jobs.linked_to(account_id)
 
     def job_for(self, device: RecordedDevice, job_id: int) -> LinkedJob:
         """Return the job, found fit to be linked to the device. Raise WrongUsage if it is not."""
-        job, ours = self._store.jobs.find(job_id), self._settings.backup_software
+        job, ours = self.store.jobs.find(job_id), self._settings.backup_software
         if job is None:
             raise WrongUsage(f"there is no job {job_id}; {self._free_jobs()}")
         if job.backup_software != ours:
@@ -142,12 +142,12 @@ class Directory:
                 f"job {job} is one of the backup software {job.backup_software!r}, not of {ours!r}; {self._free_jobs()}"
             )
         if job.account_id not in (None, device.account_id):
-            other = self._store.devices.find(job.account_id or 0) or f"device {job.account_id}"
+            other = self.store.devices.find(job.account_id or 0) or f"device {job.account_id}"
             raise WrongUsage(f"job {job} is linked to {other}; link that one to another job first, or choose another")
         return job
 
     def _free_jobs(self) -> str:
-        jobs = [str(job) for job in self._store.jobs.free()]
+        jobs = [str(job) for job in self.store.jobs.free()]
         return f"free are: {listed(jobs)}" if jobs else "there is no free job; make one in Backupchecks first"
 
     def waiting(self, device: RecordedDevice) -> tuple[int, int]:
@@ -156,7 +156,7 @@ class Directory:
         total_stands_in = not states or any(state["problem"] for state in states.values())
         counting = [
             session
-            for session in self._store.sessions.of_device(device.account_id)
+            for session in self.store.sessions.of_device(device.account_id)
             if session.data_source != DataSource.TOTAL or total_stands_in
         ]
         new = [
@@ -198,24 +198,10 @@ def link_device(installation: Installation, account_id: int, job_id: int, agree:
         if not store.jobs.link(account_id, job_id):
             raise WrongUsage(f"job {job_id} was linked to another device in this very moment; nothing was changed")
 
-    return _changed(installation, account_id, plan, write, agree)
+    return changed(installation, account_id, plan, write, agree)
 
 
-def ignore_device(installation: Installation, account_id: int, agree: Agree, *, undo: bool = False) -> Change:
-    """Write no runs of a device any more, or with `undo` again, if somebody agrees. Raises as `link_device` does."""
-
-    def plan(directory: Directory) -> Change:
-        device = directory.device(account_id)
-        jobs = directory.linked_to(account_id)
-        return _ignore_change(device, jobs[0] if len(jobs) == 1 else None, directory.waiting(device), undo=undo)
-
-    def write(store: Store) -> None:
-        store.devices.ignore(account_id, ignored=not undo)
-
-    return _changed(installation, account_id, plan, write, agree)
-
-
-def _changed(
+def changed(
     installation: Installation,
     account_id: int,
     plan: Callable[[Directory], Change],
@@ -246,7 +232,7 @@ def _link_change(
         plan.append("That job is not active in Backupchecks.")
     for other in before:
         plan.append(f"So far it is linked to job {other}: runs that are there stay with that one, new ones come here.")
-    plan.append(_next_runs(device, waiting))
+    plan.append(next_runs(device, waiting))
     return Change(
         device,
         is_needed,
@@ -259,35 +245,15 @@ def _link_change(
     )
 
 
-def _ignore_change(device: RecordedDevice, job: LinkedJob | None, waiting: tuple[int, int], *, undo: bool) -> Change:
-    state = "no longer be ignored" if undo else "be ignored"
-    plan = [f"{device} will {state}."]
-    if undo:
-        plan.append(f"It is linked to job {job}." if job else "The next sync looks for its job.")
-        plan.append(_next_runs(device, waiting) if job else f"Once it is linked: {_runs(waiting)}.")
-    else:
-        plan.append("No job runs are written of it from now on; those that are there stay, and sessions are kept.")
-    said = f"{device} is {'no longer' if undo else 'now'} ignored. {' '.join(plan[1:])}"
-    is_needed = device.ignored == undo
-    already = f"{device} is {'not' if undo else 'already'} ignored."
-    return Change(
-        device,
-        is_needed,
-        plan,
-        said if is_needed else already,
-        job=job,
-        sessions=waiting[0],
-        job_runs=waiting[1],
-    )
-
-
-def _next_runs(device: RecordedDevice, waiting: tuple[int, int]) -> str:
+def next_runs(device: RecordedDevice, waiting: tuple[int, int]) -> str:
+    """Return what becomes of the sessions that wait for a run, as (sessions, runs)."""
     if device.gone_at:
         return "Cove no longer lists it, so no runs are written unless it comes back."
     if not waiting[1]:
         return "No recorded session waits for a run; the next sync goes on from here."
-    return f"The next sync writes what waits: {_runs(waiting)}."
+    return f"The next sync writes what waits: {runs(waiting)}."
 
 
-def _runs(waiting: tuple[int, int]) -> str:
+def runs(waiting: tuple[int, int]) -> str:
+    """Return how many runs wait, from how many sessions."""
     return f"{counted(waiting[1], 'job run')} from {counted(waiting[0], 'recorded session')}"

@@ -225,12 +225,14 @@ def _histories(row: Row | None) -> dict[str, SourceHistory]:
 def _as_known(
     device: Device, reading: DeviceReading, row: Row | None, histories: Mapping[str, SourceHistory]
 ) -> DeviceReading:
-    """The reading with the sources that are on record and of which the row says nothing any more."""
+    """The reading with the sources on record of which the row says nothing any more, without those nobody wants."""
     if not device.sources and row and row["data_sources"]:
         sources = {code: SourceReading() for code in row["data_sources"]} | dict(reading.sources)
         reading = DeviceReading(sources, tuple(sorted({*reading.active_sources, *row["data_sources"]})))
     recorded = {code for code, history in histories.items() if history.recent}
-    return with_vanished(reading, device.sources.keys(), recorded)
+    reading = with_vanished(reading, device.sources.keys(), recorded)
+    ignored = {code for code, history in histories.items() if history.is_ignored}
+    return replace(reading, active_sources=tuple(code for code in reading.active_sources if code not in ignored))
 
 
 def _is_off(work: Work) -> bool:

@@ -106,6 +106,12 @@ class Devices(Statements):
         mine = query.where(devices.c.login == login, devices.c.gone_at.is_(None))
         return {row["customer_name"]: row["devices"] for row in self._mappings(mine)}
 
+    def save_source_history(self, account_id: int, content: Mapping[str, Any]) -> None:
+        """Write what is kept of a device's sources."""
+        devices = self._tables.devices
+        mine = update(devices).where(devices.c.account_id == account_id)
+        self._connection.execute(mine.values(source_history=dict(content)))
+
     def ignore(self, account_id: int, *, ignored: bool) -> None:
         """Mark a device as ignored, or no longer so."""
         devices = self._tables.devices

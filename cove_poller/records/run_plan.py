@@ -128,7 +128,8 @@ class DeviceHistory:
 
     def active_at(self, moment: datetime) -> set[str]:
         """Return the data sources that were active at that moment."""
-        return {code for code, history in self.sources.items() if history.was_active(moment)} - {DataSource.TOTAL}
+        wanted = (code for code, one in self.sources.items() if one.was_active(moment) and not one.was_ignored(moment))
+        return {*wanted} - {DataSource.TOTAL}
 
     def unknown_since(self, source: str, moment: datetime) -> datetime | None:
         """Return from when on nobody knows what the source did until after that moment; None if all is known."""
@@ -318,8 +319,10 @@ def _is_known(members: Sequence[RecordedSession], run_at: datetime, history: Dev
 
 def _counts(session: RecordedSession, history: DeviceHistory) -> bool:
     """Whether a session makes rounds: the total's only where nothing else is known."""
-    if session.is_context or session.data_source != DataSource.TOTAL:
-        return not session.is_context
+    if session.is_context or history.sources.get(session.data_source, NOTHING).was_ignored(session.session_at):
+        return False
+    if session.data_source != DataSource.TOTAL:
+        return True
     return history.sources_known_since is None or session.session_at < history.sources_known_since
 
 

@@ -18,7 +18,7 @@ MOST_PERIODS = 50
 """How many periods of a kind are kept of a source; the oldest are forgotten."""
 
 MOST_RECENT = 9
-KINDS = ("active", "unreadable", "silent", "gaps")
+KINDS = ("active", "unreadable", "silent", "ignored", "gaps")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class SourceHistory:
     active: Periods = ()
     unreadable: Periods = ()
     silent: Periods = ()
+    ignored: Periods = ()
     gaps: Periods = ()
     """When nobody looked although something happened, so that sessions may be missing."""
 
@@ -56,6 +57,9 @@ class SourceHistory:
     def was_silent(self, moment: datetime) -> bool:
         return any(period.holds_at(moment) for period in self.silent)
 
+    def was_ignored(self, moment: datetime) -> bool:
+        return any(period.holds_at(moment) for period in self.ignored)
+
     def unreadable_at(self, moment: datetime) -> Period | None:
         """Return the period in which the source could not be read at that moment; the newest, if there are several."""
         return next((period for period in reversed(self.unreadable) if period.holds_at(moment)), None)
@@ -64,6 +68,11 @@ class SourceHistory:
     def is_silent(self) -> bool:
         """Whether it is now."""
         return bool(self.silent) and self.silent[-1].until is None
+
+    @property
+    def is_ignored(self) -> bool:
+        """Whether nobody wants it now."""
+        return bool(self.ignored) and self.ignored[-1].until is None
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,11 @@ def _held(
     if holds and not is_open:
         periods = (*periods, Period(opens, None, problem))
     return periods[-MOST_PERIODS:]
+
+
+def with_ignored(history: SourceHistory, now: datetime, *, ignored: bool) -> SourceHistory:
+    """Return the history of a source that nobody wants from now on, or that somebody wants again."""
+    return replace(history, ignored=_held(history.ignored, ignored, opens=now, closes=now))
 
 
 def with_silence(history: SourceHistory, since: datetime | None, ended_at: datetime | None) -> SourceHistory:

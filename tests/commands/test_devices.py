@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import tomli_w
 
-from cove_poller.commands.devices import Change, ignore_device, link_device, list_devices
+from cove_poller.commands.devices import Change, link_device, list_devices
+from cove_poller.commands.ignored_devices import ignore_device, ignore_source
 from cove_poller.database.engine import Mode, open_database
 from cove_poller.errors import LockHeld, WrongUsage
 from cove_poller.views.devices import devices_table
@@ -293,3 +294,18 @@ def test_a_database_that_others_laid_out_can_be_linked_too(cove: FakeCove, datab
     assert "By hand (id 3)" in devices_table(list_devices(site.installation()), only_unlinked=False)
     with pytest.raises(WrongUsage):
         link(site, 1, 2)
+
+
+def test_one_data_source_of_a_device_is_ignored_and_wanted_again(site: Site) -> None:
+    def change(undo: bool = False) -> Change:
+        return ignore_source(site.installation(), 1, "d10", lambda plan: True, undo=undo)
+
+    assert change().outcome.startswith("SQL Server (D10) of device 1 ")
+    assert change().is_needed is False
+    site.sync()
+    (row,) = site.rows("SELECT data_sources FROM cove_devices WHERE account_id = 1")
+    sources = row["data_sources"] if isinstance(row["data_sources"], dict) else json.loads(row["data_sources"])
+    assert "D10" not in sources
+    assert change(undo=True).is_done
+    with pytest.raises(WrongUsage, match="has no data source D44; it has D01"):
+        ignore_source(site.installation(), 1, "D44", lambda plan: True)

@@ -5,6 +5,7 @@ from itertools import permutations
 
 import pytest
 
+from cove_poller.records.source_history import with_ignored
 from tests.world.ledger import Ledger, at, ended, fields, row
 
 MINUTE = timedelta(minutes=1)
@@ -263,3 +264,14 @@ def test_the_same_answer_twice_changes_nothing() -> None:
         rows, writes = ledger.rows(), ledger.writes
         ledger.poll(now, D01=running, D02=ended(at(1.1), 2, 300))
         assert (ledger.rows(), ledger.writes) == (rows, writes)
+
+
+def test_a_source_that_nobody_wants_is_judged_no_more_and_its_earlier_runs_stay() -> None:
+    ledger = Ledger(active="D01D10")
+    ledger.poll(at(3), D01=ended(at(2), 5, 600), D10=ended(at(2.1), 2, 600))
+    ledger.histories["D10"] = with_ignored(ledger.histories["D10"], at(4), ignored=True)
+    ledger.poll(at(27), D01=ended(at(26), 5, 600), D10=ended(at(26.1), 2, 600))
+    assert ledger.told == [(at(2.1), "Failed"), (at(26), "Success")]
+    ledger.histories["D10"] = with_ignored(ledger.histories["D10"], at(30), ignored=False)
+    ledger.poll(at(51), D01=ended(at(50), 5, 600), D10=ended(at(50.1), 2, 600))
+    assert ledger.statuses == ["Failed", "Success", "Failed"]
