@@ -52,6 +52,8 @@ def _times(seen: Seen) -> Iterator[tuple[int, str, datetime]]:
         for session in (*_polled(seen, source), *_context(seen.past, source)):
             for moment in (session.session_at, session.begins_at):
                 times |= {moment, moment - MINUTE}
+        if coverage := seen.past.coverage(source):
+            times.add(coverage.window.until)
         yield from ((seen.account_id, source, moment) for moment in times)
 
 

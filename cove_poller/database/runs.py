@@ -134,7 +134,7 @@ class Runs(Statements):
 
 
 def _review_row(run: PlannedRun, review: Review | None) -> dict[str, Any]:
-    if review is None or run.content.run_at not in review.window:
+    if review is None or run.content.is_uncertain or run.content.run_at not in review.window:
         return {}
     return {"reviewed_at": review.at, "reviewed_by": review.by}
 
