@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from pydantic import AliasChoices, Field
 
-from cove_poller.records.device import CoveModel, Duration, Moment, Number, Text
 from cove_poller.records.session import Origin, Session, TimeIs
 from cove_poller.records.statuses import (
     COMPLETED,
@@ -24,6 +23,7 @@ from cove_poller.records.statuses import (
     code_of_word,
     tells_an_end,
 )
+from cove_poller.records.values import CoveModel, Duration, Moment, Number, Text
 from cove_poller.records.window import Window
 
 BACKUP_BIT = 1
