@@ -296,17 +296,70 @@ def test_a_source_that_this_program_does_not_know_is_told_of_once_and_its_runs_a
     assert runs(site) == [("Warning", "SRV1")]
 
 
-def test_a_device_without_a_name_is_left_out_and_makes_the_run_partial(
+@pytest.mark.parametrize("column", ["I1", "I8"])
+def test_a_device_without_a_name_or_a_customer_is_recorded_unlinked_and_named(
+    site: Site, fleet: Fleet, cove: FakeCove, column: str
+) -> None:
+    fleet.devices.append(make_device(2, "srv2_abcde"))
+    cove.faults.edit_row = lambda row, device: row if device.account_id == 1 else {**row, column: "", "D01F00": "2"}
+    result = site.sync()
+    assert result.exit_code == 3
+    assert len(result.to_json()["logins"][0]["warnings"]) == 1
+    assert site.rows("SELECT status, job_id FROM cove_devices WHERE account_id = 2") == [
+        {"status": "failed", "job_id": None}
+    ]
+    assert runs(site) == [("Success", "SRV1")]
+    assert site.sync().exit_code == 0
+
+
+def test_a_row_that_cannot_be_read_costs_no_other_device_and_is_said_once_of_a_device_that_is_recorded(
     site: Site, fleet: Fleet, cove: FakeCove
 ) -> None:
     fleet.devices.append(make_device(2, "srv2_abcde"))
-    cove.faults.edit_row = lambda row, device: row if device.account_id == 1 else {**row, "I1": ""}
-    result = site.sync()
-    assert result.exit_code == 3
-    assert result.to_json()["logins"][0]["warnings"] == [
-        "device 2: Cove sends no name or no customer for it; it was left out"
+    site.sync()
+    before = site.rows("SELECT status, job_id, gone_at FROM cove_devices WHERE account_id = 2")
+    cove.faults.edit_listing = lambda query, result: {
+        **result,
+        "result": [{**row, "Settings": None} if row["AccountId"] == 2 else row for row in result["result"]],
+    }
+    first, second = site.sync(), site.sync()
+    assert (first.exit_code, second.exit_code) == (3, 0)
+    assert first.to_json()["logins"][0]["devices"] == 1
+    assert first.to_json()["logins"][0]["warnings"] == [
+        "device 2: Settings of its row cannot be read, so nothing is known of it; it was left out"
     ]
-    assert runs(site) == [("Success", "SRV1")]
+    assert second.to_json()["logins"][0]["warnings"] == []
+    assert site.rows("SELECT status, job_id, gone_at FROM cove_devices WHERE account_id = 2") == before
+    cove.faults.edit_listing = None
+    third = site.sync()
+    assert third.exit_code == 0
+    assert third.to_json()["logins"][0]["warnings"][0].startswith("over: device 2: Settings")
+
+
+@pytest.mark.parametrize("row", [None, {"AccountId": "x", "Settings": []}])
+def test_where_a_row_does_not_tell_whose_it_is_nobody_is_marked_gone(
+    site: Site, fleet: Fleet, cove: FakeCove, row: object
+) -> None:
+    fleet.devices.append(make_device(2, "srv2_abcde"))
+    site.sync()
+    cove.faults.edit_listing = lambda query, result: {
+        **result,
+        "result": [row if one["AccountId"] == 2 else one for one in result["result"]],
+    }
+    assert site.sync().to_json()["logins"][0]["devices"] == 1
+    assert site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL") == []
+
+
+@pytest.mark.parametrize("result", [{"result": None}, {"result": []}], ids=["null", "empty"])
+def test_a_second_page_that_is_no_list_makes_the_run_partial_and_marks_nobody_gone(
+    site: Site, fleet: Fleet, cove: FakeCove, result: object
+) -> None:
+    fleet.devices += [make_device(number, f"srv{number}_abcde") for number in range(2, 7)]
+    site.sync()
+    site.settings = {"api": {"page_size": 4}}
+    cove.faults.edit_listing = lambda query, whole: result if query["StartRecordNumber"] else whole
+    assert site.sync().exit_code == 3
+    assert site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL") == []
 
 
 def test_a_listing_that_breaks_off_keeps_what_was_saved_and_marks_nobody_gone(site: Site, fleet: Fleet) -> None:
