@@ -1,5 +1,7 @@
 """The forms that values have in Cove's replies: texts, numbers and times, as text, number, null or a list of one."""
 
+import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -8,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 MILLISECONDS_FROM = 100_000_000_000  # in seconds that is the year 5138: such a number is in milliseconds
 
+CLOCK = re.compile(r"(?:(\d{1,4})[.d ]+)?(\d{1,4}):(\d\d):(\d\d)(?:[.,]\d*)?")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 M = TypeVar("M", bound=BaseModel)
@@ -61,10 +64,23 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value).replace("\0", "")
 
 
+def _span(value: object) -> object:
+    """Return a duration in whole seconds: `600`, `"600.5"`, `"00:10:00"`, and `"1.00:10:00"` for a day more."""
+    value = first(value)
+    if isinstance(value, str) and (clock := CLOCK.fullmatch(value)):
+        days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
+        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if isinstance(value, (str, float)):
+        number = float(value)
+        return int(number) if math.isfinite(number) else None
+    return value
+
+
 Time = Annotated[datetime | None, BeforeValidator(_time)]
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 Number = Annotated[Annotated[int, Field(ge=-(2**63), lt=2**63)] | None, BeforeValidator(first)]
 Duration = Annotated[Annotated[int, Field(ge=0, lt=10**9)] | None, BeforeValidator(first)]  # below 32 years
+Span = Annotated[Annotated[int, Field(ge=0, lt=10**9)] | None, BeforeValidator(_span)]
 StatusCode = Annotated[Annotated[int, Field(ge=-(2**31), lt=2**31)] | None, BeforeValidator(first)]
 AccountId = Annotated[int, Field(ge=1, lt=2**63), BeforeValidator(_number)]
 Text = Annotated[str | None, BeforeValidator(_text)]
