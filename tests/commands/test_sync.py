@@ -11,7 +11,7 @@ from cove_poller.commands.record_page import Recorder
 from cove_poller.database.engine import Mode, open_database
 from tests.conftest import BEGIN, Site
 from tests.world.counted import changes_by_table
-from tests.world.fake_cove import FakeCove, Fleet, Partner, TrueSession, make_fleet, serving
+from tests.world.fake_cove import FakeCove, Fleet, Partner, RpcError, TrueSession, make_fleet, serving
 from tests.world.small_fleet import MORNING, NIGHT, add_session, make_device, make_small_fleet
 
 TABLES = ("customers", "jobs", "job_runs", "cove_devices", "cove_sessions", "cove_polls")
@@ -437,6 +437,40 @@ class TestRejectedLogin:
         site.settings = {"login": {"password": "wrong"}}
         assert site.sync().exit_code == 11
         assert cove.count("Login") == 1
+
+    def test_a_user_who_is_locked_is_asked_again_after_one_two_four_hours_and_at_least_once_a_day(
+        self, site: Site, cove: FakeCove
+    ) -> None:
+        cove.faults.login_error = RpcError(None, "The account is temporarily locked")
+        begin, asked = cove.now, []
+        for hours in (0, 0.5, 1, 2.5, 3, 6.5, 7, 15, 31, 54.5, 55, 78.5, 79):
+            cove.now = begin + timedelta(hours=hours)
+            count = cove.count("Login")
+            assert site.sync().exit_code == 11
+            asked += [hours] if cove.count("Login") > count else []
+        assert asked == [0, 1, 3, 7, 15, 31, 55, 79]
+        cove.faults.login_error = None
+        cove.now = begin + timedelta(hours=103)
+        assert site.sync().exit_code == 0
+        cove.faults.login_error = RpcError(None, "The account is temporarily locked")
+        assert site.sync().exit_code == 11
+        cove.faults.login_error = None
+        cove.now += timedelta(hours=1)
+        assert site.sync().exit_code == 0
+
+    @pytest.mark.parametrize(
+        "error",
+        [RpcError(500, "x"), RpcError(9999, "x"), RpcError(-1, "x"), RpcError(None, "deadlock detected")],
+        ids=str,
+    )
+    def test_any_other_error_of_the_login_is_the_moments_and_the_next_run_goes_on(
+        self, site: Site, cove: FakeCove, error: RpcError
+    ) -> None:
+        cove.faults.login_error = error
+        assert site.sync().exit_code == 13
+        assert cove.count("Login") == 1
+        cove.faults.login_error = None
+        assert site.sync().exit_code == 0
 
     def test_a_dry_run_remembers_it_too(self, site: Site, cove: FakeCove) -> None:
         site.settings = {"login": {"password": "wrong"}}
