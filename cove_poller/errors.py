@@ -4,6 +4,7 @@ CovePollerError
 ├── WrongUsage           2  what was asked for makes no sense here
 ├── ConfigError         10  the configuration is wrong
 ├── LoginRejected       11  Cove refuses the login; never tried again by itself
+│   └── LoginLocked     11  Cove has locked the user; tried again after some hours
 ├── PermissionDenied    12  the API user may not do this (Cove's 13501)
 ├── ApiError            13  Cove answers nonsense or an error of its own
 │   ├── ApiUnavailable  13  no usable answer: network, time-out, 429, 5xx; worth another try
@@ -42,6 +43,10 @@ class ConfigError(CovePollerError):
 class LoginRejected(CovePollerError):
     code = "login_rejected"
     exit_code = 11
+
+
+class LoginLocked(LoginRejected):
+    pass
 
 
 class PermissionDenied(CovePollerError):

@@ -13,7 +13,7 @@ from cove_poller.commands.login_run import remember_rejections, run_login
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import BackfillResult, CommandResult
-from cove_poller.commands.sync import known_partner, nameless_failures, refusal_warning
+from cove_poller.commands.sync import known_partner, listing_troubles, page_troubles
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.past_reader import PastReader
@@ -143,12 +143,13 @@ class Backfill:
                 )
                 devices = self._left_to_do(page.devices, begun_at, listing.refused)
                 self._result.listed += len(devices)
-                self._result.outcome.failures += nameless_failures(page.nameless_ids)
+                self._result.troubles |= page_troubles(page)
                 for device, past in reader.read(devices, self._tick):
                     self._save(device, past, listing.refused)
                     self._tick()
         finally:
-            self._report(listing.refused)
+            self._result.troubles |= listing_troubles(listing)
+            self._report()
         if not listing.seen_ids:
             raise ApiError(f"Cove lists no device for partner {listing.partner_id}, so there is no past to read")
         unlisted -= listing.seen_ids
@@ -216,11 +217,10 @@ class Backfill:
             for text in texts:
                 self._reported[is_failure, text].append(device_name(device))
 
-    def _report(self, refused: Sequence[str]) -> None:
+    def _report(self) -> None:
         """Say what there is to say of the devices; what is the same of several of them, once."""
         outcome = self._result.outcome
-        if refused:
-            outcome.warnings.append(refusal_warning(refused))
+        self._result.say_troubles()
         for (is_failure, text), names in self._reported.items():
             who = names[0] if len(names) == 1 else f"{counted(len(names), 'device')} ({listed(names)})"
             (outcome.failures if is_failure else outcome.warnings).append(f"{who}: {text}")

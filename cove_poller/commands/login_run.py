@@ -11,9 +11,9 @@ from cove_poller.commands.results import LoginResult
 from cove_poller.config.settings import ApiSettings
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.replies import LoginUser
-from cove_poller.database.audit_trail import ACCEPTED, audited, fingerprint, is_same, last_rejection
+from cove_poller.database.audit_trail import ACCEPTED, LOCKED, audited, fingerprint, is_same, last_rejection
 from cove_poller.database.engine import Database, Mode
-from cove_poller.errors import CovePollerError, LoginRejected, Terminated
+from cove_poller.errors import CovePollerError, LoginLocked, LoginRejected, Terminated
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +60,24 @@ def run_login(
 def refuse_what_was_rejected(
     installation: Installation, database: Database, result: LoginResult, password: SecretStr
 ) -> None:
-    """Raise LoginRejected, in the words of the first time, where Cove has rejected these very credentials before."""
+    """Raise LoginRejected, in Cove's words of that time, where it has rejected these very credentials before.
+
+    A user who was locked is tried again after some hours.
+    """
     config, login = installation.config, result.login
     rejection = last_rejection(database, login)
-    if rejection and is_same(rejection.fingerprint, config.api_of(login).url, config.logins[login], password):
-        result.login_fingerprint = rejection.fingerprint
-        raise LoginRejected(
-            f"{rejection.message} (not tried again since {rejection.at:%Y-%m-%d %H:%M}Z, as Cove may lock a user who"
-            f" keeps trying; change the configuration of login {login}, or run: cove-poller test-login --login {login})"
-        )
+    if not rejection or not is_same(rejection.fingerprint, config.api_of(login).url, config.logins[login], password):
+        return
+    if rejection.retry_at and installation.now() >= rejection.retry_at:
+        return
+    result.login_fingerprint = rejection.fingerprint
+    test = f"change the configuration of login {login}, or run: cove-poller test-login --login {login}"
+    if rejection.retry_at:
+        raise LoginLocked(f"{rejection.message} (not tried again before {rejection.retry_at:%Y-%m-%d %H:%M}Z; {test})")
+    raise LoginRejected(
+        f"{rejection.message} (not tried again since {rejection.at:%Y-%m-%d %H:%M}Z, as Cove may lock a user who"
+        f" keeps trying; {test})"
+    )
 
 
 @contextmanager
@@ -83,8 +92,9 @@ def logged_in(
         result.login_fingerprint = ACCEPTED
         result.partner_id = settings.partner_id or user.partner_id
         yield client, user
-    except LoginRejected:
-        result.login_fingerprint = fingerprint(api.url, settings, password)
+    except LoginRejected as error:
+        locked = LOCKED if isinstance(error, LoginLocked) else ""
+        result.login_fingerprint = fingerprint(api.url, settings, password) + locked
         raise
     finally:
         result.request_count, result.login_count = client.request_count, client.login_count

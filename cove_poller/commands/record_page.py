@@ -16,7 +16,7 @@ from cove_poller.config.settings import BackupchecksSettings, Config
 from cove_poller.database.store import Store
 from cove_poller.records import news
 from cove_poller.records.columns import DataSource
-from cove_poller.records.device import Device
+from cove_poller.records.device import Device, UnreadableRow
 from cove_poller.records.device_changes import DeviceChanges, device_changes
 from cove_poller.records.device_record import Row, continued, device_row, differs
 from cove_poller.records.device_troubles import ROW, Limits, device_troubles
@@ -82,6 +82,14 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """What is to be said of devices whose row cannot be read, and which of them are recorded."""
+
+    outcome: Outcome
+    account_ids: frozenset[int]
+
+
+@dataclass(frozen=True)
 class Work:
     """A device of a page in work: what Cove says of it, what was recorded, what that means, and what changes."""
 
@@ -143,6 +151,23 @@ class Recorder:
         }
         policy = run_policy(self.config.backupchecks, store.runs.remark_limit(), store.runs.objects.limits())
         return _outcome(page, links, told, saved, save_runs(store, subjects, policy, now, self.review))
+
+    def note_unreadable(self, store: Store, rows: Iterable[UnreadableRow], now: datetime) -> Noted:
+        """Keep with the recorded devices among `rows` that their row could not be read; nothing else is known of them.
+
+        Return what there is to say, and which devices these are.
+        """
+        texts = {row.account_id: str(row) for row in rows if row.account_id}
+        recorded = store.devices.rows(texts)
+        told = {}
+        for account, row in recorded.items():
+            before = news.from_json(row["conditions"])
+            kept = {key: news.Trouble(one.what, one.is_failure) for key, one in before.items()}
+            present = kept | {ROW: news.Trouble(texts[account], is_failure=True)}
+            told[account] = news.news(before, present, now, self.config.alerts.remind)
+        changed = [{**row, "conditions": news.to_json(told[account].standing)} for account, row in recorded.items()]
+        store.devices.save([], [row for row in changed if row != recorded[row["account_id"]]])
+        return Noted(_said(told), frozenset(recorded))
 
     def _gathered(
         self, store: Store, devices: Sequence[Device], refused: frozenset[str], now: datetime, pasts: Mapping[int, Past]
@@ -263,8 +288,8 @@ def _outcome(
     page: Sequence[Work], links: Links, told: Mapping[int, news.News], saved: SavedSessions, runs: Tally
 ) -> Outcome:
     """What became of a page, and what is to be said of it."""
-    lines = [line for found in told.values() for line in found.lines()]
-    return Outcome(
+    return replace(
+        _said(told),
         devices=len(page),
         running=sum(one.reading.running for one in page),
         unlinked=len(links.unlinked),
@@ -273,6 +298,13 @@ def _outcome(
         job_runs=runs,
         new_customers=links.new_customers,
         new_jobs=links.new_jobs,
+    )
+
+
+def _said(told: Mapping[int, news.News]) -> Outcome:
+    """What is to be said of devices, by account."""
+    lines = [line for found in told.values() for line in found.lines()]
+    return Outcome(
         failures=[text for is_failure, text in lines if is_failure],
         warnings=[*(text for is_failure, text in lines if not is_failure), *links.events],
         standing=[

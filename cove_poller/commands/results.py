@@ -8,6 +8,7 @@ from typing import Any
 
 from cove_poller.commands.record_page import Outcome
 from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, Terminated
+from cove_poller.records.news import Trouble
 from cove_poller.records.window import Window
 
 
@@ -15,6 +16,7 @@ from cove_poller.records.window import Window
 class LoginResult:
     """How one login went. `error` is what ended it early; what was saved before stays saved.
 
+    `troubles` are what is wrong with the login as a whole, by keys that stay while it lasts.
     `not_due` counts the devices whose customers' intervals left them out; None where nobody has an interval.
     """
 
@@ -28,6 +30,12 @@ class LoginResult:
     poll_id: int = 0
     not_due: int | None = None
     is_complete: bool = False
+    troubles: dict[str, Trouble] = field(default_factory=dict)
+
+    def say_troubles(self) -> None:
+        """Put the login's troubles among what is to be said."""
+        for trouble in self.troubles.values():
+            (self.outcome.failures if trouble.is_failure else self.outcome.warnings).append(trouble.what)
 
     @property
     def exit_code(self) -> int:

@@ -1,7 +1,7 @@
 """`sync`: ask Cove how every device's backups went, and write what is new into the database."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from functools import partial
 
@@ -13,13 +13,14 @@ from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import CommandResult, LoginResult
 from cove_poller.commands.stale_devices import note_staleness
 from cove_poller.cove.client import CoveClient
-from cove_poller.cove.listing import Listing
+from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.threads import fetched_ahead
 from cove_poller.database.audit_trail import last_complete_sync, syncs_of
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.intervals import Schedule
+from cove_poller.records.news import Trouble
 from cove_poller.text import counted, listed
 
 log = logging.getLogger(__name__)
@@ -96,14 +97,17 @@ class Poll:
                     devices = self._due(page.devices)
                     with self._database.store() as store:
                         outcome = recorder.save_page(store, devices, listing.refused, self._now())
+                        noted = recorder.note_unreadable(store, page.unreadable, self._now())
                     result.outcome.add(outcome)  # not before it is committed
-                    result.outcome.failures += nameless_failures(page.nameless_ids)
+                    result.outcome.add(noted.outcome)
+                    result.troubles |= page_troubles(page, noted.account_ids)
                     self._progress(result.outcome.devices)
         finally:
-            if listing.refused:
-                result.outcome.warnings.append(refusal_warning(listing.refused))
-        self._mark_gone(listing)
-        result.is_complete = not result.not_due
+            result.troubles |= listing_troubles(listing)
+            result.say_troubles()
+        if not listing.unnamed:
+            self._mark_gone(listing)
+        result.is_complete = not result.not_due and not listing.unnamed
         self._note_staleness()
         if result.not_due:
             log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
@@ -147,8 +151,16 @@ def known_partner(result: LoginResult) -> int:
     return result.partner_id
 
 
-def nameless_failures(account_ids: Sequence[int]) -> list[str]:
-    return [f"device {account}: Cove sends no name or no customer for it; it was left out" for account in account_ids]
+def page_troubles(page: Page, noted: Collection[int] = ()) -> dict[str, Trouble]:
+    """Return what is wrong with a page's rows, by a key that stays; but for the devices of which that is noted."""
+    unreadable = [row for row in page.unreadable if row.account_id not in noted]
+    rows = {f"row {row.account_id or row.what}": Trouble(str(row), is_failure=True) for row in unreadable}
+    return rows | {f"twice {one}": Trouble(f"device {one}: {text}") for one, text in page.twice.items()}
+
+
+def listing_troubles(listing: Listing) -> dict[str, Trouble]:
+    """Return what is wrong with a login's listing as a whole, by a key that stays while it lasts."""
+    return {"columns": Trouble(refusal_warning(listing.refused))} if listing.refused else {}
 
 
 def refusal_warning(refused: Sequence[str]) -> str:

@@ -9,7 +9,7 @@
 Facts are from N-able's pages "Authorization" and "Construct a JSON-RPC API call", and from public clients:
 errors come with HTTP 200, `error.data` is the number to branch on, every reply may carry a newer visa, and
 a visa lasts 15 minutes. What Cove does to a user who keeps trying a rejected login is not documented, so a
-rejected login is never tried again.
+rejected login is never tried again. Every other error of the login is the moment's.
 """
 
 import html
@@ -28,7 +28,7 @@ from pydantic import SecretStr
 from cove_poller.config.settings import ApiSettings, LoginSettings
 from cove_poller.cove.replies import LoginUser, Reply, ReplyError, Result, parse_reply
 from cove_poller.cove.transport import MAX_TEXT_LENGTH, Service, ShowsVisa, Transport
-from cove_poller.errors import ApiError, CovePollerError, LoginRejected, PermissionDenied, VisaRefused
+from cove_poller.errors import ApiError, CovePollerError, LoginLocked, LoginRejected, PermissionDenied, VisaRefused
 from cove_poller.redaction import REDACTED, VISA, redacted
 from cove_poller.text import fitted, one_line
 
@@ -36,7 +36,16 @@ BAD_LOGIN = 2100
 BAD_VISA = 1701
 FORBIDDEN = 13501
 
-LOCKED_OUT = re.compile(r"password|credential|lock|block|denied|disabled|factor|2fa", re.IGNORECASE)
+REJECTED = re.compile(
+    r"\b(?:passwords?|credentials?|two[- ]?factor|2fa|mfa|multi[- ]?factor)\b"
+    r"|\b(?:user|account)\b.*\b(?:disabled|deactivated)\b|\b(?:disabled|deactivated)\b.*\b(?:user|account)\b",
+    re.IGNORECASE,
+)
+LOCKED = re.compile(
+    r"\b(?:user|account|you)\b.*\b(?:locked|blocked|lockout)\b|\b(?:locked|blocked|lockout)\b.*\b(?:user|account)\b",
+    re.IGNORECASE,
+)
+LOCKED_THING = re.compile(r"\b(?:database|table|row|record|file|resource|object|process|thread)\b", re.IGNORECASE)
 """How a refusal of the person, not of the moment, may be worded: only 2100's text is known."""
 
 VISA_WORD = re.compile(r"\bvisa\b", re.IGNORECASE)
@@ -187,12 +196,18 @@ class CoveClient:
         said = self._said(error)
         if error.cove_code == FORBIDDEN:
             return PermissionDenied(f"Cove does not allow user {self._login.username} to log in here: {said}")
-        about_the_user = error.cove_code not in (None, BAD_VISA) or LOCKED_OUT.search(error.message or "")
-        if not about_the_user:
-            kind = VisaRefused if error.cove_code == BAD_VISA else ApiError
-            return kind(f"Cove answers the login with {said}")
         partner = f"partner {self._login.partner!r}" if self._login.partner else "no partner name"
         hint = "user, password and, to the letter, the partner name" if error.cove_code == BAD_LOGIN else "the user"
-        return LoginRejected(
-            f"Cove rejects user {self._login.username} with {partner}: {said}. Check {hint} in Cove's console"
-        )
+        who = f"user {self._login.username} with {partner}: {said}. Check {hint} in Cove's console"
+        if error.cove_code == BAD_VISA:
+            return VisaRefused(f"Cove answers the login with {said}")
+        if _is_locked(error.message or ""):
+            return LoginLocked(f"Cove has locked {who}")
+        if error.cove_code == BAD_LOGIN or REJECTED.search(html.unescape(error.message or "")):
+            return LoginRejected(f"Cove rejects {who}")
+        return ApiError(f"Cove answers the login with {said}")
+
+
+def _is_locked(message: str) -> bool:
+    """Tell whether a message is of a locked user, not of a lock among Cove's own machinery."""
+    return bool(LOCKED.search(html.unescape(message))) and not LOCKED_THING.search(message)

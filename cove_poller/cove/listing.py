@@ -1,18 +1,22 @@
 """The listing of a login's devices: page by page, believed only where it is plausible.
 
-A page without any source column is an error, not "never ran"; so are devices without names.
+One odd row costs that row, not the page. A page without any source column is an error, not "never ran"; so are
+devices none of which has a name, and a list that is shorter than Cove's own count.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cove_poller.cove.client import CoveClient
-from cove_poller.cove.column_query import ColumnQuery
+from cove_poller.cove.column_query import NOTHING_LEARNT, ColumnQuery, Learnt, Row
 from cove_poller.cove.paging import iter_pages
 from cove_poller.errors import ApiError, PermissionDenied
 from cove_poller.records.columns import SOURCE_FIELD
-from cove_poller.records.device import REQUIRED_COLUMNS, Device, StatisticsRow, iter_devices
+from cove_poller.records.contradictions import LISTED_TWICE, Gravity, device_gravity, listed_devices
+from cove_poller.records.device import REQUIRED_COLUMNS, Device, StatisticsRow, UnreadableRow
+from cove_poller.text import counted
 
 METHOD = "EnumerateAccountStatistics"
 
@@ -21,23 +25,57 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Page:
-    """Devices not seen before, and the ids of rows that came without a name and so cannot be trusted."""
+    """Devices not seen before, and rows that cannot be read.
 
-    devices: tuple[Device, ...]
-    nameless_ids: tuple[int, ...] = ()
+    `twice` says, by account id, that an earlier page told something else; a device that is graver than it was then is
+    among the devices again.
+    """
+
+    devices: tuple[Device, ...] = ()
+    unreadable: tuple[UnreadableRow, ...] = ()
+    twice: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A device with what its rows on a page say, or a row that cannot be read."""
+
+    what: Device | UnreadableRow
+    rows: tuple[StatisticsRow, ...] = ()
+
+    @property
+    def key(self) -> object:
+        return self.what.account_id or self.what
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is kept of a device that was listed: how many rows it had, what tells them from others, and how grave."""
+
+    rows: int
+    digest: int
+    gravity: Gravity
 
 
 class Listing:
-    """The devices below a partner. `refused` and `is_complete` are final when the pages are through."""
+    """The devices below a partner. `refused` and `is_complete` are final when the pages are through.
 
-    def __init__(self, client: CoveClient, partner_id: int) -> None:
+    `unnamed` counts the rows that do not tell whose they are, so that nobody knows which devices are listed there.
+    """
+
+    def __init__(self, client: CoveClient, partner_id: int, learnt: Learnt = NOTHING_LEARNT) -> None:
         self.partner_id = partner_id
         self.is_complete = False
         self.seen_ids: set[int] = set()
-        self._query = ColumnQuery(client, METHOD, partner_id)
+        self.unnamed = 0
+        self._query = ColumnQuery(client, METHOD, partner_id, learnt, counts=True)
         self._page_size = client.api.page_size
         self._is_proven = False
         self._has_names = False
+        self._furthest = -1
+        self._told: dict[int, Told] = {}
+        self._graver: dict[int, Device] = {}
+        self._twice: dict[int, str] = {}
 
     @property
     def refused(self) -> tuple[str, ...]:
@@ -45,27 +83,68 @@ class Listing:
         return self._query.refused
 
     @property
-    def unpadded(self) -> bool:
-        """Tell whether it is `D9F00` that brings something, not `D09F00`."""
-        return self._query.unpadded
+    def learnt(self) -> Learnt:
+        """Return what was found out about the columns."""
+        return Learnt(self._query.refused, self._query.unpadded)
 
     def iter_pages(self) -> Iterator[Page]:
         """Yield the pages in order. Raise ApiError if Cove does not come to an end or talks nonsense."""
-        for rows in iter_pages(self._rows, lambda row: row.account_id, self._page_size, "devices"):
-            self.seen_ids |= {row.account_id for row in rows}
-            yield self._page(rows)
+        for entries in iter_pages(self._entries, lambda one: one.key, self._page_size, "devices"):
+            yield self._page(entries)
+        if self._twice:
+            yield self._page([])
+        self._compare_with_total()
         self.is_complete = True
 
-    def _page(self, rows: Sequence[StatisticsRow]) -> Page:
-        devices = tuple(iter_devices(rows))
-        named = tuple(device for device in devices if device.fields.name and device.fields.customer_name)
-        self._has_names = self._has_names or bool(named)
-        if not self._has_names:
-            raise ApiError(f"none of {len(rows)} devices has a name and a customer; Cove ignores these columns")
-        nameless = {device.account_id for device in devices} - {device.account_id for device in named}
-        return Page(named, tuple(sorted(nameless)))
+    def _page(self, entries: Sequence[Entry]) -> Page:
+        devices = [one.what for one in entries if isinstance(one.what, Device)]
+        unreadable = [one.what for one in entries if isinstance(one.what, UnreadableRow)]
+        self.seen_ids |= {one.account_id for one in devices}
+        self.seen_ids |= {row.account_id for row in unreadable if row.account_id}
+        self.unnamed += sum(row.account_id is None for row in unreadable)
+        page = Page((*devices, *self._graver.values()), tuple(unreadable), self._twice)
+        self._graver, self._twice = {}, {}
+        return page
 
-    def _rows(self, start: int) -> list[StatisticsRow]:
+    def _entries(self, start: int) -> list[Entry]:
+        """Return what stands on a page, by device; keep in mind what contradicts an earlier page."""
+        rows = self._rows(start)
+        entries = _by_device(rows)
+        devices = [one.what for one in entries if isinstance(one.what, Device)]
+        if not devices and (len(rows) > 1 or (rows and start == 0)):
+            raise ApiError(f"none of {counted(len(rows), 'row')} of the list of devices can be read: {rows[0]}")
+        self._has_names = self._has_names or any(one.fields.name and one.fields.customer_name for one in devices)
+        if devices and not self._has_names:
+            raise ApiError(f"none of {len(devices)} devices has a name and a customer; Cove ignores these columns")
+        for entry in entries:
+            if isinstance(entry.what, Device):
+                # pages overlap by a row, and what is read again further up may have changed meanwhile
+                is_again = start <= self._furthest or entry.rows[0] is rows[0]
+                self._note(entry.what, entry.rows, is_again=is_again)
+        self._furthest = max(self._furthest, start)
+        return entries
+
+    def _note(self, device: Device, rows: Sequence[StatisticsRow], *, is_again: bool) -> None:
+        account, digest = device.account_id, hash(repr(rows))
+        before, gravity = self._told.get(account), device_gravity(device)
+        if before is None:
+            self._told[account] = Told(len(rows), digest, gravity)
+            return
+        if before.digest == digest or (is_again and len(rows) == 1):
+            return
+        self._twice[account] = LISTED_TWICE
+        if gravity > before.gravity:
+            self._graver[account] = device.model_copy(update={"contradictions": ()})
+        self._told[account] = Told(max(len(rows), before.rows), digest, max(gravity, before.gravity))
+
+    def _compare_with_total(self) -> None:
+        """Raise ApiError if Cove counts more devices than it has listed; rows of nobody may be any."""
+        listed = sum(one.rows for one in self._told.values()) + len(self.seen_ids - self._told.keys())
+        total = self._query.total
+        if total is not None and total > listed and not self.unnamed:
+            raise ApiError(f"Cove counts {counted(total, 'device')} and lists {listed}, so its list is not complete")
+
+    def _rows(self, start: int) -> list[Row]:
         """Return a page's rows, with the spelling of columns that brings something."""
         rows = self._permitted_rows(start)
         if self._is_proven or not rows:
@@ -82,7 +161,7 @@ class Listing:
         self._is_proven = True
         return rows
 
-    def _permitted_rows(self, start: int) -> list[StatisticsRow]:
+    def _permitted_rows(self, start: int) -> list[Row]:
         try:
             return self._query.rows(start, self._page_size)
         except PermissionDenied as error:
@@ -92,9 +171,21 @@ class Listing:
             ) from error
 
 
-def _has_source_fields(rows: Sequence[StatisticsRow]) -> bool:
+def _by_device(rows: Sequence[Row]) -> list[Entry]:
+    """Return the rows that cannot be read, then the devices, each once."""
+    readable: dict[int, list[StatisticsRow]] = defaultdict(list)
+    entries = [Entry(row) for row in rows if isinstance(row, UnreadableRow)]
+    for row in rows:
+        if isinstance(row, StatisticsRow):
+            readable[row.account_id].append(row)
+    devices = listed_devices(row for found in readable.values() for row in found)
+    return [*entries, *(Entry(device, tuple(readable[device.account_id])) for device in devices)]
+
+
+def _has_source_fields(rows: Sequence[Row]) -> bool:
     """Tell whether any row has a column of D01 to D09, be it the total's.
 
     `D10F15` has no zero to be padded with, so a Cove that ignores padded codes sends it all the same.
     """
-    return any(SOURCE_FIELD.fullmatch(code) and code[1] == "0" for row in rows for code in row.values())
+    codes = (code for row in rows if isinstance(row, StatisticsRow) for code in row.readings()[0])
+    return any(SOURCE_FIELD.fullmatch(code) and code[1] == "0" for code in codes)

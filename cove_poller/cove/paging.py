@@ -20,9 +20,11 @@ def iter_pages(
     """Yield the rows that each page adds; `fetch` gives those from a number on, `what` names them in errors.
 
     A page of at least `full` rows (a whole page, if not given) that comes again and again is not believed to be
-    all. Raise ApiError for that, and where the list changes again and again while it is read.
+    all. Raise ApiError for that, and where the list changes again and again while it is read; also, once all is
+    read that is to be had, where a page was empty in which the last row of the one before should have been.
     """
     start, rewinds, repeats = 0, 0, 0
+    was_cut = False
     seen: set[Hashable] = set()
     previous: set[Hashable] = set()
     while True:
@@ -34,6 +36,7 @@ def iter_pages(
             yield fresh
         if start and previous and not keys & previous:
             # Rows before this page have gone, so others may have slipped past: look again further up.
+            was_cut = was_cut or not rows
             if rewinds == MAX_REWINDS:
                 raise ApiError(f"the list of {what} changed again and again while it was read")
             start = max(0, start - page_size * 2**rewinds)
@@ -43,6 +46,8 @@ def iter_pages(
         if repeats > 1 and len(rows) >= (full or page_size):
             raise ApiError(f"Cove sends the same page of {what} again and again")
         if not fresh and (len(rows) <= 1 or repeats > 1):
+            if was_cut:
+                raise ApiError(f"a page of {what} was empty after one that was not: the list changed while it was read")
             return
         start += max(len(rows) - 1, 1)
         previous = keys if len(rows) > 1 else set()

@@ -113,9 +113,10 @@ class BySessions:
             raise
         except (ApiError, PermissionDenied) as error:
             return attempt.refused(error)
-        of_kind = M365_SOURCES if device.device_type == "Microsoft 365" else LABELS.keys() - M365_SOURCES
+        of_machine = LABELS.keys() - M365_SOURCES - {DataSource.TOTAL.value}
+        of_kind = M365_SOURCES if device.device_type == "Microsoft 365" else of_machine
         lacking = {source: [*found] for source in device.sources if (found := self._lacks(device, source, rows))}
-        complete = of_kind - lacking.keys() if not rows.failures else set()
+        complete = of_kind - lacking.keys() - rows.unreadable if rows.is_whole else set()
         past = Past(
             sessions=rows.sessions,
             complete_sources=frozenset(complete | {DataSource.TOTAL} if complete == of_kind else complete),
@@ -152,8 +153,8 @@ class BySessions:
 
 
 def _problems(device: Device, rows: ReadRows, lacking: Iterable[str]) -> dict[str, Problem]:
-    """Return the sources whose past is not known whole: those that lack something, or all where a row was odd."""
-    codes = {*lacking, *({*device.active_sources, *device.sources} if rows.failures else ())}
+    """Return the sources whose past is not known whole: those that lack something, or all where a row may be theirs."""
+    codes = {*lacking, *rows.unreadable, *(() if rows.is_whole else (*device.active_sources, *device.sources))}
     return {code: Problem(Status.WARNING, UNREADABLE) for code in codes - {DataSource.TOTAL.value}}
 
 

@@ -3,15 +3,30 @@
 Shapes are those of N-able's page "Authorization", and of public clients.
 """
 
+import re
 from codecs import BOM_UTF8
 from typing import Any, Generic, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from cove_poller.errors import ApiError
-from cove_poller.records.device import CoveModel, Text
+from cove_poller.records.values import CoveModel, Text
 
 T = TypeVar("T")
+
+BEYOND_ASCII = re.compile(
+    rb"[\xC2-\xDF][\x80-\xBF]"
+    rb"|(?:\xE0[\xA0-\xBF]|[\xE1-\xEC\xEE\xEF][\x80-\xBF]|\xED[\x80-\x9F])[\x80-\xBF]"
+    rb"|(?:\xF0[\x90-\xBF]|[\xF1-\xF3][\x80-\xBF]|\xF4[\x80-\x8F])[\x80-\xBF]{2}"
+)
+"""A letter beyond ASCII as UTF-8 has it."""
+
+ESCAPE = re.compile(
+    r"\\(?:u[Dd][89ABab][0-9A-Fa-f]{2}\\u[Dd][C-Fc-f][0-9A-Fa-f]{2}"  # a letter in two halves
+    r"|(?P<half>u[Dd][89A-Fa-f][0-9A-Fa-f]{2})|.)",
+    re.DOTALL,
+)
+HALF_ESCAPED = re.compile(r"\\u[Dd][89A-Fa-f]")
 
 
 class ReplyError(CoveModel):
@@ -43,6 +58,13 @@ class Result(CoveModel, Generic[T]):
     result: T | None = None
     partner_id: int | None = Field(None, alias="PartnerId")
     home_node: HomeNode | None = Field(None, alias="homeNodeInfo")
+    totals: Any = Field(None, alias="totalStatistics")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nested(cls, content: Any) -> Any:
+        """Take a list in the place of the outer result for the inner one."""
+        return {"result": content} if isinstance(content, list) else content
 
 
 class Reply(CoveModel, Generic[T]):
@@ -74,18 +96,28 @@ class RemoteEndpoint(CoveModel):
 
 
 def parse_reply(body: bytes, inner: type[T]) -> Reply[T]:
-    """Return the reply with an inner result of type `inner`, from UTF-8 or else Latin-1. Raise ApiError."""
+    """Return the reply with an inner result of type `inner`. Raise ApiError."""
     try:
-        body = body.removeprefix(BOM_UTF8)
-        text: bytes | str = body
-        try:
-            body.decode()
-        except UnicodeDecodeError:
-            text = body.decode("latin-1")
-        reply = Reply[inner].model_validate_json(text)  # type: ignore[valid-type]
+        reply = Reply[inner].model_validate_json(whole_letters(decoded(body)))  # type: ignore[valid-type]
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "its beginning"
         raise ApiError(f"an answer of {len(body)} bytes is not what Cove documents, at {where}") from error
     if reply.error is None and reply.result is None:
         raise ApiError(f"an answer of {len(body)} bytes has neither a result nor an error")
     return reply
+
+
+def decoded(body: bytes) -> str:
+    """Return the text of a body: UTF-8, broken letters replaced; Latin-1 only where nothing in it is UTF-8."""
+    body = body.removeprefix(BOM_UTF8)
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return body.decode(errors="replace") if BEYOND_ASCII.search(body) else body.decode("latin-1")
+
+
+def whole_letters(text: str) -> str:
+    """Return the JSON text with a replacement character for each half of a letter that stands alone: `\\ud800`."""
+    if not HALF_ESCAPED.search(text):
+        return text
+    return ESCAPE.sub(lambda found: r"\ufffd" if found["half"] else found[0], text)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urljoin
 
@@ -10,7 +11,7 @@ from cove_poller.cove.client import CoveClient
 from cove_poller.cove.node_address import node_url
 from cove_poller.cove.paging import iter_pages
 from cove_poller.cove.replies import Account, RemoteEndpoint
-from cove_poller.cove.session_rows import ReadRows, SessionRow, read_rows
+from cove_poller.cove.session_rows import ReadRows, SessionRow, read_rows, session_row
 from cove_poller.cove.transport import Service, ShowsVisa
 from cove_poller.errors import ApiError, PermissionDenied, VisaRefused
 from cove_poller.records.columns import M365_SERVICES, m365_source, plugin_source
@@ -44,7 +45,7 @@ class SessionHistory:
             raise ApiError("Cove tells no token for it, so its sessions cannot be asked for")
         if device.device_type == "Microsoft 365":
             return self._of_tenant(account)
-        return self._of_machine(device.account_id, account, self._node_url(device.account_id, address))
+        return self._of_machine(device, account, self._node_url(device.account_id, address))
 
     def _account(self, account_id: int) -> tuple[Account, str | None]:
         """Return what a device's services ask for, and the address of its storage node if that is told."""
@@ -68,19 +69,20 @@ class SessionHistory:
             urls = [endpoint.url for endpoint in found if endpoint.url]
             return node_url(urls[0] if urls else address or "", api.url, api.node_domains)
 
-    def _of_machine(self, account_id: int, account: Account, url: str) -> ReadRows:
+    def _of_machine(self, device: Device, account: Account, url: str) -> ReadRows:
         since, until = self._started_between()
         query = f"(Type & 1) == 1 and BackupStartTime >= {since} and BackupStartTime <= {until}"
-        params = {"accountId": account_id, "account": account.name, "token": _token(account), "query": query}
+        params = {"accountId": device.account_id, "account": account.name, "token": _token(account), "query": query}
         # by their ids, which are unique: several plug-ins of a run may begin in the same second
-        return self._read(self._asked_at_node(url, {**params, "orderBy": "Id DESC"}), plugin_source)
+        source_of = partial(plugin_source, sources={*device.active_sources, *device.sources})
+        return self._read(self._asked_at_node(url, {**params, "orderBy": "Id DESC"}), source_of)
 
     def _asked_at_node(self, url: str, params: Mapping[str, Any]) -> Callable[[int], list[SessionRow]]:
         def ask(start: int) -> list[SessionRow]:
             service = Service(url, self._visa_for_nodes)
             more = {**params, "range": {"Offset": start, "Size": PAGE_SIZE}}
             try:
-                return self._client.call("QuerySessions", more, list[SessionRow], service) or []
+                return self._rows("QuerySessions", more, service)
             except VisaRefused as error:
                 if service.visa is ShowsVisa.IN_BODY:
                     raise PermissionDenied(str(error)) from error
@@ -98,6 +100,8 @@ class SessionHistory:
             {source: session for one in found for source, session in one.context.items()},
             tuple(failure for one in found for failure in one.failures),
             tuple(warning for one in found for warning in one.warnings),
+            frozenset().union(*(one.unreadable for one in found)),
+            all(one.is_whole for one in found),
         )
 
     def _of_service(self, name: str, token: str, since: int, until: int) -> ReadRows:
@@ -106,7 +110,7 @@ class SessionHistory:
 
         def ask(start: int) -> list[SessionRow]:
             params = {"accountToken": token, "range": {"Offset": start, "Size": PAGE_SIZE}, "filter": wanted}
-            return self._client.call("EnumerateSessions", params, list[SessionRow], self._reporting) or []
+            return self._rows("EnumerateSessions", params, self._reporting)
 
         def ask_sparingly(start: int) -> list[SessionRow]:
             return self._breaker.unless_refused(
@@ -118,6 +122,13 @@ class SessionHistory:
     def _read(self, ask: Callable[[int], list[SessionRow]], source_of: Callable[[str], str | None]) -> ReadRows:
         pages = iter_pages(ask, lambda row: row.key, PAGE_SIZE, "sessions", full=2)
         return read_rows((row for page in pages for row in page), self._window, self._statuses, source_of)
+
+    def _rows(self, method: str, params: Mapping[str, Any], service: Service) -> list[SessionRow]:
+        """Return a page of sessions. Raise ApiError where there is no list: that is not "no sessions"."""
+        found = self._client.call(method, params, list[Any], service)
+        if found is None:
+            raise ApiError(f"Cove answers {method} without a list")
+        return [session_row(one) for one in found]
 
     def _started_between(self) -> tuple[int, int]:
         """Return when the sessions began that may have ended in the window, in Unix seconds."""

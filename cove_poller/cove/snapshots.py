@@ -15,7 +15,8 @@ from cove_poller.cove.column_query import ColumnQuery
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.paging import iter_pages
 from cove_poller.cove.threads import as_completed
-from cove_poller.records.device import Device, StatisticsRow, device_from_row
+from cove_poller.records.contradictions import listed_devices
+from cove_poller.records.device import Device, StatisticsRow, UnreadableRow
 from cove_poller.records.reading import Circumstances, DeviceReading, read_device
 from cove_poller.records.session import Session
 from cove_poller.records.snapshot_sessions import sessions_from_snapshots
@@ -53,9 +54,7 @@ class Snapshots:
         self._workers = client.api.backfill_workers
         self._window = window
         self._statuses = statuses
-        self._query = ColumnQuery(
-            client, METHOD, listing.partner_id, listing.refused, unpadded=listing.unpadded, any_error_refuses=True
-        )
+        self._query = ColumnQuery(client, METHOD, listing.partner_id, listing.learnt, any_error_refuses=True)
 
     @property
     def refused(self) -> frozenset[str]:
@@ -71,35 +70,36 @@ class Snapshots:
         filter = " or ".join(f"AU == {account}" for account in sorted(wanted))
         found: dict[int, list[Snapshot]] = defaultdict(list)
         last, *moments = reversed([*self._window.moments(STEP)])
-        rows = self._at(last, filter)  # by itself: it finds out what is refused
-        self._keep(found, wanted, last, rows)
-        believed = {one.account_id for one in map(device_from_row, rows) if one.sources}
+        newest = self._at(last, filter)  # by itself: it finds out what is refused
+        self._keep(found, wanted, last, newest)
+        believed = {one.account_id for one in newest if one.sources}
         with closing(as_completed(lambda at: self._at(at, filter), moments, self._workers)) as slices:
-            for at, rows in slices:
-                self._keep(found, wanted, at, rows)
+            for at, past_devices in slices:
+                self._keep(found, wanted, at, past_devices)
                 tick()
         # Cove ignores columns that it does not know, so silence where the listing speaks is no snapshot.
         believed |= {device.account_id for device in devices if not device.sources}
         return {account: self._replayed(found[account]) for account in wanted & believed & found.keys()}
 
-    def _at(self, moment: datetime, filter: str) -> list[StatisticsRow]:
+    def _at(self, moment: datetime, filter: str) -> list[Device]:
+        """Return the devices as they were; of one whose row cannot be read there is no snapshot."""
         extra = {"timeslice": int(moment.timestamp()), "totalStatistics": "*"}
         pages = iter_pages(
             lambda start: self._query.rows(start, self._page_size, filter=filter, extra=extra),
-            lambda row: row.account_id,
+            lambda row: row if isinstance(row, UnreadableRow) else row.account_id,
             self._page_size,
             "past devices",
         )
-        return [row for page in pages for row in page]
+        return listed_devices(row for page in pages for row in page if isinstance(row, StatisticsRow))
 
     def _keep(
         self,
         found: dict[int, list[Snapshot]],
         wanted: set[int],
         moment: datetime,
-        rows: Sequence[StatisticsRow],
+        devices: Sequence[Device],
     ) -> None:
-        for device in map(device_from_row, rows):
+        for device in devices:
             if device.account_id in wanted:
                 reading = read_device(device, self._query.refused, Circumstances(moment, self._statuses))
                 found[device.account_id].append(Snapshot(moment, reading, frozenset(device.sources)))

@@ -2,10 +2,10 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import SecretStr
@@ -17,6 +17,10 @@ from cove_poller.database.engine import Database
 ACCEPTED = ""
 """In the place of a fingerprint: the login was accepted."""
 
+LOCKED = ":locked"
+"""Behind a fingerprint: Cove said that the user is locked, which passes."""
+
+LONGEST_WAIT_HOURS = 24
 SALT_BYTES = 8
 MOST_UNFINISHED = 100
 DIGEST_BYTES = 8  # short on purpose: enough to tell a change, too little to find a password by trying
@@ -24,11 +28,15 @@ DIGEST_BYTES = 8  # short on purpose: enough to tell a change, too little to fin
 
 @dataclass(frozen=True)
 class Rejection:
-    """A login that Cove rejected: when, in which words, and the fingerprint of what was tried."""
+    """A login that Cove rejected: when, in which words, and the fingerprint of what was tried.
+
+    One whose user is locked may be tried again at `retry_at`.
+    """
 
     at: datetime
     message: str
     fingerprint: str
+    retry_at: datetime | None = None
 
 
 def fingerprint(url: str, login: LoginSettings, password: SecretStr, salt: bytes | None = None) -> str:
@@ -42,7 +50,7 @@ def fingerprint(url: str, login: LoginSettings, password: SecretStr, salt: bytes
 def is_same(recorded: str, url: str, login: LoginSettings, password: SecretStr) -> bool:
     """Return whether the credentials are still those that `recorded` was made from."""
     salt = bytes.fromhex(recorded.partition(":")[0])
-    return fingerprint(url, login, password, salt) == recorded
+    return fingerprint(url, login, password, salt) == recorded.removesuffix(LOCKED)
 
 
 def last_rejection(database: Database, login: str) -> Rejection | None:
@@ -54,9 +62,30 @@ def last_rejection(database: Database, login: str) -> Rejection | None:
         row = connection.execute(query.limit(1)).mappings().first()
         if row is None or row["login_fingerprint"] == ACCEPTED:
             return None
+        if row["login_fingerprint"].endswith(LOCKED):
+            accepted = select(func.max(polls.c.id)).where(polls.c.login == login, polls.c.login_fingerprint == ACCEPTED)
+            tried = query.where(
+                polls.c.id > func.coalesce(accepted.scalar_subquery(), 0),
+                polls.c.login_fingerprint.like(f"%{LOCKED}"),
+                func.coalesce(polls.c.requests, 1) > 0,
+            )
+            return locked_rejection([dict(one) for one in connection.execute(tried).mappings()])
         same = polls.c.login_fingerprint == row["login_fingerprint"]
         first = connection.execute(select(polls).where(same).order_by(polls.c.id).limit(1)).mappings().one()
     return Rejection(first["started_at"], first["error"] or "", first["login_fingerprint"])
+
+
+def locked_rejection(tries: Sequence[Mapping[str, Any]]) -> Rejection | None:
+    """Return the rejection of a locked user from the rows of the tries, the newest first; None if there are none.
+
+    It may be tried again after an hour, then after two, four and so on hours, and at least once a day.
+    """
+    if not tries:
+        return None
+    newest = tries[0]
+    wait = timedelta(hours=min(2 ** min(len(tries) - 1, 10), LONGEST_WAIT_HOURS))
+    at = newest["started_at"]
+    return Rejection(at, newest["error"] or "", newest["login_fingerprint"], at + wait)
 
 
 class AuditRow(dict[str, Any]):

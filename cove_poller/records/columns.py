@@ -6,7 +6,7 @@ asked for at a time, and every spelling is read.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from enum import StrEnum
 
 
@@ -55,28 +55,48 @@ M365_SOURCES = frozenset({"D05", "D19", "D20", "D23"})
 RESTORE_SOURCES = frozenset({"D16", "D17"})
 """Virtual Disaster Recovery and Bare Metal Restore: they restore, so they have no backup to watch."""
 
-PLUGINS = {
-    "filesystem": "D01",
-    "systemstate": "D02",
-    "vsssystemstate": "D02",
-    "linuxsystemstate": "D02",
-    "mssql": "D03",
-    "exchange": "D04",
-    "vssexchange": "D04",
-    "networkshares": "D06",
-    "vmware": "D08",
-    "vsssql": "D10",
-    "vssmssql": "D10",
-    "sharepoint": "D11",
-    "vsssharepoint": "D11",
-    "oracle": "D12",
-    "hyperv": "D14",
-    "vsshyperv": "D14",
-    "mysql": "D15",
+PLUGINS: dict[str, tuple[str, ...]] = {
+    "filesystem": ("D01",),
+    "filesandfolders": ("D01",),
+    "files": ("D01",),
+    "systemstate": ("D02", "D07", "D18"),
+    "windowssystemstate": ("D02", "D07"),
+    "linuxsystemstate": ("D18", "D02"),
+    "systemstatelinux": ("D18", "D02"),
+    "mssql": ("D03", "D10"),
+    "sql": ("D10", "D03"),
+    "vsssql": ("D10", "D03"),
+    "vssmssql": ("D10", "D03"),
+    "exchange": ("D04",),
+    "networkshares": ("D06",),
+    "networkshare": ("D06",),
+    "vmware": ("D08",),
+    "esx": ("D08",),
+    "esxi": ("D08",),
+    "sharepoint": ("D11",),
+    "oracle": ("D12",),
+    "sims": ("D13",),
+    "hyperv": ("D14",),
+    "mysql": ("D15",),
 }
-"""What storage nodes call a data source; their numbers are those of its code, but that 7 and 18 are System State."""
+"""What storage nodes call a data source, without case, spaces and what adds nothing; the likeliest source first."""
 
-SYSTEM_STATE_NUMBERS = frozenset({2, 7, 18})
+PLUGIN_NUMBERS = {
+    2: ("D02", "D07", "D18"),
+    3: ("D03", "D10"),
+    7: ("D02", "D07"),
+    10: ("D10", "D03"),
+    18: ("D18", "D02"),
+}
+"""The numbers that stand for more than the source with that code."""
+
+ADDS_NOTHING = re.compile(
+    r"(?:^(?:vss|workstation|server|desktop|windows|microsoft|backup))"
+    r"|(?:(?:virtualmachines?|vms?|databases?|db|servers?|plugin|backup|vss|legacy)$)"
+)
+"""What the names of plug-ins begin or end with beside what is backed up."""
+
+PLUGIN_NUMBER = re.compile(r"[Dd]?0*([0-9]{1,3})")
 
 M365_SERVICES = {"Exchange": "D19", "OneDrive": "D20", "SharePoint": "D05", "Teams": "D23"}
 """What the reporting service calls a data source."""
@@ -90,12 +110,29 @@ def label(data_source: str) -> str:
     return LABELS.get(data_source, data_source)
 
 
-def plugin_source(plugin: str) -> str | None:
-    """Return the data source of a storage node's plug-in, by its name or number; None if it is not known."""
-    if plugin.isdigit():
-        code = "D02" if int(plugin) in SYSTEM_STATE_NUMBERS else f"D{int(plugin):02d}"
-        return code if code in LABELS and code != DataSource.TOTAL else None
-    return PLUGINS.get(_simplified(plugin))
+def plugin_source(plugin: str, sources: Collection[str] = ()) -> str | None:
+    """Return the data source of a storage node's plug-in on a device with `sources`; None if it is not known.
+
+    A name that may mean several is that which the device has: `MsSql` is D10 where there is no D03. One that nobody
+    knows is the device's only source, if it has but one.
+    """
+    own = {*sources} - {DataSource.TOTAL.value} - RESTORE_SOURCES
+    candidates = _candidates(plugin, own)
+    if not candidates and len(own) == 1 and plugin.strip() and not PLUGIN_NUMBER.fullmatch(plugin.strip()):
+        return next(iter(own))
+    return next((code for code in candidates if code in own), next((one for one in candidates if one in LABELS), None))
+
+
+def _candidates(plugin: str, own: Collection[str]) -> tuple[str, ...]:
+    """Return the data sources that a plug-in's name or number may mean, the likeliest first."""
+    if number := PLUGIN_NUMBER.fullmatch(plugin.strip()):
+        code = f"D{int(number[1]):02d}"
+        is_known = (code in LABELS and code != DataSource.TOTAL) or code in own
+        return PLUGIN_NUMBERS.get(int(number[1]), (code,) if is_known else ())
+    word = _simplified(plugin)
+    while word not in PLUGINS and (shorter := ADDS_NOTHING.sub("", word, count=1)) != word:
+        word = shorter
+    return PLUGINS.get(word, ())
 
 
 def m365_source(service: str) -> str | None:

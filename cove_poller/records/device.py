@@ -5,11 +5,11 @@ taken from them. Shapes are those of N-able's pages "Authorization" and "Enumera
 come as strings, at times as numbers, null or a list of one, so all of that is read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from cove_poller.records.columns import (
     M365_SOURCES,
@@ -19,62 +19,17 @@ from cove_poller.records.columns import (
     label,
     parse_active_sources,
 )
-
-MILLISECONDS_FROM = 100_000_000_000  # in seconds that is the year 5138: such a number is in milliseconds
-
-T = TypeVar("T")
-M = TypeVar("M", bound=BaseModel)
-
-
-def _first(value: object) -> object:
-    """Return a value as Cove means it: the first of a list; None for blank text."""
-    if isinstance(value, list):
-        value = value[0] if value else None
-    if isinstance(value, str):
-        value = value.strip() or None
-    return value
-
-
-def _time(value: object) -> datetime | None:
-    """Return the time that Unix seconds (or milliseconds) as number or text mean; None for 0, which means never."""
-    value = _first(value)
-    if value is None:
-        return None
-    if not isinstance(value, (int, float, str)):
-        raise ValueError("not a time")
-    try:
-        seconds = int(float(value))
-        if seconds >= MILLISECONDS_FROM:
-            seconds //= 1000
-        return datetime.fromtimestamp(seconds, UTC) if seconds > 0 else None
-    except (ValueError, OverflowError, OSError) as error:
-        raise ValueError("not a time") from error
-
-
-def _moment(value: object) -> datetime | None:
-    """Return the time that Unix time, or an ISO 8601 time, means; it is in UTC unless it says otherwise."""
-    text = _first(value)
-    if isinstance(text, str) and not text.replace(".", "").isdigit():
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
-    return _time(value)
-
-
-def _text(value: object) -> str | None:
-    value = _first(value)
-    return None if value is None else str(value).replace("\0", "")
-
-
-Time = Annotated[datetime | None, BeforeValidator(_time)]
-Moment = Annotated[datetime | None, BeforeValidator(_moment)]
-Number = Annotated[Annotated[int, Field(ge=-(2**63), lt=2**63)] | None, BeforeValidator(_first)]
-Duration = Annotated[Annotated[int, Field(ge=0, lt=10**9)] | None, BeforeValidator(_first)]  # below 32 years
-StatusCode = Annotated[Annotated[int, Field(ge=-(2**31), lt=2**31)] | None, BeforeValidator(_first)]
-Text = Annotated[str | None, BeforeValidator(_text)]
-
-
-class CoveModel(BaseModel):
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, populate_by_name=True)
+from cove_poller.records.values import (
+    AccountId,
+    CoveModel,
+    Duration,
+    Number,
+    StatusCode,
+    Text,
+    Time,
+    first,
+    read_what_is_readable,
+)
 
 
 class SourceFields(CoveModel):
@@ -136,7 +91,7 @@ class Device(CoveModel):
     fields: DeviceFields
     sources: Mapping[str, SourceFields]
     malformed: frozenset[str] = frozenset()
-    """Codes whose value could not be read, e.g. a time that is a word."""
+    """Codes whose value could not be read, e.g. a time that is a word; `Settings` for one that is no such thing."""
 
     contradictions: tuple[str, ...] = ()
     """In words, what Cove told twice and differently; the graver word counts."""
@@ -160,52 +115,89 @@ class Device(CoveModel):
         return "Server" if self.fields.os_type == 2 else "Workstation"
 
 
+class RowHead(CoveModel):
+    """Whose row it is."""
+
+    account_id: AccountId | None = Field(None, alias="AccountId")
+    partner_id: Number = Field(None, alias="PartnerId")
+
+
 class StatisticsRow(CoveModel):
-    account_id: int = Field(alias="AccountId")
-    partner_id: int | None = Field(None, alias="PartnerId")
-    settings: list[dict[str, Any]] | None = Field(None, alias="Settings")
+    """A row of the listing: a list of settings, each of which has the values of some columns."""
 
-    def values(self) -> dict[str, Any]:
-        """Return the settings by their canonical code, without values that say nothing."""
-        pairs = (pair for setting in self.settings or () for pair in setting.items())
-        return {canonical_code(code): value for code, value in pairs if _first(value) is not None}
+    account_id: AccountId = Field(alias="AccountId")
+    partner_id: Number = Field(None, alias="PartnerId")
+    settings: list[Any] = Field(alias="Settings")
+    malformed: frozenset[str] = frozenset()
+
+    def readings(self) -> list[dict[str, Any]]:
+        """Return the settings by their canonical code, without values that say nothing.
+
+        There is more than one reading where spellings of a code have different values: `D9F00` 5 and `D09F00` 2.
+        """
+        told: dict[str, dict[str, Any]] = {}
+        for code, value in (pair for setting in self.settings if isinstance(setting, dict) for pair in setting.items()):
+            if first(value) is not None:
+                told.setdefault(canonical_code(code), {}).setdefault(str(first(value)), value)
+        values = {code: [*found.values()] for code, found in told.items()}
+        count = max(map(len, values.values()), default=1)
+        return [{code: found[min(number, len(found) - 1)] for code, found in values.items()} for number in range(count)]
 
 
-def _read_what_is_readable(model: type[M], values: Mapping[str, Any]) -> tuple[M, set[str]]:
-    """Return the model from `values`, and the keys that had to be left out because their value makes no sense."""
-    try:
-        return model.model_validate(values), set()
-    except ValidationError as error:
-        bad = {str(problem["loc"][0]) for problem in error.errors()}
-        return model.model_validate({key: value for key, value in values.items() if key not in bad}), bad
+@dataclass(frozen=True)
+class UnreadableRow:
+    """A row of the listing that says nothing of a device, of which one if that can be read, and what is odd in it."""
+
+    account_id: int | None
+    what: str
+    content: str = ""
+
+    def __str__(self) -> str:
+        if self.account_id is None:
+            return f"Cove lists a device that nobody can name, since {self.what} cannot be read; it was left out"
+        return f"device {self.account_id}: {self.what} cannot be read, so nothing is known of it; it was left out"
 
 
-def device_from_row(row: StatisticsRow) -> Device:
-    """Return the device that a row of the listing describes. What cannot be read is left out and named."""
+def row_from_reply(content: object) -> StatisticsRow | UnreadableRow:
+    """Return a row from what stands in its place in Cove's list. A value that cannot be read is left out and named."""
+    if not isinstance(content, dict):
+        return UnreadableRow(None, "its row", repr(content))
+    head, bad = read_what_is_readable(RowHead, content)
+    if head.account_id is None:
+        return UnreadableRow(None, "its AccountId", repr(content))
+    settings = content.get("Settings")
+    if not isinstance(settings, list):
+        return UnreadableRow(head.account_id, "Settings of its row")
+    malformed = bad if all(isinstance(one, dict) for one in settings) else {*bad, "Settings"}
+    return StatisticsRow(
+        account_id=head.account_id, partner_id=head.partner_id, settings=settings, malformed=frozenset(malformed)
+    )
+
+
+def device_from_row(row: StatisticsRow, values: Mapping[str, Any] | None = None) -> Device:
+    """Return the device that a row of the listing describes. What cannot be read is left out and named.
+
+    `values` are those of the row's first reading unless they are given.
+    """
     own: dict[str, Any] = {}
     by_source: dict[str, dict[str, Any]] = {}
-    for code, value in row.values().items():
+    for code, value in (row.readings()[0] if values is None else values).items():
         if SOURCE_FIELD.fullmatch(code):
             by_source.setdefault(code[:3], {})[code[3:]] = value
         else:
             own[code] = value
-    fields, malformed = _read_what_is_readable(DeviceFields, own)
+    fields, malformed = read_what_is_readable(DeviceFields, own)
     sources: dict[str, SourceFields] = {}
-    for source, values in by_source.items():
-        sources[source], bad = _read_what_is_readable(SourceFields, values)
+    for source, found in by_source.items():
+        sources[source], bad = read_what_is_readable(SourceFields, found)
         malformed |= {source + code for code in bad}
     return Device(
         account_id=row.account_id,
         partner_id=row.partner_id,
         fields=fields,
         sources=sources,
-        malformed=frozenset(malformed),
+        malformed=row.malformed | malformed,
     )
-
-
-def iter_devices(rows: Sequence[StatisticsRow]) -> Iterator[Device]:
-    """Yield the devices of a page, in its order."""
-    return (device_from_row(row) for row in rows)
 
 
 def describe_columns(codes: Sequence[str]) -> str:

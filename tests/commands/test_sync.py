@@ -11,7 +11,7 @@ from cove_poller.commands.record_page import Recorder
 from cove_poller.database.engine import Mode, open_database
 from tests.conftest import BEGIN, Site
 from tests.world.counted import changes_by_table
-from tests.world.fake_cove import FakeCove, Fleet, Partner, TrueSession, make_fleet, serving
+from tests.world.fake_cove import FakeCove, Fleet, Partner, RpcError, TrueSession, make_fleet, serving
 from tests.world.small_fleet import MORNING, NIGHT, add_session, make_device, make_small_fleet
 
 TABLES = ("customers", "jobs", "job_runs", "cove_devices", "cove_sessions", "cove_polls")
@@ -299,17 +299,70 @@ def test_a_source_that_this_program_does_not_know_is_told_of_once_and_its_runs_a
     assert runs(site) == [("Warning", "SRV1")]
 
 
-def test_a_device_without_a_name_is_left_out_and_makes_the_run_partial(
+@pytest.mark.parametrize("column", ["I1", "I8"])
+def test_a_device_without_a_name_or_a_customer_is_recorded_unlinked_and_named(
+    site: Site, fleet: Fleet, cove: FakeCove, column: str
+) -> None:
+    fleet.devices.append(make_device(2, "srv2_abcde"))
+    cove.faults.edit_row = lambda row, device: row if device.account_id == 1 else {**row, column: "", "D01F00": "2"}
+    result = site.sync()
+    assert result.exit_code == 3
+    assert len(result.to_json()["logins"][0]["warnings"]) == 1
+    assert site.rows("SELECT status, job_id FROM cove_devices WHERE account_id = 2") == [
+        {"status": "failed", "job_id": None}
+    ]
+    assert runs(site) == [("Success", "SRV1")]
+    assert site.sync().exit_code == 0
+
+
+def test_a_row_that_cannot_be_read_costs_no_other_device_and_is_said_once_of_a_device_that_is_recorded(
     site: Site, fleet: Fleet, cove: FakeCove
 ) -> None:
     fleet.devices.append(make_device(2, "srv2_abcde"))
-    cove.faults.edit_row = lambda row, device: row if device.account_id == 1 else {**row, "I1": ""}
-    result = site.sync()
-    assert result.exit_code == 3
-    assert result.to_json()["logins"][0]["warnings"] == [
-        "device 2: Cove sends no name or no customer for it; it was left out"
+    site.sync()
+    before = site.rows("SELECT status, job_id, gone_at FROM cove_devices WHERE account_id = 2")
+    cove.faults.edit_listing = lambda query, result: {
+        **result,
+        "result": [{**row, "Settings": None} if row["AccountId"] == 2 else row for row in result["result"]],
+    }
+    first, second = site.sync(), site.sync()
+    assert (first.exit_code, second.exit_code) == (3, 0)
+    assert first.to_json()["logins"][0]["devices"] == 1
+    assert first.to_json()["logins"][0]["warnings"] == [
+        "device 2: Settings of its row cannot be read, so nothing is known of it; it was left out"
     ]
-    assert runs(site) == [("Success", "SRV1")]
+    assert second.to_json()["logins"][0]["warnings"] == []
+    assert site.rows("SELECT status, job_id, gone_at FROM cove_devices WHERE account_id = 2") == before
+    cove.faults.edit_listing = None
+    third = site.sync()
+    assert third.exit_code == 0
+    assert third.to_json()["logins"][0]["warnings"][0].startswith("over: device 2: Settings")
+
+
+@pytest.mark.parametrize("row", [None, {"AccountId": "x", "Settings": []}])
+def test_where_a_row_does_not_tell_whose_it_is_nobody_is_marked_gone(
+    site: Site, fleet: Fleet, cove: FakeCove, row: object
+) -> None:
+    fleet.devices.append(make_device(2, "srv2_abcde"))
+    site.sync()
+    cove.faults.edit_listing = lambda query, result: {
+        **result,
+        "result": [row if one["AccountId"] == 2 else one for one in result["result"]],
+    }
+    assert site.sync().to_json()["logins"][0]["devices"] == 1
+    assert site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL") == []
+
+
+@pytest.mark.parametrize("result", [{"result": None}, {"result": []}], ids=["null", "empty"])
+def test_a_second_page_that_is_no_list_makes_the_run_partial_and_marks_nobody_gone(
+    site: Site, fleet: Fleet, cove: FakeCove, result: object
+) -> None:
+    fleet.devices += [make_device(number, f"srv{number}_abcde") for number in range(2, 7)]
+    site.sync()
+    site.settings = {"api": {"page_size": 4}}
+    cove.faults.edit_listing = lambda query, whole: result if query["StartRecordNumber"] else whole
+    assert site.sync().exit_code == 3
+    assert site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL") == []
 
 
 def test_a_listing_that_breaks_off_keeps_what_was_saved_and_marks_nobody_gone(site: Site, fleet: Fleet) -> None:
@@ -387,6 +440,40 @@ class TestRejectedLogin:
         site.settings = {"login": {"password": "wrong"}}
         assert site.sync().exit_code == 11
         assert cove.count("Login") == 1
+
+    def test_a_user_who_is_locked_is_asked_again_after_one_two_four_hours_and_at_least_once_a_day(
+        self, site: Site, cove: FakeCove
+    ) -> None:
+        cove.faults.login_error = RpcError(None, "The account is temporarily locked")
+        begin, asked = cove.now, []
+        for hours in (0, 0.5, 1, 2.5, 3, 6.5, 7, 15, 31, 54.5, 55, 78.5, 79):
+            cove.now = begin + timedelta(hours=hours)
+            count = cove.count("Login")
+            assert site.sync().exit_code == 11
+            asked += [hours] if cove.count("Login") > count else []
+        assert asked == [0, 1, 3, 7, 15, 31, 55, 79]
+        cove.faults.login_error = None
+        cove.now = begin + timedelta(hours=103)
+        assert site.sync().exit_code == 0
+        cove.faults.login_error = RpcError(None, "The account is temporarily locked")
+        assert site.sync().exit_code == 11
+        cove.faults.login_error = None
+        cove.now += timedelta(hours=1)
+        assert site.sync().exit_code == 0
+
+    @pytest.mark.parametrize(
+        "error",
+        [RpcError(500, "x"), RpcError(9999, "x"), RpcError(-1, "x"), RpcError(None, "deadlock detected")],
+        ids=str,
+    )
+    def test_any_other_error_of_the_login_is_the_moments_and_the_next_run_goes_on(
+        self, site: Site, cove: FakeCove, error: RpcError
+    ) -> None:
+        cove.faults.login_error = error
+        assert site.sync().exit_code == 13
+        assert cove.count("Login") == 1
+        cove.faults.login_error = None
+        assert site.sync().exit_code == 0
 
     def test_a_dry_run_remembers_it_too(self, site: Site, cove: FakeCove) -> None:
         site.settings = {"login": {"password": "wrong"}}

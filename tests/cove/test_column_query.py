@@ -7,12 +7,13 @@ from typing import Any, cast
 import pytest
 
 from cove_poller.cove.client import CoveClient
-from cove_poller.cove.column_query import ColumnQuery
+from cove_poller.cove.column_query import NOTHING_LEARNT, ColumnQuery, Learnt
+from cove_poller.cove.replies import Result
 from cove_poller.errors import ApiError, ApiUnavailable, CovePollerError, PermissionDenied
 from cove_poller.records.columns import canonical_code
 from cove_poller.records.device import ALL_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, StatisticsRow
 
-ROW = StatisticsRow.model_validate({"AccountId": 1})
+ROW = StatisticsRow(account_id=1, settings=[])
 
 
 class FakeClient:
@@ -23,17 +24,18 @@ class FakeClient:
         self.error = error or PermissionDenied("no")
         self.asked: list[dict[str, Any]] = []
         self.params: list[dict[str, Any]] = []
+        self.totals: object = None
 
-    def call(self, method: str, params: dict[str, Any], inner: type) -> list[StatisticsRow]:
-        assert (method, inner) == ("Enumerate", list[StatisticsRow])
+    def call_whole(self, method: str, params: dict[str, Any], inner: type) -> Result[list[Any]]:
+        assert (method, inner) == ("Enumerate", list[Any])
         self.asked.append(params["query"])
         self.params.append({key: value for key, value in params.items() if key != "query"})
         if any(map(self.is_refused, params["query"]["Columns"])):
             raise self.error
-        return [ROW]
+        return Result(result=[{"AccountId": 1, "Settings": []}], totals=self.totals)
 
-    def query(self, **options: Any) -> ColumnQuery:
-        return ColumnQuery(cast(CoveClient, self), "Enumerate", 1000, **options)
+    def query(self, learnt: Learnt = NOTHING_LEARNT, **options: Any) -> ColumnQuery:
+        return ColumnQuery(cast(CoveClient, self), "Enumerate", 1000, learnt, **options)
 
 
 REFUSED: dict[str, Callable[[str], bool]] = {
@@ -55,7 +57,7 @@ def test_exactly_the_refused_columns_are_left_out_and_found_with_few_requests(
 ) -> None:
     wanted = {code for code in OPTIONAL_COLUMNS if is_refused(code)}
     client = FakeClient(lambda code: canonical_code(code) in wanted)
-    query = client.query(unpadded=unpadded)
+    query = client.query(Learnt(unpadded=unpadded))
     assert query.rows(0, 250) == [ROW]
     assert (set(query.refused), len(query.refused)) == (wanted, len(wanted))
     assert {canonical_code(code) for code in client.asked[-1]["Columns"]} == set(ALL_COLUMNS) - wanted
@@ -67,13 +69,13 @@ def test_exactly_the_refused_columns_are_left_out_and_found_with_few_requests(
 @pytest.mark.parametrize(("unpadded", "spellings"), [(False, {"D09F00"}), (True, {"D9F00", "D9F0"})])
 def test_columns_are_asked_for_in_one_way_of_spelling(unpadded: bool, spellings: set[str]) -> None:
     client = FakeClient(lambda code: False)
-    client.query(unpadded=unpadded).rows(0, 250)
+    client.query(Learnt(unpadded=unpadded)).rows(0, 250)
     assert {code for code in client.asked[0]["Columns"] if canonical_code(code) == "D09F00"} == spellings
 
 
 def test_rows_are_asked_for_in_a_stable_order_one_a_device_with_the_filter_and_what_stands_beside() -> None:
     client = FakeClient(lambda code: False)
-    client.query(refused=["I32"]).rows(12, 7, filter="AU == 1", extra={"timeslice": 5})
+    client.query(Learnt(("I32",))).rows(12, 7, filter="AU == 1", extra={"timeslice": 5})
     query = client.asked[0]
     assert {key: value for key, value in query.items() if key != "Columns"} == {
         "PartnerId": 1000,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -13,7 +14,8 @@ from cove_poller.cove.listing import METHOD, Listing, Page
 from cove_poller.errors import ApiError, ApiUnavailable, PermissionDenied
 from cove_poller.records.columns import canonical_code
 from cove_poller.records.device import OPTIONAL_COLUMNS, Device
-from tests.world.fake_cove import FakeCove, FakeDevice, HttpAnswer, Reading, make_fleet, serving
+from tests.world.fake_cove import FakeCove, FakeDevice, HttpAnswer, Reading, RpcError, make_fleet, serving
+from tests.world.fake_cove.faults import forbidden
 from tests.world.fake_cove.server import Request
 
 BEGIN = datetime(2026, 3, 2, tzinfo=UTC)
@@ -243,7 +245,7 @@ def test_a_list_without_names_is_an_error(
 
 @pytest.mark.parametrize("page_size", [2, 7, 250])
 @pytest.mark.parametrize("column", ["I1", "I8", "all"], ids=["device", "customer", "no setting at all"])
-def test_a_single_device_without_names_is_told_by_its_id_and_the_others_are_listed(
+def test_a_single_device_without_names_is_listed_with_the_others(
     cove: FakeCove, make_listing: MakeListing, column: str, page_size: int
 ) -> None:
     nameless = {cove.fleet.devices[position].account_id for position in (4, 11, 19)}
@@ -255,12 +257,194 @@ def test_a_single_device_without_names_is_told_by_its_id_and_the_others_are_list
 
     cove.faults.edit_row = without_names
     listing = make_listing(cove, page_size)
-    pages = list(listing.iter_pages())
-    assert {account_id for page in pages for account_id in page.nameless_ids} == nameless
-    listed = {device.account_id for page in pages for device in page.devices}
-    assert listed == set(account_ids(cove.fleet.devices)) - nameless
+    devices = read(listing)
+    assert account_ids(devices) == account_ids(cove.fleet.devices)
+    assert {one.account_id for one in devices if not (one.fields.name and one.fields.customer_name)} == nameless
     assert listing.is_complete
-    assert nameless < listing.seen_ids
+
+
+# Odd rows
+
+EditRow = Callable[[dict[str, Any]], Any]
+ODD: dict[str, EditRow] = {
+    "null": lambda row: None,
+    "a text": lambda row: "row",
+    "AccountId null": lambda row: {**row, "AccountId": None},
+    "AccountId a word": lambda row: {**row, "AccountId": "x"},
+    "AccountId too large": lambda row: {**row, "AccountId": 2**63},
+    "AccountId missing": lambda row: {key: value for key, value in row.items() if key != "AccountId"},
+    "Settings an object": lambda row: {**row, "Settings": {"I1": "name"}},
+    "Settings null": lambda row: {**row, "Settings": None},
+}
+
+
+def editing(account_id: int, edit: EditRow) -> Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]:
+    """Lets one device's row be another, wherever it is listed."""
+    return lambda query, result: {
+        **result,
+        "result": [edit(row) if row["AccountId"] == account_id else row for row in result["result"]],
+    }
+
+
+@pytest.mark.parametrize("position", [0, 6, 7, 19])
+@pytest.mark.parametrize("page_size", [7, 250])
+@pytest.mark.parametrize("edit", ODD.values(), ids=ODD.keys())
+def test_one_odd_row_costs_no_other_device_wherever_it_stands(
+    cove: FakeCove, make_listing: MakeListing, edit: EditRow, page_size: int, position: int
+) -> None:
+    cove.faults.tells_totals = True
+    odd = account_ids(cove.fleet.devices)[position]
+    cove.faults.edit_listing = editing(odd, edit)
+    listing = make_listing(cove, page_size)
+    pages = [*listing.iter_pages()]
+    devices = [device for page in pages for device in page.devices]
+    assert account_ids(devices) == [one for one in account_ids(cove.fleet.devices) if one != odd]
+    (row,) = [row for page in pages for row in page.unreadable]
+    assert row.account_id in (None, odd)
+    assert listing.is_complete
+    assert (listing.unnamed, len(listing.seen_ids)) == ((1, 19) if row.account_id is None else (0, 20))
+
+
+def test_a_page_of_which_no_row_can_be_read_is_an_error(cove: FakeCove, make_listing: MakeListing) -> None:
+    cove.faults.edit_listing = lambda query, result: (
+        {**result, "result": [None] * len(result["result"])} if query["StartRecordNumber"] else result
+    )
+    listing = make_listing(cove, 7)
+    with pytest.raises(ApiError, match="none of 7 rows of the list of devices can be read"):
+        read(listing)
+    assert (listing.is_complete, len(listing.seen_ids)) == (False, 7)
+
+
+def test_an_odd_row_at_the_top_does_not_hide_which_columns_are_refused(
+    cove: FakeCove, make_listing: MakeListing
+) -> None:
+    cove.faults.forbidden_columns = lambda code: code == "D02F12"
+    cove.faults.edit_listing = editing(account_ids(cove.fleet.devices)[0], lambda row: None)
+    listing = make_listing(cove)
+    assert len(read(listing)) == 19
+    assert listing.refused == ("D02F12",)
+
+
+# Rows that contradict each other
+
+
+def failing(row: dict[str, Any]) -> dict[str, Any]:
+    """The same row with a total that failed."""
+    return {**row, "Settings": [*(one for one in row["Settings"] if "D09F00" not in one), {"D09F00": "2"}]}
+
+
+def listing_more(make: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Callable[..., dict[str, Any]]:
+    """Lets Cove have another list than its devices, and page it as it does."""
+    whole: list[dict[str, Any]] = []
+
+    def edit(query: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        whole.extend(make(result["result"]) if not whole else [])
+        start, count = query["StartRecordNumber"], query["RecordsCount"]
+        return {**result, "result": whole[start : start + count]}
+
+    return edit
+
+
+@pytest.mark.parametrize("failing_first", [True, False])
+@pytest.mark.parametrize("behind", [0, 1, 4, 5, 6, 15])
+def test_of_two_rows_of_a_device_the_graver_counts_on_one_page_and_on_two_and_it_is_named_once(
+    cove: FakeCove, make_listing: MakeListing, behind: int, failing_first: bool
+) -> None:
+    def twice(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        pair = [failing(rows[3]), rows[3]] if failing_first else [rows[3], failing(rows[3])]
+        return [*rows[:3], pair[0], *rows[4 : 4 + behind], pair[1], *rows[4 + behind :]]
+
+    account = account_ids(cove.fleet.devices)[3]
+    client_of_all = make_listing(cove)  # its page size is above the fleet
+    cove.faults.edit_listing = listing_more(twice)
+    read(client_of_all)  # so that the list is known
+    listing = make_listing(cove, 7)
+    pages = [*listing.iter_pages()]
+    told = [device for page in pages for device in page.devices if device.account_id == account]
+    assert told[-1].sources["D09"].last_status == 2
+    notes = [note for device in told for note in device.contradictions] + [
+        page.twice[account] for page in pages if account in page.twice
+    ]
+    assert len(notes) == 1
+    assert set(account_ids([device for page in pages for device in page.devices])) == set(
+        account_ids(cove.fleet.devices)
+    )
+    assert listing.is_complete
+
+
+def test_the_row_by_which_pages_overlap_is_no_contradiction_though_it_has_changed(
+    cove: FakeCove, make_listing: MakeListing
+) -> None:
+    last_of_the_first = account_ids(cove.fleet.devices)[6]
+    edit = editing(last_of_the_first, failing)
+    cove.faults.edit_listing = lambda query, result: edit(query, result) if query["StartRecordNumber"] else result
+    pages = [*make_listing(cove, 7).iter_pages()]
+    assert [page.twice for page in pages if page.twice] == []
+    assert [device for page in pages for device in page.devices if device.contradictions] == []
+
+
+# Lists that are none, or not all
+
+
+@pytest.mark.parametrize("result", [{"result": None}, {}, {"totalStatistics": None}, None], ids=repr)
+@pytest.mark.parametrize("page", [1, 2])
+def test_a_page_that_is_no_list_is_an_error_and_not_the_end(
+    cove: FakeCove, make_listing: MakeListing, page: int, result: object
+) -> None:
+    cove.faults.edit_listing = lambda query, whole: result if bool(query["StartRecordNumber"]) == page - 1 else whole
+    listing = make_listing(cove, 7)
+    with pytest.raises(ApiError):
+        read(listing)
+    assert (listing.is_complete, len(listing.seen_ids)) == (False, 7 * (page - 1))
+
+
+@pytest.mark.parametrize("page_size", [7, 250])
+def test_an_empty_page_behind_one_that_is_not_is_no_end(
+    cove: FakeCove, make_listing: MakeListing, page_size: int
+) -> None:
+    cove.faults.page_cap = 7
+    cove.faults.edit_listing = lambda query, result: {"result": []} if query["StartRecordNumber"] else result
+    listing = make_listing(cove, page_size)
+    with pytest.raises(ApiError):
+        read(listing)
+    assert (listing.is_complete, len(listing.seen_ids)) == (False, 7)
+
+
+@pytest.mark.parametrize("total", ["20", "19", 20, None, "", "many", [20], {"COUNT(1)": 20}, [{"COUNT(1)": "20"}]])
+def test_a_list_as_long_as_cove_counts_or_with_a_count_that_makes_no_sense_is_complete(
+    cove: FakeCove, make_listing: MakeListing, total: object
+) -> None:
+    cove.faults.edit_listing = lambda query, result: {**result, "totalStatistics": total}
+    listing = make_listing(cove, 7)
+    assert len(read(listing)) == 20
+    assert listing.is_complete
+
+
+@pytest.mark.parametrize("total", [[{"COUNT(1)": "21"}], {"COUNT(1)": 21}, ["21"]])
+def test_a_list_shorter_than_cove_counts_is_not_complete(
+    cove: FakeCove, make_listing: MakeListing, total: object
+) -> None:
+    cove.faults.edit_listing = lambda query, result: {**result, "totalStatistics": total}
+    listing = make_listing(cove, 7)
+    with pytest.raises(ApiError, match="counts 21 devices and lists 20"):
+        read(listing)
+    assert (listing.is_complete, len(listing.seen_ids)) == (False, 20)
+
+
+@pytest.mark.parametrize("error", [RpcError(None, "unknown parameter Totals"), forbidden()])
+def test_a_cove_that_does_not_like_to_be_asked_for_the_count_is_not_asked_again(
+    cove: FakeCove, make_listing: MakeListing, error: RpcError
+) -> None:
+    def refusing(query: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        if "Totals" in query:
+            raise error
+        return result
+
+    cove.faults.edit_listing = refusing
+    listing = make_listing(cove, 7)
+    assert len(read(listing)) == 20
+    assert (listing.is_complete, listing.refused) == (True, ())
+    assert ["Totals" in request.params["query"] for request in pages_asked(cove)].count(True) <= 2
 
 
 # Columns that are refused

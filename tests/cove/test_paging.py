@@ -1,6 +1,9 @@
 """Lists that come page by page: nothing that stays is missing or comes twice, whatever goes on meanwhile."""
 
+import contextlib
+import itertools
 import random
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -23,6 +26,9 @@ class PagedList:
     asked: list[int] = field(default_factory=list)
 
     def read(self, page_size: int, *, full: int = 0) -> list[int]:
+        return [*self.each(page_size, full=full)]
+
+    def each(self, page_size: int, *, full: int = 0) -> Iterator[int]:
         def fetch(start: int) -> list[int]:
             self.asked.append(start)
             if (gone := self.gone_before.get(len(self.asked))) in self.rows:
@@ -34,7 +40,8 @@ class PagedList:
                 self.chance.shuffle(page)
             return page
 
-        return [row for page in iter_pages(fetch, int, page_size, "numbers", full=full) for row in page]
+        for page in iter_pages(fetch, int, page_size, "numbers", full=full):
+            yield from page
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 20, 250])
@@ -76,6 +83,35 @@ def test_rows_that_come_again_or_in_another_order_neither_double_nor_hide_one(pa
     assert sorted(paged.read(page_size)) == [*range(20)]
 
 
+def first_pages_only(rows: list[int], page_size: int) -> Callable[[int], list[int]]:
+    """Gives rows from the beginning on, and an empty page behind it."""
+    return lambda start: [] if start else rows[:page_size]
+
+
+def empty_once(rows: list[int], page_size: int, at: int) -> Callable[[int], list[int]]:
+    """Gives all rows, but for one page that is empty, the `at`th."""
+    asked = itertools.count(1)
+    return lambda start: [] if next(asked) == at else rows[start : start + page_size]
+
+
+@pytest.mark.parametrize("page_size", [40, 250])
+def test_an_empty_page_in_the_place_of_rows_is_no_end(page_size: int) -> None:
+    with pytest.raises(ApiError, match=r"same page of numbers|was empty after one that was not"):
+        [*iter_pages(first_pages_only([*range(60)], 40), int, page_size, "numbers")]
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_what_comes_after_an_empty_page_is_read_and_the_list_is_not_believed_to_be_all(at: int) -> None:
+    pages = iter_pages(empty_once([*range(60)], 25, at), int, 25, "numbers")
+    assert [row for _ in range(3) for row in next(pages)] == [*range(60)]
+    with pytest.raises(ApiError, match="was empty after one that was not: the list changed"):
+        next(pages)
+
+
+def test_a_list_that_is_empty_from_the_first_is_empty() -> None:
+    assert [*iter_pages(lambda start: [], int, 7, "numbers")] == []
+
+
 @pytest.mark.parametrize("cap", [5, 250])
 def test_many_rows_that_go_between_two_pages_hide_no_other(cap: int) -> None:
     paged = PagedList([*range(60)], cap)
@@ -104,7 +140,9 @@ def test_whatever_goes_while_the_list_is_read_nothing_that_stays_is_missing(
     page_size: int, cap: int, gone_before: dict[int, int], seed: int | None
 ) -> None:
     chance = None if seed is None else random.Random(seed)
-    found = (paged := PagedList([*range(40)], cap, chance, gone_before=gone_before)).read(page_size)
+    paged, found = PagedList([*range(40)], cap, chance, gone_before=gone_before), list[int]()
+    with contextlib.suppress(ApiError):  # its last rows went, which is said when the others have been read
+        found.extend(paged.each(page_size))
     assert set(found) >= set(paged.rows)
     assert len(found) == len(set(found))
 

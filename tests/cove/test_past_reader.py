@@ -99,6 +99,23 @@ def test_a_history_that_lacks_what_the_listing_or_the_bar_shows_is_not_complete(
     ]
 
 
+def test_of_a_source_whose_row_cannot_be_read_the_past_is_not_known_and_of_the_others_it_is(tell: Any) -> None:
+    sql = replace(SESSION, data_source="D10", session_at=AT - timedelta(days=1))
+    tell(ReadRows((SESSION, sql, replace(sql, session_at=AT)), failures=("odd",), unreadable=frozenset({"D08"})))
+    (past,) = pasts(make_device(I78="D01D08D10"))
+    assert past.complete_sources >= {"D01", "D10"}
+    assert not past.complete_sources & {"D08", "D09"}
+    assert past.problems.keys() == {"D08"}
+    assert "odd" in past.failures
+
+
+def test_where_a_row_may_be_of_any_source_the_past_of_none_is_known(tell: Any) -> None:
+    tell(ReadRows((SESSION,), failures=("odd",), is_whole=False))
+    (past,) = pasts(make_device())
+    assert past.complete_sources == frozenset()
+    assert past.problems.keys() == {"D01", "D10"}
+
+
 @pytest.mark.parametrize(
     ("refusal", "failures", "warnings"),
     [

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cove_poller.cove.replies import LoginUser, Reply, parse_reply
+from cove_poller.cove.replies import LoginUser, Reply, decoded, parse_reply
 from cove_poller.errors import ApiError
 from cove_poller.records.device import StatisticsRow
 
@@ -80,6 +80,52 @@ def test_a_reply_is_read_as_utf_8(name: str) -> None:
 def test_a_reply_that_is_not_utf_8_is_read_as_latin_1() -> None:
     body = '{"result": {"result": {"Name": "Crème & Söhne"}}}'.encode("latin-1")
     assert inner_result(parse_reply(body, LoginUser)) == LoginUser(user_name="Crème & Söhne")
+
+
+NAME = "Bäckerei"
+
+
+@pytest.mark.parametrize("end", range(1, 4))
+def test_of_a_name_that_is_cut_within_a_letter_that_letter_is_lost_and_no_other_name(end: int) -> None:
+    cut = "日本".encode()[: 3 + end]
+    whole = cut.decode(errors="ignore")
+    body = b'{"result": {"result": ["B\xc3\xa4ckerei", "' + cut + b'", "na\xc3\xafve"]}}'
+    assert inner_result(parse_reply(body, list[str])) == [NAME, f"{whole}\ufffd" if end < 3 else "日本", "naïve"]
+
+
+@pytest.mark.parametrize("letter", [b"\xc3\xa4", b"\xe6\x97\xa5", b"\xf0\x9f\x98\x80"], ids=["two", "three", "four"])
+def test_one_letter_of_utf_8_is_enough_for_a_body_to_be_no_latin_1(letter: bytes) -> None:
+    body = b'{"result": {"result": ["' + letter + b'", "\xe4"]}}'
+    assert inner_result(parse_reply(body, list[str])) == [letter.decode(), "\ufffd"]
+
+
+@pytest.mark.parametrize("body", [b"B\xe4r", b"B\xc3", b"\xe4\xf6\xfc", b"\xed\xa0", b"\xc0\xaf"], ids=repr)
+def test_a_body_without_a_letter_of_utf_8_is_latin_1(body: bytes) -> None:
+    assert decoded(body) == body.decode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        (r"a\ud800b", "a\ufffdb"),
+        (r"\uDFFF", "\ufffd"),
+        (r"\udc00\ud800", "\ufffd\ufffd"),
+        (r"\ud800\ud83d\ude00", "\ufffd\U0001f600"),
+        (r"\ud83d\uDE00", "\U0001f600"),
+        (r"\\ud800", r"\ud800"),
+        (r"\\\ud800", "\\\ufffd"),
+        (r"\u00e4\"", 'ä"'),
+    ],
+)
+def test_half_a_letter_is_replaced_and_a_whole_one_and_what_only_looks_like_half_are_not(
+    written: str, name: str
+) -> None:
+    body = b'{"result": {"result": ["' + written.encode() + b'"]}}'
+    assert inner_result(parse_reply(body, list[str])) == [name]
+
+
+def test_a_list_in_the_place_of_the_outer_result_is_the_inner_one() -> None:
+    assert inner_result(make_reply(list[int], result=[1, 2], visa="v")) == [1, 2]
 
 
 @pytest.mark.parametrize(

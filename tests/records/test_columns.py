@@ -25,12 +25,28 @@ MEMBERS = {
     "HYPER_V": "D14", "MYSQL": "D15", "M365_EXCHANGE": "D19", "M365_ONEDRIVE": "D20", "M365_TEAMS": "D23",
 }  # fmt: skip
 PLUGINS = {
-    "FileSystem": "D01", "SystemState": "D02", "VssSystemState": "D02", "LinuxSystemState": "D02", "MsSql": "D03",
-    "Exchange": "D04", "VssExchange": "D04", "NetworkShares": "D06", "VMWare": "D08", "VssSql": "D10",
-    "VssMsSql": "D10", "SharePoint": "D11", "VssSharePoint": "D11", "Oracle": "D12", "HyperV": "D14",
-    "Vss-Hyper V": "D14", "MySql": "D15", "1": "D01", "2": "D02", "7": "D02", "18": "D02", "10": "D10",
-    "9": None, "13": None, "99": None, "Teams": None, "": None,
+    "FileSystem": "D01", "FilesAndFolders": "D01", "Files and Folders": "D01", "WorkstationFileSystem": "D01",
+    "Workstation_File_System": "D01", "VssFileSystem": "D01", "SystemState": "D02", "VssSystemState": "D02",
+    "WorkstationSystemState": "D02", "WindowsSystemState": "D02", "LinuxSystemState": "D18", "MsSql": "D03",
+    "MS SQL": "D03", "Exchange": "D04", "VssExchange": "D04", "NetworkShares": "D06", "VMWare": "D08",
+    "VmwareVirtualMachines": "D08", "VMware VMs": "D08", "VssSql": "D10", "VssMsSql": "D10", "VSS-MS-SQL": "D10",
+    "SQL Server": "D10", "Microsoft SQL Server": "D10", "SharePoint": "D11", "VssSharePoint": "D11",
+    "Oracle": "D12", "OracleDatabase": "D12", "HyperV": "D14", "Vss-Hyper V": "D14", "VssHyperV": "D14",
+    "HyperVVirtualMachines": "D14", "MySql": "D15", "VssMySql": "D15", "MySqlDatabases": "D15", "1": "D01",
+    "01": "D01", "2": "D02", "3": "D03", "7": "D02", "8": "D08", "18": "D18", "10": "D10", "D10": "D10",
+    "9": None, "13": None, "99": None, "Teams": None, "Novel": None, "": None, "Vss": None, "Server": None,
+    "Workstation": None, "Plugin": None,
 }  # fmt: skip
+BY_SOURCES = [
+    ("MsSql", "D01 D10", "D10"), ("MsSql", "D01 D03", "D03"), ("MsSql", "D03 D10", "D03"), ("MsSql", "D01 D02", "D03"),
+    ("VssMsSql", "D03 D10", "D10"), ("VssMsSql", "D01 D03", "D03"), ("3", "D01 D10", "D10"), ("10", "D01 D03", "D03"),
+    ("LinuxSystemState", "D01 D18", "D18"), ("LinuxSystemState", "D01 D02", "D02"), ("18", "D01 D02", "D02"),
+    ("18", "D02 D18", "D18"), ("VssSystemState", "D01 D07", "D07"), ("VssSystemState", "D02 D07", "D02"),
+    ("7", "D01 D07", "D07"), ("SystemState", "D01 D18", "D18"), ("FileSystem", "D10", "D01"),
+    ("Novel", "D08", "D08"), ("Novel", "D08 D09", "D08"), ("Novel", "D01 D08", None), ("Novel", "D09", None),
+    ("", "D08", None), ("13", "D01 D13", "D13"), ("Sims", "D01 D13", "D13"), ("99", "D01 D99", "D99"),
+    ("99", "D01 D02", None), ("13", "D01", None), ("Sims", "D01 D02", None),
+]  # fmt: skip
 SERVICES = {
     "Exchange": "D19", "OneDrive": "D20", "one drive": "D20", "SharePoint": "D05", "Teams": "D23",
     "Planner": None, "": None,
@@ -49,6 +65,13 @@ def test_the_sources_that_are_asked_for_have_their_codes() -> None:
 @pytest.mark.parametrize("plugin", PLUGINS)
 def test_a_plug_in_of_a_storage_node_is_known_by_its_name_or_number(plugin: str) -> None:
     assert plugin_source(plugin) == PLUGINS[plugin]
+
+
+@pytest.mark.parametrize(("plugin", "sources", "source"), BY_SOURCES)
+def test_a_name_that_may_mean_several_sources_is_that_which_the_device_has(
+    plugin: str, sources: str, source: str | None
+) -> None:
+    assert plugin_source(plugin, sources.split()) == source
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -12,10 +12,12 @@ from cove_poller.records.device import (
     REQUIRED_COLUMNS,
     Device,
     StatisticsRow,
+    UnreadableRow,
     column_code,
     describe_columns,
     device_column,
     device_from_row,
+    row_from_reply,
 )
 
 MOMENT = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
@@ -111,9 +113,52 @@ def test_a_device_without_a_name_is_called_by_its_id() -> None:
     assert make_device(I8="Example Bakery").name == "device 1"
 
 
-@pytest.mark.parametrize("settings", [None, []])
-def test_a_row_without_settings_is_a_device_of_which_nothing_is_known(settings: object) -> None:
-    row = StatisticsRow.model_validate({"AccountId": "7", "Flags": None, "Settings": settings})
+def read_row(**parts: Any) -> Device | UnreadableRow:
+    """What a row says, of a device with a name unless `parts` say otherwise."""
+    whole = {"AccountId": 1, "Flags": None, "PartnerId": 1001, "Settings": [{"I1": "pc1"}], **parts}
+    row = row_from_reply({key: value for key, value in whole.items() if value != "left out"})
+    return device_from_row(row) if isinstance(row, StatisticsRow) else row
+
+
+@pytest.mark.parametrize("account_id", [1, 2**63 - 1, "7", 7.0])
+def test_an_account_id_is_any_number_that_the_database_takes(account_id: Any) -> None:
+    assert read_row(AccountId=account_id).account_id == int(account_id)
+
+
+@pytest.mark.parametrize(
+    "account_id",
+    [None, "x", "", 0, -1, 2**63, 10**400, 7.5, True, [7], {}, "left out"],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_row_without_a_sensible_account_id_is_unreadable_and_nobodys(account_id: object) -> None:
+    row = read_row(AccountId=account_id)
+    assert isinstance(row, UnreadableRow)
+    assert row.account_id is None
+    assert "AccountId" in str(row)
+
+
+@pytest.mark.parametrize("settings", [None, {}, {"I1": "pc1"}, "I1=pc1", 5, "left out"], ids=repr)
+def test_a_row_whose_settings_are_no_list_is_unreadable_and_named_by_its_account(settings: object) -> None:
+    row = read_row(Settings=settings)
+    assert isinstance(row, UnreadableRow)
+    assert (row.account_id, "device 1: Settings" in str(row)) == (1, True)
+
+
+@pytest.mark.parametrize("row", [None, 5, "row", [], True])
+def test_what_is_no_row_is_unreadable(row: object) -> None:
+    assert isinstance(row_from_reply(row), UnreadableRow)
+
+
+def test_a_setting_or_a_partner_that_cannot_be_read_is_left_out_and_named_and_the_rest_of_the_row_is_read() -> None:
+    device = read_row(PartnerId="x", Settings=[None, "I8=Bakery", {"I1": "pc1", "I18": "PC1"}])
+    assert isinstance(device, Device)
+    assert (device.name, device.fields.computer_name, device.partner_id) == ("pc1", "PC1", None)
+    assert device.malformed == {"PartnerId", "Settings"}
+    assert describe_columns(sorted(device.malformed)) == "Device (PartnerId, Settings)"
+
+
+def test_a_row_without_settings_is_a_device_of_which_nothing_is_known() -> None:
+    row = StatisticsRow.model_validate({"AccountId": "7", "Flags": None, "Settings": []})
     device = device_from_row(row)
     assert (device.account_id, device.partner_id, device.sources, device.active_sources) == (7, None, {}, ())
 

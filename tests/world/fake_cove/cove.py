@@ -208,14 +208,16 @@ class FakeCove:
                 return {"result": self._history.enumerate_sessions(device, params, self.now, self.faults)}
         raise forbidden()
 
-    def _statistics(self, params: dict[str, Any]) -> dict[str, Any]:
+    def _statistics(self, params: dict[str, Any]) -> Any:
         query = params["query"]
         self._check_listing(query, self.faults.forbidden_columns)
         if query.get("RecordsCount", 1) > 1 and self._listings in self.faults.delete_before:
             gone = self.faults.delete_before.pop(self._listings)
             self.fleet.devices = [device for device in self.fleet.devices if device.account_id != gone]
         rows = [self._row(device, query["Columns"], self.now) for device in self._page(query, self.fleet.devices)]
-        return {"result": rows, "totalStatistics": None}
+        totals = [{code: str(len(self.fleet.devices))} for code in query.get("Totals", ())]
+        result = {"result": rows, "totalStatistics": totals if self.faults.tells_totals and totals else None}
+        return self.faults.edit_listing(query, result) if self.faults.edit_listing else result
 
     def _history_statistics(self, params: dict[str, Any]) -> dict[str, Any]:
         query = params["query"]

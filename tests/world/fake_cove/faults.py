@@ -52,6 +52,8 @@ class Faults:
     null_settings: bool = False
     encoding: str = "utf-8"
     edit_row: Callable[[dict[str, str], FakeDevice], dict[str, str]] | None = None
+    edit_listing: Callable[[dict[str, Any], dict[str, Any]], Any] | None = None  # (query, result) -> result
+    tells_totals: bool = False  # how many rows there are in all, if that is asked
 
     # the statistics of the past
     history_forbidden: Callable[[str], bool] | None = None  # columns that may be listed, but not of the past

@@ -1,0 +1,84 @@
+"""Devices of which Cove says two things at once: two rows, or two spellings of one column. The graver counts. Pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+from cove_poller.records.device import (
+    Device,
+    DeviceFields,
+    SourceFields,
+    StatisticsRow,
+    describe_columns,
+    device_from_row,
+)
+from cove_poller.records.statuses import COMPLETED, COMPLETED_WITH_ERRORS, SEVERITY, Statuses
+
+MEANINGS = Statuses()
+NO_FIELDS = SourceFields.model_construct()
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+LISTED_TWICE = "Cove lists it more than once and says different things of it; the gravest counts"
+
+Gravity = tuple[int, int, datetime, float]
+"""The greater, the graver."""
+
+
+def listed_devices(rows: Iterable[StatisticsRow]) -> list[Device]:
+    """Return the devices that rows describe, each once, in their order, with what contradicts itself named."""
+    by_account: dict[int, list[Device]] = {}
+    for row in rows:
+        by_account.setdefault(row.account_id, []).append(_of_one_row(row))
+    return [united(found, LISTED_TWICE) for found in by_account.values()]
+
+
+def _of_one_row(row: StatisticsRow) -> Device:
+    readings = row.readings()
+    codes = sorted({code for one in readings for code in one if one[code] != readings[0][code]})
+    note = f"Cove tells {describe_columns(codes)} twice with different values; the gravest counts"
+    return united([device_from_row(row, values) for values in readings], note)
+
+
+def united(told: Sequence[Device], note: str) -> Device:
+    """Return one device for all that is told of it, with the `note` if that differs: of each source the gravest.
+
+    Nothing hangs on the order. A source that is active in one of them is active.
+    """
+    differing = [one for number, one in enumerate(told) if one not in told[:number]]
+    if len(differing) == 1:
+        return differing[0]
+    by_source: dict[str, list[SourceFields]] = {}
+    for device in differing:
+        for source, fields in device.sources.items():
+            by_source.setdefault(source, []).append(fields)
+    differing.sort(key=lambda device: (device_gravity(device), repr(device)))
+    own = {name: value for one in differing for name, value in one.fields if value is not None}
+    active = {source for device in differing for source in device.active_sources}
+    return differing[-1].model_copy(
+        update={
+            "fields": DeviceFields.model_construct(**own | {"active_sources": "".join(sorted(active)) or None}),
+            "sources": {
+                source: max(found, key=lambda fields: (source_gravity(fields), repr(fields)))
+                for source, found in by_source.items()
+            },
+            "malformed": frozenset().union(*(device.malformed for device in differing)),
+            "contradictions": tuple(sorted({note, *(text for one in differing for text in one.contradictions)})),
+        }
+    )
+
+
+def _gravest(fields: SourceFields) -> tuple[Gravity, str]:
+    """Return what the gravest is found by; the text makes it the same one whatever the order."""
+    return source_gravity(fields), repr(fields)
+
+
+def device_gravity(device: Device) -> Gravity:
+    """Return what devices are compared by: their gravest source."""
+    return max(map(source_gravity, device.sources.values()), default=source_gravity(NO_FIELDS))
+
+
+def source_gravity(fields: SourceFields) -> Gravity:
+    """Return what sources are compared by: the status, the errors, the newer session, the older success."""
+    errors = fields.errors_count or 0
+    code = COMPLETED_WITH_ERRORS if fields.last_status == COMPLETED and errors > 0 else fields.last_status
+    last = fields.last_session_at or fields.last_completed_at or NEVER
+    success = (fields.last_success_at or NEVER).timestamp()
+    return SEVERITY[MEANINGS.meaning(code)], errors, last, -success
