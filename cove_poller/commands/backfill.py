@@ -13,7 +13,7 @@ from cove_poller.commands.login_run import remember_rejections, run_login
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import BackfillResult, CommandResult
-from cove_poller.commands.sync import known_partner, nameless_failures, refusal_warning
+from cove_poller.commands.sync import known_partner, nameless_troubles, refusal_warning
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.past_reader import PastReader
@@ -143,7 +143,7 @@ class Backfill:
                 )
                 devices = self._left_to_do(page.devices, begun_at, listing.refused)
                 self._result.listed += len(devices)
-                self._result.outcome.failures += nameless_failures(page.nameless_ids)
+                self._result.troubles |= nameless_troubles(page.nameless_ids)
                 for device, past in reader.read(devices, self._tick):
                     self._save(device, past, listing.refused)
                     self._tick()

@@ -7,13 +7,24 @@ from contextlib import contextmanager
 from pydantic import SecretStr
 
 from cove_poller.commands.installation import Installation
+from cove_poller.commands.login_news import say_all, say_news
 from cove_poller.commands.results import LoginResult
 from cove_poller.config.settings import ApiSettings
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.replies import LoginUser
-from cove_poller.database.audit_trail import ACCEPTED, audited, fingerprint, is_same, last_rejection
+from cove_poller.database.audit_trail import (
+    ACCEPTED,
+    audited,
+    fingerprint,
+    is_same,
+    last_rejection,
+    login_conditions,
+)
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import CovePollerError, LoginRejected, Terminated
+from cove_poller.records.news import from_json, to_json
+
+SYNC = "sync"
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +60,23 @@ def run_login(
             except CovePollerError as error:
                 log.debug("login %s ended early", result.login, exc_info=error)
                 result.error = error
+            if not isinstance(result.error, Terminated):
+                _say(command, installation, database, result)
             audit |= audit_row(result)
     except CovePollerError as error:
         if not isinstance(result.error, Terminated):  # that it was told to stop is not for the audit trail to hide
             result.error = error
     if isinstance(result.error, Terminated):
         raise result.error
+
+
+def _say(command: str, installation: Installation, database: Database, result: LoginResult) -> None:
+    """Say what is wrong with the login itself: of a sync, which cron repeats, only the news."""
+    if command == SYNC:
+        before = from_json(login_conditions(database, result.login))
+        result.conditions = say_news(result, before, installation.now(), installation.config.alerts.remind)
+    else:
+        say_all(result)
 
 
 def refuse_what_was_rejected(
@@ -104,6 +126,7 @@ def audit_row(result: LoginResult) -> dict[str, object]:
         "error": str(result.error) if result.error else None,
         "login_fingerprint": result.login_fingerprint,
         "is_complete": result.is_complete,
+        **({} if result.conditions is None else {"conditions": to_json(result.conditions)}),
     }
 
 

@@ -43,11 +43,16 @@ OFF_DAYS = 2
 
 @dataclass(frozen=True)
 class Standing:
-    """What has been wrong with a device since some moment, whether somebody is told now or was before."""
+    """What has been wrong with a device, or with the login itself, since some moment; `is_told` if it is said now."""
 
-    account_id: int
+    account_id: int | None
     what: str
     since: datetime
+    is_told: bool = False
+
+    @classmethod
+    def of(cls, account_id: int | None, condition: news.Condition, found: news.News) -> "Standing":
+        return cls(account_id, condition.what, condition.since, condition in found.told)
 
 
 SourceAndOrigin = tuple[str, str]
@@ -68,6 +73,11 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     standing: list[Standing] = field(default_factory=list)
+
+    def say(self, lines: Iterable[tuple[bool, str]]) -> None:
+        """Add lines to be said, each with whether it is a failure."""
+        for is_failure, text in lines:
+            (self.failures if is_failure else self.warnings).append(text)
 
     def add(self, other: "Outcome") -> None:
         """Count what became of further devices."""
@@ -276,7 +286,7 @@ def _outcome(
         failures=[text for is_failure, text in lines if is_failure],
         warnings=[*(text for is_failure, text in lines if not is_failure), *links.events],
         standing=[
-            Standing(account, condition.what, condition.since)
+            Standing.of(account, condition, found)
             for account, found in told.items()
             for condition in found.standing.values()
         ],

@@ -8,6 +8,7 @@ from typing import Any
 
 from cove_poller.commands.record_page import Outcome
 from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, Terminated
+from cove_poller.records.news import Conditions, Trouble
 from cove_poller.records.window import Window
 
 
@@ -16,6 +17,8 @@ class LoginResult:
     """How one login went. `error` is what ended it early; what was saved before stays saved.
 
     `not_due` counts the devices whose customers' intervals left them out; None where nobody has an interval.
+    `troubles` are what is wrong with the login itself, by keys that stay while it lasts; `is_listed` tells that its
+    listing came to its end, so that there are no others.
     """
 
     login: str
@@ -28,6 +31,16 @@ class LoginResult:
     poll_id: int = 0
     not_due: int | None = None
     is_complete: bool = False
+    is_listed: bool = False
+    troubles: dict[str, Trouble] = field(default_factory=dict)
+    conditions: Conditions | None = None
+    error_note: str | None = ""
+    """What is said before the error's text; None where it was said before and nothing is said now."""
+
+    @property
+    def other_standing(self) -> int:
+        """Return how many conditions stand of which nothing is said now."""
+        return sum(not one.is_told for one in self.outcome.standing)
 
     @property
     def exit_code(self) -> int:

@@ -7,7 +7,7 @@ from functools import partial
 
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
-from cove_poller.commands.login_run import remember_rejections, run_login
+from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import CommandResult, LoginResult
@@ -20,6 +20,7 @@ from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.intervals import Schedule
+from cove_poller.records.news import Trouble
 from cove_poller.text import counted, listed
 
 log = logging.getLogger(__name__)
@@ -45,10 +46,10 @@ def sync(
     with installation.open_prepared(Mode.DRY if dry_run else Mode.WRITE) as database, database.together():
         for result in results:
             poll = Poll(installation, database, partial(progress, result.login), result)
-            run_login("sync", installation, database, result, poll.record, poll.is_anybody_due)
+            run_login(SYNC, installation, database, result, poll.record, poll.is_anybody_due)
     if dry_run:
-        remember_rejections("sync", installation, results)
-    return CommandResult("sync", started_at, installation.now(), results)
+        remember_rejections(SYNC, installation, results)
+    return CommandResult(SYNC, started_at, installation.now(), results)
 
 
 class Poll:
@@ -97,12 +98,13 @@ class Poll:
                     with self._database.store() as store:
                         outcome = recorder.save_page(store, devices, listing.refused, self._now())
                     result.outcome.add(outcome)  # not before it is committed
-                    result.outcome.failures += nameless_failures(page.nameless_ids)
+                    result.troubles |= nameless_troubles(page.nameless_ids)
                     self._progress(result.outcome.devices)
         finally:
             if listing.refused:
-                result.outcome.warnings.append(refusal_warning(listing.refused))
+                result.troubles["refused columns"] = Trouble(refusal_warning(listing.refused))
         self._mark_gone(listing)
+        result.is_listed = True
         result.is_complete = not result.not_due
         self._note_staleness()
         if result.not_due:
@@ -118,20 +120,22 @@ class Poll:
         return due
 
     def _mark_gone(self, listing: Listing) -> None:
-        login, warnings = self._result.login, self._result.outcome.warnings
+        login, result = self._result.login, self._result
         with self._database.store() as store:
             if not listing.seen_ids and (known := store.devices.count(login)):
                 raise ApiError(f"Cove lists no device at all, though there were {known}; they were left as they are")
             now = self._now()
             gone = note_gone(store, self._config.backupchecks, login, listing.seen_ids, now)
-            warnings += replaced_devices(store, now) if gone.names else []
-        self._result.outcome.job_runs.add(gone.job_runs)
+            result.outcome.warnings += replaced_devices(store, now) if gone.names else []
+        result.outcome.job_runs.add(gone.job_runs)
         if not listing.seen_ids:
-            warnings.append(f"Cove lists no device for partner {self._result.partner_id}")
+            result.troubles["no devices"] = Trouble(f"Cove lists no device for partner {result.partner_id}")
         if gone.names:
-            warnings.append(f"Cove no longer lists {counted(len(gone.names), 'device')}: {listed(gone.names)}")
+            result.outcome.warnings.append(
+                f"Cove no longer lists {counted(len(gone.names), 'device')}: {listed(gone.names)}"
+            )
         if gone.doubted:
-            self._result.outcome.failures.append(
+            result.outcome.failures.append(
                 f"Cove lists {counted(len(gone.doubted), 'device')} less than before, {listed(gone.doubted)}; they stay"
                 " as they were until the next complete listing lacks them too"
             )
@@ -147,8 +151,9 @@ def known_partner(result: LoginResult) -> int:
     return result.partner_id
 
 
-def nameless_failures(account_ids: Sequence[int]) -> list[str]:
-    return [f"device {account}: Cove sends no name or no customer for it; it was left out" for account in account_ids]
+def nameless_troubles(account_ids: Sequence[int]) -> dict[str, Trouble]:
+    text = "device {}: Cove sends no name or no customer for it; it was left out"
+    return {f"nameless {one}": Trouble(text.format(one), is_failure=True) for one in account_ids}
 
 
 def refusal_warning(refused: Sequence[str]) -> str:

@@ -182,6 +182,7 @@ def own_tables(schema: str | None, dialect_name: str) -> tuple[Table, Table, Tab
         Column("login_fingerprint", String(64)),
         Column("request", JSON),
         Column("is_complete", Boolean),
+        Column("conditions", JSON),
     )
     Index("ix_cove_polls_login", polls.c.login, polls.c.id)
     return devices, sessions, polls
