@@ -8,10 +8,7 @@ from datetime import datetime, timedelta
 from cove_poller.commands.record_page import Standing
 from cove_poller.commands.results import LoginResult
 from cove_poller.errors import ApiUnavailable, CovePollerError
-from cove_poller.records.news import STILL, Condition, Conditions, News, Trouble, news
-
-ERROR = "error "
-"""How the key of the condition begins that an error ended the login's run; the error's code follows."""
+from cove_poller.records.news import ERROR, STILL, Condition, Conditions, News, Trouble, news
 
 
 def say_news(result: LoginResult, before: Conditions, now: datetime, remind: timedelta) -> Conditions:

@@ -141,7 +141,10 @@ class Poll:
             )
 
     def _note_staleness(self) -> None:
-        self._result.outcome.warnings += note_staleness(self._database, self._config, self._result.login, self._now())
+        outcome = self._result.outcome
+        found = note_staleness(self._database, self._config, self._result.login, self._now())
+        outcome.warnings += found.lines
+        outcome.standing += found.standing
 
 
 def known_partner(result: LoginResult) -> int:

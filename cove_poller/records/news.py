@@ -26,6 +26,9 @@ class Condition:
     is_failure: bool = False
 
 
+ERROR = "error "
+"""How the key of a login's condition begins that an error ended its run; the error's code follows."""
+
 OVER, STILL = "over: ", "still, since "
 """How the lines on what has ended, and on what lasts, begin."""
 
