@@ -40,11 +40,9 @@ class Thresholds:
         return self.warning.get(device.device_type, device.alert_after)
 
     def of_source(self, device: DeviceState, source: SourceState) -> tuple[timedelta, timedelta]:
-        """Return both for one of its sources, whose own rhythm may allow it longer."""
-        return (
-            max(self.warning_of(device), source.rhythm),
-            max(self.critical_of(device), CRITICAL_FACTOR * source.rhythm),
-        )
+        """Return both for one of its sources, whose own rhythm may allow it longer than is configured."""
+        warning = self.warning.get(device.device_type, max(device.alert_after, source.rhythm))
+        return warning, self.critical.get(device.device_type, CRITICAL_FACTOR * warning)
 
     def critical_of(self, device: DeviceState) -> timedelta:
         return self.critical.get(device.device_type, CRITICAL_FACTOR * self.warning_of(device))
@@ -127,7 +125,7 @@ def _overdue(device: DeviceState, thresholds: Thresholds) -> tuple[str, str]:
     late, too_late = set(), set()
     for one in device.sources:
         span, (warning, critical) = one.without_success_for(device.as_of), thresholds.of_source(device, one)
-        if one.is_stale(device.as_of, warning):
+        if span > warning or one.silent_since:
             late.add(one.source)
             too_late |= {one.source} if span > critical else set()
     return device.lacks(late) * bool(late), device.lacks(too_late) * bool(too_late)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cove_poller.commands.login_news import say_all, say_news
+from cove_poller.commands.login_run import say_all, say_news
 from cove_poller.commands.results import LoginResult
 from cove_poller.errors import ApiError, ApiUnavailable, CovePollerError, LoginRejected
 from cove_poller.records.news import Conditions, Trouble
