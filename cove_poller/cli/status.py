@@ -9,13 +9,15 @@ import click
 from cove_poller.cli.deliver import delivery
 from cove_poller.cli.options import Context, json_option
 
+ONLY = ["problem", "failed", "warning", "stale", "never", "offline", "running", "success", "unlinked"]
+
 
 @click.command()
 @click.option("--customer", metavar="NAME", help="Only customers with this in their name.")
 @click.option(
     "--only",
-    type=click.Choice(["failed", "warning", "stale", "running", "unlinked"]),
-    help="Only such devices.",
+    type=click.Choice(ONLY),
+    help="Only such devices; problem: all that somebody should look at.",
 )
 @json_option
 @click.pass_obj

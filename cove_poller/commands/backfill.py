@@ -220,7 +220,6 @@ class Backfill:
     def _report(self) -> None:
         """Say what there is to say of the devices; what is the same of several of them, once."""
         outcome = self._result.outcome
-        self._result.say_troubles()
         for (is_failure, text), names in self._reported.items():
             who = names[0] if len(names) == 1 else f"{counted(len(names), 'device')} ({listed(names)})"
             (outcome.failures if is_failure else outcome.warnings).append(f"{who}: {text}")

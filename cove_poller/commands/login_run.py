@@ -1,19 +1,37 @@
-"""A login's life: its lock, its row in the audit trail, the rejection that is remembered of it, and its client."""
+"""A login's life: its lock, its row in the audit trail, the rejection that is remembered of it, its client, its news.
+
+What is wrong with a login itself is said as of devices: when it begins, changes and ends, and else once a day.
+"""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
 from cove_poller.commands.installation import Installation
+from cove_poller.commands.record_page import Standing
 from cove_poller.commands.results import LoginResult
 from cove_poller.config.settings import ApiSettings
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.replies import LoginUser
-from cove_poller.database.audit_trail import ACCEPTED, LOCKED, audited, fingerprint, is_same, last_rejection
+from cove_poller.database.audit_trail import (
+    ACCEPTED,
+    LOCKED,
+    audited,
+    fingerprint,
+    is_same,
+    last_rejection,
+    login_conditions,
+)
 from cove_poller.database.engine import Database, Mode
-from cove_poller.errors import CovePollerError, LoginLocked, LoginRejected, Terminated
+from cove_poller.errors import ApiUnavailable, CovePollerError, LoginLocked, LoginRejected, Terminated
+from cove_poller.records.news import ERROR, STILL, Condition, Conditions, News, Trouble, from_json, news, to_json
+
+SYNC = "sync"
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +67,23 @@ def run_login(
             except CovePollerError as error:
                 log.debug("login %s ended early", result.login, exc_info=error)
                 result.error = error
+            if not isinstance(result.error, Terminated):
+                _say(command, installation, database, result)
             audit |= audit_row(result)
     except CovePollerError as error:
         if not isinstance(result.error, Terminated):  # that it was told to stop is not for the audit trail to hide
             result.error = error
     if isinstance(result.error, Terminated):
         raise result.error
+
+
+def _say(command: str, installation: Installation, database: Database, result: LoginResult) -> None:
+    """Say what is wrong with the login itself: of a sync, which cron repeats, only the news."""
+    if command == SYNC:
+        before = from_json(login_conditions(database, result.login))
+        result.conditions = say_news(result, before, installation.now(), installation.config.alerts.remind)
+    else:
+        say_all(result)
 
 
 def refuse_what_was_rejected(
@@ -114,6 +143,7 @@ def audit_row(result: LoginResult) -> dict[str, object]:
         "error": str(result.error) if result.error else None,
         "login_fingerprint": result.login_fingerprint,
         "is_complete": result.is_complete,
+        **({} if result.conditions is None else {"conditions": to_json(result.conditions)}),
     }
 
 
@@ -125,3 +155,62 @@ def remember_rejections(command: str, installation: Installation, results: Seque
             for result in rejected:
                 with audited(database, command, result.login, installation.now) as audit:
                     audit |= audit_row(result)
+
+
+def say_news(result: LoginResult, before: Conditions, now: datetime, remind: timedelta) -> Conditions:
+    """Add to a login's result what there is to say of its own troubles, after what stood `before`.
+
+    Return what stands from now on. What a run that did not come to its end could not look at stands as before.
+    """
+    before = _without_other_errors(before, result.error)
+    unseen = {} if result.is_listed else {key: Trouble(one.what, one.is_failure) for key, one in before.items()}
+    found = news(before, {**unseen, **result.troubles, **_error_trouble(result.error, before)}, now, remind)
+    said = found
+    if result.error:
+        result.error_note, said = _without_error(found, found.standing[_key(result.error)])
+    result.outcome.say(said.lines())
+    result.outcome.standing += [Standing.of(None, one, found) for one in found.standing.values()]
+    return found.standing
+
+
+def say_all(result: LoginResult) -> None:
+    """Add to a login's result all of its own troubles, where a person asked for the run and reads the answer."""
+    result.outcome.say((one.is_failure, one.what) for one in result.troubles.values())
+
+
+def _without_other_errors(before: Conditions, error: CovePollerError | None) -> dict[str, Condition]:
+    """What stood before, but for an error in whose place another one has come: nobody knows whether it is over."""
+    mine = error and _key(error)
+    return {key: one for key, one in before.items() if not error or not key.startswith(ERROR) or key == mine}
+
+
+def _error_trouble(error: CovePollerError | None, before: Mapping[str, Condition]) -> dict[str, Trouble]:
+    """The error as a trouble; in the words of before, where it is the same but for numbers or what became of it.
+
+    How exactly Cove fails to give a usable answer differs from run to run: that is one trouble.
+    """
+    if error is None:
+        return {}
+    old = before.get(_key(error))
+    is_same = old and (isinstance(error, ApiUnavailable) or _plain(str(error)).startswith(_plain(old.what)))
+    return {_key(error): Trouble(old.what if old and is_same else str(error))}
+
+
+def _key(error: CovePollerError) -> str:
+    return f"{ERROR}{error.code}"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\d+", "0", text)
+
+
+def _without_error(found: News, error: Condition) -> tuple[str | None, News]:
+    """What is to be said before the error's text, and the rest of the news."""
+    begun, reminded = (tuple(one for one in told if one is not error) for told in (found.begun, found.reminded))
+    return _note(found, error), replace(found, begun=begun, reminded=reminded)
+
+
+def _note(found: News, error: Condition) -> str | None:
+    if error in found.begun:
+        return ""
+    return f"{STILL}{error.since:%Y-%m-%d %H:%M}Z: " if error in found.reminded else None

@@ -25,7 +25,7 @@ from cove_poller.records.overview import alert_after
 from cove_poller.records.past import NO_PAST, Past
 from cove_poller.records.reading import Circumstances, DeviceReading, SourceReading, read_device, with_vanished
 from cove_poller.records.run_plan import Review, RunPolicy
-from cove_poller.records.silence import silence_limit, silent_since
+from cove_poller.records.silence import is_lost, is_switched_off, silence_limit, silent_since
 from cove_poller.records.source_history import (
     NOTHING,
     Look,
@@ -37,17 +37,20 @@ from cove_poller.records.source_history import (
 from cove_poller.records.statuses import Status, Statuses
 
 NO_PASTS: Mapping[int, Past] = MappingProxyType({})
-OFF_DIGITS = frozenset("07")
-OFF_DAYS = 2
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What has been wrong with a device since some moment, whether somebody is told now or was before."""
+    """What has been wrong with a device, or with the login itself, since some moment; `is_told` if it is said now."""
 
-    account_id: int
+    account_id: int | None
     what: str
     since: datetime
+    is_told: bool = False
+
+    @classmethod
+    def of(cls, account_id: int | None, condition: news.Condition, found: news.News) -> "Standing":
+        return cls(account_id, condition.what, condition.since, condition in found.told)
 
 
 SourceAndOrigin = tuple[str, str]
@@ -68,6 +71,11 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     standing: list[Standing] = field(default_factory=list)
+
+    def say(self, lines: Iterable[tuple[bool, str]]) -> None:
+        """Add lines to be said, each with whether it is a failure."""
+        for is_failure, text in lines:
+            (self.failures if is_failure else self.warnings).append(text)
 
     def add(self, other: "Outcome") -> None:
         """Count what became of further devices."""
@@ -210,11 +218,16 @@ class Recorder:
         alert = alert_after(self.config.alerts, device.device_type, names)
         known_since = work.previous["first_seen_at"] if work.previous else now
         found = dict(histories)
-        for code in work.reading.active_sources:
+        limits = {
+            code: silence_limit(alert, histories.get(code, NOTHING).recent, _color_bar(device, code))
+            for code in work.reading.active_sources
+        }
+        if _is_off(work, histories, known_since, max(limits.values(), default=alert)):
+            return found
+        for code, limit in limits.items():
             history, read = histories.get(code, NOTHING), work.reading.sources[code]
-            fields = device.sources.get(code)
-            limit = silence_limit(alert, history.recent, (fields.color_bar or "") if fields else "")
-            since = None if read.running or _is_off(work) else silent_since(history, known_since, limit, now)
+            is_unknown = read.running or (read.problem and not history.recent)
+            since = None if is_unknown else silent_since(history, known_since, limit, now)
             found[code] = with_silence(history, since, history.recent[-1] if history.recent else None)
         return found
 
@@ -260,14 +273,20 @@ def _as_known(
     return replace(reading, active_sources=tuple(code for code in reading.active_sources if code not in ignored))
 
 
-def _is_off(work: Work) -> bool:
-    """Whether it is a workstation that is merely switched off."""
+def _color_bar(device: Device, code: str) -> str:
+    fields = device.sources.get(code)
+    return (fields.color_bar or "") if fields else ""
+
+
+def _is_off(work: Work, histories: Mapping[str, SourceHistory], known_since: datetime, limit: timedelta) -> bool:
+    """Whether it is a workstation that is merely switched off, of which nothing is concluded meanwhile."""
     if work.device.device_type != "Workstation":
         return False
-    total = work.device.sources.get(DataSource.TOTAL)
-    last_days = ((total.color_bar or "") if total else "")[-OFF_DAYS:]
-    is_idle = len(last_days) == OFF_DAYS and OFF_DIGITS.issuperset(last_days)
-    return is_idle or any(one.not_started for one in work.reading.sources.values())
+    bar = _color_bar(work.device, DataSource.TOTAL)
+    not_started = any(one.not_started for one in work.reading.sources.values())
+    ends = [histories[code].recent[-1] for code in work.reading.active_sources if histories.get(code, NOTHING).recent]
+    idle_for = work.look.at - max(ends, default=known_since)
+    return is_switched_off(bar, idle_for, not_started=not_started) and not is_lost(bar, idle_for, limit)
 
 
 def _subject(work: Work, job_id: int, saved: SavedSessions) -> Subject:
@@ -288,8 +307,10 @@ def _outcome(
     page: Sequence[Work], links: Links, told: Mapping[int, news.News], saved: SavedSessions, runs: Tally
 ) -> Outcome:
     """What became of a page, and what is to be said of it."""
+    said = _said(told)
     return replace(
-        _said(told),
+        said,
+        warnings=[*said.warnings, *links.events],
         devices=len(page),
         running=sum(one.reading.running for one in page),
         unlinked=len(links.unlinked),
@@ -306,9 +327,9 @@ def _said(told: Mapping[int, news.News]) -> Outcome:
     lines = [line for found in told.values() for line in found.lines()]
     return Outcome(
         failures=[text for is_failure, text in lines if is_failure],
-        warnings=[*(text for is_failure, text in lines if not is_failure), *links.events],
+        warnings=[text for is_failure, text in lines if not is_failure],
         standing=[
-            Standing(account, condition.what, condition.since)
+            Standing.of(account, condition, found)
             for account, found in told.items()
             for condition in found.standing.values()
         ],

@@ -8,7 +8,7 @@ from typing import Any
 
 from cove_poller.commands.record_page import Outcome
 from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, Terminated
-from cove_poller.records.news import Trouble
+from cove_poller.records.news import Conditions, Trouble
 from cove_poller.records.window import Window
 
 
@@ -16,8 +16,9 @@ from cove_poller.records.window import Window
 class LoginResult:
     """How one login went. `error` is what ended it early; what was saved before stays saved.
 
-    `troubles` are what is wrong with the login as a whole, by keys that stay while it lasts.
     `not_due` counts the devices whose customers' intervals left them out; None where nobody has an interval.
+    `troubles` are what is wrong with the login itself, by keys that stay while it lasts; `is_listed` tells that its
+    listing came to its end, so that there are no others.
     """
 
     login: str
@@ -30,12 +31,16 @@ class LoginResult:
     poll_id: int = 0
     not_due: int | None = None
     is_complete: bool = False
+    is_listed: bool = False
     troubles: dict[str, Trouble] = field(default_factory=dict)
+    conditions: Conditions | None = None
+    error_note: str | None = ""
+    """What is said before the error's text; None where it was said before and nothing is said now."""
 
-    def say_troubles(self) -> None:
-        """Put the login's troubles among what is to be said."""
-        for trouble in self.troubles.values():
-            (self.outcome.failures if trouble.is_failure else self.outcome.warnings).append(trouble.what)
+    @property
+    def other_standing(self) -> int:
+        """Return how many conditions stand of which nothing is said now."""
+        return sum(not one.is_told for one in self.outcome.standing)
 
     @property
     def exit_code(self) -> int:

@@ -1,56 +1,102 @@
-"""Which devices have become stale since the poll before, and which have recovered: said once, when it changes."""
+"""Which devices have become stale since the poll before, by which data source, and which have recovered: said once."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+from cove_poller.commands.record_page import Standing
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Database
 from cove_poller.database.overview import read_suspects
 from cove_poller.database.store import Store
-from cove_poller.records.overview import DeviceState
-from cove_poller.text import counted, listed, long_age, one_line
+from cove_poller.records.columns import DataSource, label
+from cove_poller.records.device_state import DeviceState
+from cove_poller.text import counted, listed, one_line
 
 MOST_LINES = 5
 """More devices than this at once are said in one line."""
 
 
-def note_staleness(database: Database, config: Config, login: str, now: datetime) -> list[str]:
-    """Note which of a login's devices are stale now. Return what is new, a line each, or one for many."""
+@dataclass(frozen=True)
+class Staleness:
+    """A device with its sources that are stale now, and those of which that was said before; the total for none."""
+
+    device: DeviceState
+    now: frozenset[str]
+    before: frozenset[str]
+
+    @property
+    def new(self) -> frozenset[str]:
+        return self.now - self.before
+
+
+@dataclass(frozen=True)
+class StaleNews:
+    """What is to be said of a login's devices, a line each or one for many, and all that are stale."""
+
+    lines: Sequence[str]
+    standing: Sequence[Standing]
+
+
+def note_staleness(database: Database, config: Config, login: str, now: datetime) -> StaleNews:
+    """Note which of a login's devices are stale now, by which sources. Return what is new, and what stands."""
     with database.transaction() as connection:
-        changed = changes(read_suspects(connection, database.tables, config, login, now))
+        suspects = [judged(*one) for one in read_suspects(connection, database.tables, config, login, now)]
+        changed = [one for one in suspects if one.now != one.before]
         if changed:
-            since = {one.account_id: now if one.is_stale else None for one in changed}
-            Store(connection, database.tables, config.backupchecks).devices.save_stale(since)
-    return news(changed)
+            devices = Store(connection, database.tables, config.backupchecks).devices
+            devices.save_stale({one.device.account_id: one.now for one in changed}, now)
+    return StaleNews(news(changed), [_standing(one) for one in suspects if one.now])
 
 
-def changes(suspects: Iterable[tuple[DeviceState, bool]]) -> list[DeviceState]:
-    """Return the devices that are stale and were not before, or the other way round."""
-    return [device for device, was_stale in suspects if device.is_stale != was_stale]
+def judged(device: DeviceState, before: frozenset[str]) -> Staleness:
+    """Return which sources of a device are stale; of one that is merely switched off nobody knows anything new."""
+    if device.is_excused:
+        return Staleness(device, before, before)
+    by_source = frozenset(one.source for one in device.stale_sources)
+    return Staleness(device, by_source or frozenset([DataSource.TOTAL.value] if device.is_stale else []), before)
 
 
-def news(changed: Sequence[DeviceState]) -> list[str]:
-    """Return what is to be said of devices whose staleness has changed.
-
-    Of one that is merely switched off nobody knows whether it would succeed, so it has not recovered.
-    """
-    became = [one for one in changed if one.is_stale]
-    recovered = [one for one in changed if not one.is_stale and not one.is_excused]
+def news(changed: Iterable[Staleness]) -> list[str]:
+    """Return what is to be said of devices whose staleness has changed."""
+    changed = list(changed)
+    became = [one for one in changed if one.new]
+    recovered = [one for one in changed if not one.new]
     return [
-        *_lines(became, "have had no success for longer than they may", [_no_success(one) for one in became]),
-        *_lines(recovered, "are no longer stale", ["is no longer stale"] * len(recovered)),
+        *_lines(became, "have had no success for longer than they may", [_lacking(one) for one in became]),
+        *_lines(recovered, "are no longer stale", [_recovered(one) for one in recovered]),
     ]
 
 
-def _lines(devices: Sequence[DeviceState], all_of_them: str, each: Sequence[str]) -> list[str]:
-    names = [one_line(f"{one.name} ({one.customer})") for one in devices]
-    if len(devices) > MOST_LINES:
-        return [f"{counted(len(devices), 'device')} {all_of_them}: {listed(names)}"]
-    return [f"{name} {said}" for name, said in zip(names, each, strict=True)]
+def _lines(found: Sequence[Staleness], all_of_them: str, each: Sequence[str]) -> list[str]:
+    names = [_name(one.device) for one in found]
+    if len(found) > MOST_LINES:
+        return [f"{counted(len(found), 'device')} {all_of_them}: {listed(names)}"]
+    return [f"{name}{said}" for name, said in zip(names, each, strict=True)]
 
 
-def _no_success(device: DeviceState) -> str:
-    span = long_age(device.without_success_for)
-    return (
-        f"has had no success for {span}" if device.last_success_at else f"is known for {span} and never had a success"
-    )
+def _name(device: DeviceState) -> str:
+    return one_line(f"{device.name} ({device.customer})")
+
+
+def _lacking(one: Staleness) -> str:
+    return _said(one.device, one.new)
+
+
+def _said(device: DeviceState, codes: frozenset[str]) -> str:
+    """What sources of a device have not had for how long, behind its name."""
+    text = device.lacks(codes)
+    return f": {text}" if device.sources else f" {text}"
+
+
+def _recovered(one: Staleness) -> str:
+    if not one.now:
+        return " is no longer stale"
+    names = ", ".join(label(code) for code in sorted(one.before - one.now))
+    return f": {names} no longer stale"
+
+
+def _standing(one: Staleness) -> Standing:
+    since = one.device.stale_since or one.device.as_of
+    text = f"{_name(one.device)}{_said(one.device, one.now)}"
+    return Standing(one.device.account_id, text, since, is_told=bool(one.new))

@@ -7,7 +7,7 @@ from functools import partial
 
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
-from cove_poller.commands.login_run import remember_rejections, run_login
+from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import CommandResult, LoginResult
@@ -46,10 +46,10 @@ def sync(
     with installation.open_prepared(Mode.DRY if dry_run else Mode.WRITE) as database, database.together():
         for result in results:
             poll = Poll(installation, database, partial(progress, result.login), result)
-            run_login("sync", installation, database, result, poll.record, poll.is_anybody_due)
+            run_login(SYNC, installation, database, result, poll.record, poll.is_anybody_due)
     if dry_run:
-        remember_rejections("sync", installation, results)
-    return CommandResult("sync", started_at, installation.now(), results)
+        remember_rejections(SYNC, installation, results)
+    return CommandResult(SYNC, started_at, installation.now(), results)
 
 
 class Poll:
@@ -104,9 +104,9 @@ class Poll:
                     self._progress(result.outcome.devices)
         finally:
             result.troubles |= listing_troubles(listing)
-            result.say_troubles()
         if not listing.unnamed:
             self._mark_gone(listing)
+        result.is_listed = True
         result.is_complete = not result.not_due and not listing.unnamed
         self._note_staleness()
         if result.not_due:
@@ -122,26 +122,31 @@ class Poll:
         return due
 
     def _mark_gone(self, listing: Listing) -> None:
-        login, warnings = self._result.login, self._result.outcome.warnings
+        login, result = self._result.login, self._result
         with self._database.store() as store:
             if not listing.seen_ids and (known := store.devices.count(login)):
                 raise ApiError(f"Cove lists no device at all, though there were {known}; they were left as they are")
             now = self._now()
             gone = note_gone(store, self._config.backupchecks, login, listing.seen_ids, now)
-            warnings += replaced_devices(store, now) if gone.names else []
-        self._result.outcome.job_runs.add(gone.job_runs)
+            result.outcome.warnings += replaced_devices(store, now) if gone.names else []
+        result.outcome.job_runs.add(gone.job_runs)
         if not listing.seen_ids:
-            warnings.append(f"Cove lists no device for partner {self._result.partner_id}")
+            result.troubles["no devices"] = Trouble(f"Cove lists no device for partner {result.partner_id}")
         if gone.names:
-            warnings.append(f"Cove no longer lists {counted(len(gone.names), 'device')}: {listed(gone.names)}")
+            result.outcome.warnings.append(
+                f"Cove no longer lists {counted(len(gone.names), 'device')}: {listed(gone.names)}"
+            )
         if gone.doubted:
-            self._result.outcome.failures.append(
+            result.outcome.failures.append(
                 f"Cove lists {counted(len(gone.doubted), 'device')} less than before, {listed(gone.doubted)}; they stay"
                 " as they were until the next complete listing lacks them too"
             )
 
     def _note_staleness(self) -> None:
-        self._result.outcome.warnings += note_staleness(self._database, self._config, self._result.login, self._now())
+        outcome = self._result.outcome
+        found = note_staleness(self._database, self._config, self._result.login, self._now())
+        outcome.warnings += found.lines
+        outcome.standing += found.standing
 
 
 def known_partner(result: LoginResult) -> int:

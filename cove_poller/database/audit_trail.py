@@ -119,6 +119,15 @@ def audited(database: Database, command: str, login: str, now: Callable[[], date
             connection.execute(update(polls).where(polls.c.id == poll_id).values(**result, finished_at=now()))
 
 
+def login_conditions(database: Database, login: str) -> dict[str, Any]:
+    """Return the conditions of a login, as its newest sync that told any left them."""
+    polls = database.tables.polls
+    mine = (polls.c.command == "sync", polls.c.login == login, polls.c.conditions.is_not(None))
+    query = select(polls.c.conditions).where(*mine)
+    with database.transaction() as connection:
+        return connection.execute(query.order_by(polls.c.id.desc()).limit(1)).scalar() or {}
+
+
 def syncs_of(database: Database, login: str) -> tuple[datetime, datetime | None]:
     """Return when the running sync of a login began, and the last one before it that went through to its end.
 

@@ -1,6 +1,6 @@
 """The statements about recorded devices."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -76,21 +76,31 @@ class Devices(Statements):
 
     def mark_gone(self, account_ids: Iterable[int], now: datetime) -> None:
         """Mark devices that Cove no longer lists."""
-        self._mark(account_ids, gone_at=now, running_since=None, stale_since=None, missing_since=None)
+        gone = {
+            "gone_at": now,
+            "running_since": None,
+            "stale_since": None,
+            "stale_sources": None,
+            "missing_since": None,
+        }
+        self._mark(account_ids, gone)
 
     def mark_missing(self, account_ids: Iterable[int], now: datetime) -> None:
         """Note devices that a listing lacked, though it is not believed yet."""
-        self._mark(account_ids, missing_since=now)
+        self._mark(account_ids, {"missing_since": now})
 
-    def _mark(self, account_ids: Iterable[int], **values: datetime | None) -> None:
+    def _mark(self, account_ids: Iterable[int], values: Row) -> None:
         devices, wanted = self._tables.devices, self._accounts(account_ids)
         chosen = devices.c.account_id.in_(select(wanted.c.account_id))
         self._connection.execute(update(devices).where(chosen).values(**values))
 
-    def save_stale(self, since: Mapping[int, datetime | None]) -> None:
-        """Write since when devices are known to be stale, by account; None for those that are no longer."""
-        rows = [{"account_id": account, "stale_since": at} for account, at in since.items()]
-        self._update(self._tables.devices, ["stale_since"], rows, key="account_id")
+    def save_stale(self, stale: Mapping[int, Collection[str]], now: datetime) -> None:
+        """Write which sources of devices have become known as stale, by account; none where they no longer are."""
+        rows = [
+            {"account_id": account, "stale_since": now if codes else None, "stale_sources": " ".join(sorted(codes))}
+            for account, codes in stale.items()
+        ]
+        self._update(self._tables.devices, ["stale_since", "stale_sources"], rows, key="account_id")
 
     def count(self, login: str) -> int:
         """Count the devices of a login that are recorded and not gone."""

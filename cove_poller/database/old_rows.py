@@ -40,7 +40,7 @@ def old_sessions(database: Database, before: datetime) -> Rows:
 def old_polls(database: Database, before: datetime) -> Rows:
     """Return the polls that nobody goes by: not the newest, nor newest successful, of their login and command, and
     not those that remember a rejection: the newest that tells of the login, and the first with the same
-    fingerprint, which has the words.
+    fingerprint, which has the words; nor the newest that has the login's conditions.
     """
     polls = database.tables.polls
     rows, kept, told = polls.alias("rows"), polls.alias("kept"), polls.alias("told")
@@ -49,7 +49,8 @@ def old_polls(database: Database, before: datetime) -> Rows:
     remembered = select(kept.c.login_fingerprint).where(kept.c.id.in_(telling))
     same = rows.c.login_fingerprint.in_(remembered)
     first = select(func.min(rows.c.id)).where(same).group_by(rows.c.login, rows.c.login_fingerprint)
-    needed = (by_command, by_command.where(rows.c.outcome.in_(FINISHED)), telling, first)
+    conditions = by_command.where(rows.c.conditions.is_not(None))
+    needed = (by_command, by_command.where(rows.c.outcome.in_(FINISHED)), telling, first, conditions)
     return Rows(polls, and_(polls.c.started_at < before, *(polls.c.id.not_in(ids) for ids in needed)))
 
 

@@ -10,16 +10,10 @@ from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Database
 from cove_poller.database.tables import Tables
-from cove_poller.records.overview import (
-    DeviceState,
-    Overview,
-    PlotSession,
-    PollState,
-    alert_after,
-    make_overview,
-    newest_success,
-    source_states,
-)
+from cove_poller.records import news
+from cove_poller.records.device_state import DeviceState, source_states, worst_success
+from cove_poller.records.overview import Overview, PlotSession, PollState, alert_after, make_overview
+from cove_poller.records.source_history import from_json
 from cove_poller.records.statuses import Status
 
 
@@ -46,15 +40,23 @@ def read_poll(database: Database, login: str) -> PollState | None:
 
 def read_suspects(
     connection: Connection, tables: Tables, config: Config, login: str, now: datetime
-) -> Iterator[tuple[DeviceState, bool]]:
-    """Yield the devices of a login that may be stale, or were, each with whether it was: not those that are fine."""
+) -> Iterator[tuple[DeviceState, frozenset[str]]]:
+    """Yield the devices of a login that may be stale, or were, each with the sources of which that was said.
+
+    Those that are fine are left out.
+    """
     devices = tables.devices
     since = func.coalesce(devices.c.last_success_at, devices.c.first_seen_at)
     first = now - timedelta(hours=config.alerts.shortest_hours())
     suspect = or_(since < first, devices.c.stale_since.is_not(None))
     query = _counting_devices(tables).where(devices.c.login == login, suspect)
     for row in connection.execute(query).mappings():
-        yield _device_state(row, config, now), row["stale_since"] is not None
+        yield _device_state(row, config, now), _said_stale(row)
+
+
+def _said_stale(row: RowMapping) -> frozenset[str]:
+    """The sources of which it was said that they are stale; an earlier version did not say which."""
+    return frozenset((row["stale_sources"] or ("?" if row["stale_since"] else "")).split())
 
 
 def _counting_devices(tables: Tables) -> Select[Any]:
@@ -75,17 +77,20 @@ def _device_state(row: RowMapping, config: Config, now: datetime) -> DeviceState
     """Return a row of `_counting_devices` as the state of a device at `now`."""
     names = [row["linked_customer_name"] or row["customer_name"], row["customer_name"]]
     same = ("account_id", "login", "device_name", "computer_name", "device_type", "last_session_at")
-    more = ("running_since", "first_seen_at", "last_seen_at", "job_id", "ignored")
-    sources = source_states(row["data_sources"])
+    more = ("running_since", "first_seen_at", "last_seen_at", "job_id", "ignored", "stale_since")
+    sources = source_states(row["data_sources"], from_json(row["source_history"]), row["first_seen_at"])
+    newest = max([one.last_success_at for one in sources if one.last_success_at], default=None)
     return DeviceState(
         **{name: row[name] for name in (*same, *more)},
         customer=names[0],
         status=Status(row["status"]),
         sources=sources,
         color_bar=row["color_bar"] or "",
-        last_success_at=newest_success(row["last_success_at"], [(one.status, one.last_session_at) for one in sources]),
+        last_success_at=worst_success(sources) if sources else row["last_success_at"],
+        any_success_at=newest or row["last_success_at"],
         alert_after=alert_after(config.alerts, row["device_type"], names),
         as_of=now,
+        standing=tuple(news.from_json(row["conditions"]).values()),
     )
 
 
@@ -97,7 +102,11 @@ def _poll_state(connection: Connection, tables: Tables, login: str) -> PollState
     if row is None:
         return None
     good = select(func.max(polls.c.finished_at)).where(mine, polls.c.outcome.in_(("ok", "partial")))
-    return PollState(login, row["started_at"], row["outcome"], row["error"], connection.execute(good).scalar())
+    told = select(polls.c.conditions).where(mine, polls.c.conditions.is_not(None)).order_by(polls.c.id.desc()).limit(1)
+    standing = news.from_json(connection.execute(told).scalar())
+    of_login = tuple(one for key, one in standing.items() if not key.startswith(news.ERROR))
+    since = connection.execute(good).scalar()
+    return PollState(login, row["started_at"], row["outcome"], row["error"], since, of_login)
 
 
 def read_sessions(database: Database, since: datetime) -> Iterator[PlotSession]:

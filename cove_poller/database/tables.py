@@ -158,6 +158,7 @@ def own_tables(schema: str | None, dialect_name: str) -> tuple[Table, Table, Tab
         _moment("gone_at"),
         Column("history", JSON),
         _moment("stale_since"),
+        Column("stale_sources", Text),
         Column("source_history", JSON),
         Column("conditions", JSON),
         _moment("replan_since"),
@@ -182,6 +183,7 @@ def own_tables(schema: str | None, dialect_name: str) -> tuple[Table, Table, Tab
         Column("login_fingerprint", String(64)),
         Column("request", JSON),
         Column("is_complete", Boolean),
+        Column("conditions", JSON),
     )
     Index("ix_cove_polls_login", polls.c.login, polls.c.id)
     return devices, sessions, polls

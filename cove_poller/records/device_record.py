@@ -114,7 +114,7 @@ def _silent_since(history: SourceHistory) -> int | None:
 
 def continued(row: Row, previous: Row) -> dict[str, Any]:
     """The row with what goes on from the one before it."""
-    kept = {name: previous[name] for name in ("first_seen_at", "ignored", "stale_since")}
+    kept = {name: previous[name] for name in ("first_seen_at", "ignored", "stale_since", "stale_sources")}
     if row["running_since"] and previous["running_since"]:
         kept["running_since"] = previous["running_since"]
     if "history" not in row:

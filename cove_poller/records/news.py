@@ -26,6 +26,12 @@ class Condition:
     is_failure: bool = False
 
 
+ERROR = "error "
+"""How the key of a login's condition begins that an error ended its run; the error's code follows."""
+
+OVER, STILL = "over: ", "still, since "
+"""How the lines on what has ended, and on what lasts, begin."""
+
 Conditions = Mapping[str, Condition]
 """By a key that stays the same while the condition lasts, such as `D02 unreadable`."""
 
@@ -39,11 +45,16 @@ class News:
     ended: tuple[Condition, ...] = ()
     reminded: tuple[Condition, ...] = ()
 
+    @property
+    def told(self) -> tuple[Condition, ...]:
+        """Return what stands and is said now; all else that stands was said before."""
+        return (*self.begun, *self.reminded)
+
     def lines(self) -> Iterator[tuple[bool, str]]:
         """Return each line to be said, and whether it is a failure that is new."""
         yield from ((one.is_failure, one.what) for one in self.begun)
-        yield from ((False, f"over: {one.what}") for one in self.ended)
-        yield from ((False, f"still, since {one.since:%Y-%m-%d %H:%M}Z: {one.what}") for one in self.reminded)
+        yield from ((False, f"{OVER}{one.what}") for one in self.ended)
+        yield from ((False, f"{STILL}{one.since:%Y-%m-%d %H:%M}Z: {one.what}") for one in self.reminded)
 
 
 def news(before: Conditions, present: Mapping[str, Trouble], now: datetime, remind: timedelta) -> News:

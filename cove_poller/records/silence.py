@@ -5,11 +5,15 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median
 
+from cove_poller.records.colorbar import MOST_DAYS
 from cove_poller.records.source_history import SourceHistory
 
 FEWEST_SESSIONS = 4
 FACTOR = 2.5
-NO_SESSION_DIGITS = "07"
+NO_SESSION_DIGITS = frozenset("07")
+OFF_DAYS = 2
+DAY = timedelta(days=1)
+LOST_FACTOR = 4
 
 
 def usual_distance(ends: Sequence[datetime], color_bar: str) -> timedelta | None:
@@ -23,19 +27,44 @@ def usual_distance(ends: Sequence[datetime], color_bar: str) -> timedelta | None
     return timedelta(days=(marked[-1] - marked[0]) / (len(marked) - 1)) if len(marked) > 1 else None
 
 
+def rhythm_limit(ends: Sequence[datetime], color_bar: str) -> timedelta:
+    """Return two and a half times a source's own rhythm; nothing if that is not known."""
+    usual = usual_distance(ends, color_bar)
+    return FACTOR * usual if usual else timedelta()
+
+
 def silence_limit(alert_after: timedelta, ends: Sequence[datetime], color_bar: str) -> timedelta:
-    """Return how long a source may be without a session: as configured, or two and a half times its own rhythm.
+    """Return how long a source may be without a session: as configured, or by its own rhythm, if that is longer.
 
     For example a weekly source of a server may be silent for seventeen days, a daily one for 60 hours.
     """
-    usual = usual_distance(ends, color_bar)
-    return max(alert_after, FACTOR * usual) if usual else alert_after
+    return max(alert_after, rhythm_limit(ends, color_bar))
 
 
 def silent_since(history: SourceHistory, known_since: datetime, limit: timedelta, now: datetime) -> datetime | None:
     """Return since when a source has been without a session for too long; None if it has not.
 
-    Of one that has never had a session the time counts from `known_since` on.
+    Of one that has never had a session the time counts from `known_since` on, and of one that was switched on later,
+    from then on.
     """
-    since = (history.recent[-1] if history.recent else known_since) + limit
+    begin = history.recent[-1] if history.recent else known_since
+    since = max(begin, history.active_since or begin) + limit
     return since if since < now else None
+
+
+def is_switched_off(color_bar: str, idle_for: timedelta, *, not_started: bool) -> bool:
+    """Return whether a workstation looks as if it were merely off.
+
+    That is where a session could not start and there was no other for a day, or where two days show none.
+    """
+    last_days = color_bar[-OFF_DAYS:]
+    return (not_started and idle_for > DAY) or (len(last_days) == OFF_DAYS and NO_SESSION_DIGITS.issuperset(last_days))
+
+
+def is_lost(color_bar: str, idle_for: timedelta, limit: timedelta) -> bool:
+    """Return whether a workstation has been off for so long that this excuses nothing any more.
+
+    That is where its whole colour bar is empty, or it has had no session for four times its limit.
+    """
+    is_empty = len(color_bar) >= MOST_DAYS and NO_SESSION_DIGITS.issuperset(color_bar)
+    return is_empty or idle_for > LOST_FACTOR * limit

@@ -65,6 +65,12 @@ class SourceHistory:
         return next((period for period in reversed(self.unreadable) if period.holds_at(moment)), None)
 
     @property
+    def active_since(self) -> datetime | None:
+        """Return since when it is active, where that was seen to begin; None if it was from the first, or is not."""
+        is_open = bool(self.active) and self.active[-1].until is None
+        return self.active[-1].since if is_open else None
+
+    @property
     def is_silent(self) -> bool:
         """Whether it is now."""
         return bool(self.silent) and self.silent[-1].until is None

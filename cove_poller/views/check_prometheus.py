@@ -7,7 +7,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from cove_poller.records.overview import DeviceState
+from cove_poller.records.device_state import DeviceState, SourceState
 from cove_poller.records.statuses import SEVERITY
 from cove_poller.text import one_line
 from cove_poller.views.check_verdicts import DeviceVerdict, Verdicts
@@ -16,13 +16,23 @@ DEVICE_LABELS = ("customer", "device", "type", "account_id", "login")
 DEVICE_GAUGES: Sequence[tuple[str, str, Callable[[DeviceVerdict], float | None]]] = (
     ("level", "Verdict of cove-poller check: 0 fine, 1 warning, 2 critical.", lambda one: one.level),
     ("status", "Newest status: 0 none yet, 1 success, 2 warning, 3 failed.", lambda one: SEVERITY[one.device.status]),
-    ("stale", "Whether it has been without a success for longer than it may be.", lambda one: one.device.is_stale),
+    ("stale", "Whether a data source had no session, or no success, for too long.", lambda one: one.device.is_stale),
     ("running", "Whether a backup runs.", lambda one: one.device.running_since is not None),
     ("linked", "Whether it belongs to a job of Backupchecks.", lambda one: one.device.is_linked),
-    ("last_success_timestamp_seconds", "When a backup last succeeded, in Unix time.",
+    ("last_success_timestamp_seconds", "When the data source that waits the longest last succeeded, in Unix time.",
      lambda one: _seconds(one.device.last_success_at)),
+    ("any_success_timestamp_seconds", "When a backup of any data source last succeeded, in Unix time.",
+     lambda one: _seconds(one.device.any_success_at)),
+    ("standing_conditions", "How many conditions stand that sync has told of.", lambda one: len(one.device.standing)),
     ("last_session_timestamp_seconds", "When a backup last ended, in Unix time.",
      lambda one: _seconds(one.device.last_session_at)),
+)  # fmt: skip
+SOURCE_GAUGES: Sequence[tuple[str, str, Callable[[DeviceVerdict, SourceState], float | None]]] = (
+    ("stale", "Whether it has had no session, or no success, for too long.",
+     lambda one, source: source in one.device.stale_sources),
+    ("unreadable", "Whether it could not be read.", lambda _, source: source.problem is not None),
+    ("last_success_timestamp_seconds", "When it last succeeded, in Unix time.",
+     lambda _, source: _seconds(source.last_success_at)),
 )  # fmt: skip
 
 
@@ -41,7 +51,9 @@ def prometheus(verdicts: Verdicts) -> str:
 
     A time that never was has no sample; but it is 0 for a login that never polled, so that alerts fire.
     """
-    return _text([_success(1), *_device_gauges(verdicts.devices), *_total_gauges(verdicts)])
+    return _text(
+        [_success(1), *_device_gauges(verdicts.devices), *_source_gauges(verdicts.devices), *_total_gauges(verdicts)]
+    )
 
 
 def prometheus_unknown() -> str:
@@ -63,6 +75,16 @@ def _device_gauges(devices: Sequence[DeviceVerdict]) -> Iterator[GaugeMetricFami
         for one in devices:
             if (value := value_of(one)) is not None:
                 gauge.add_metric(_labels(one.device), value)
+        yield gauge
+
+
+def _source_gauges(devices: Sequence[DeviceVerdict]) -> Iterator[GaugeMetricFamily]:
+    for name, text, value_of in SOURCE_GAUGES:
+        gauge = GaugeMetricFamily(f"cove_source_{name}", text, labels=(*DEVICE_LABELS, "source"))
+        for one in devices:
+            for source in one.device.sources:
+                if (value := value_of(one, source)) is not None:
+                    gauge.add_metric([*_labels(one.device), source.name], value)
         yield gauge
 
 

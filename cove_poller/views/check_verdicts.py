@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
 
+from cove_poller.records.device_state import DeviceState, SourceState
 from cove_poller.records.freshness import PollFreshness, all_freshness
-from cove_poller.records.overview import DeviceState, Overview
+from cove_poller.records.overview import Overview
 from cove_poller.records.statuses import Status
 from cove_poller.text import age, long_age, one_line
 from cove_poller.views.source_words import source_words
@@ -37,6 +38,11 @@ class Thresholds:
 
     def warning_of(self, device: DeviceState) -> timedelta:
         return self.warning.get(device.device_type, device.alert_after)
+
+    def of_source(self, device: DeviceState, source: SourceState) -> tuple[timedelta, timedelta]:
+        """Return both for one of its sources, whose own rhythm may allow it longer than is configured."""
+        warning = self.warning.get(device.device_type, max(device.alert_after, source.rhythm))
+        return warning, self.critical.get(device.device_type, CRITICAL_FACTOR * warning)
 
     def critical_of(self, device: DeviceState) -> timedelta:
         return self.critical.get(device.device_type, CRITICAL_FACTOR * self.warning_of(device))
@@ -82,21 +88,24 @@ def judged(overview: Overview, thresholds: Thresholds) -> Verdicts:
 
 def _device_verdict(device: DeviceState, thresholds: Thresholds) -> DeviceVerdict:
     warning, critical = thresholds.warning_of(device), thresholds.critical_of(device)
-    level, reason = next(_findings(device, warning, critical))
-    return DeviceVerdict(device, level, reason, warning, critical)
+    findings = list(_findings(device, thresholds))
+    level = max((found for found, _ in findings), key=GRAVITY.__getitem__)
+    reasons = dict.fromkeys(reason for found, reason in findings if found is level)
+    return DeviceVerdict(device, level, one_line("; ".join(reasons)), warning, critical)
 
 
-def _findings(device: DeviceState, warning: timedelta, critical: timedelta) -> Iterator[tuple[Level, str]]:
-    """Yield what there is to say of a device, the gravest first."""
-    span, counts = device.without_success_for, not device.is_excused
+def _findings(device: DeviceState, thresholds: Thresholds) -> Iterator[tuple[Level, str]]:
+    """Yield what there is to say of a device, each with what is to be thought of it."""
+    counts = not device.is_excused
+    warning, critical = _overdue(device, thresholds) if counts else ("", "")
     if device.status is Status.FAILED:
-        yield Level.CRITICAL, _trouble(device, Status.FAILED)
-    if counts and span > critical:
-        yield Level.CRITICAL, without_success(device)
-    if counts and device.status is Status.WARNING:
-        yield Level.WARNING, _trouble(device, Status.WARNING)
-    if counts and span > warning:
-        yield Level.WARNING, without_success(device)
+        yield Level.CRITICAL, f"failed: {_blamed(device, Status.FAILED)}"
+    if critical:
+        yield Level.CRITICAL, critical
+    if counts and (blamed := _blamed(device, Status.WARNING)):
+        yield Level.WARNING, f"warning: {blamed}"
+    if warning:
+        yield Level.WARNING, warning
     if not device.is_linked:
         yield Level.WARNING, "belongs to no job, so nobody sees its runs"
     if device.is_offline:
@@ -104,7 +113,22 @@ def _findings(device: DeviceState, warning: timedelta, critical: timedelta) -> I
     elif device.last_success_at is None:
         yield Level.OK, without_success(device)
     else:
-        yield Level.OK, f"last success {age(span)} ago"
+        yield Level.OK, f"last success {age(device.without_success_for)} ago"
+    yield from ((Level.WARNING if one.is_failure else Level.OK, one.what) for one in device.standing)
+
+
+def _overdue(device: DeviceState, thresholds: Thresholds) -> tuple[str, str]:
+    """Which sources have been without a success for too long, in words: for a warning, and for being critical."""
+    if not device.sources:
+        span, said = device.without_success_for, device.lacks([])
+        return said * (span > thresholds.warning_of(device)), said * (span > thresholds.critical_of(device))
+    late, too_late = set(), set()
+    for one in device.sources:
+        span, (warning, critical) = one.without_success_for(device.as_of), thresholds.of_source(device, one)
+        if span > warning or one.silent_since:
+            late.add(one.source)
+            too_late |= {one.source} if span > critical else set()
+    return device.lacks(late) * bool(late), device.lacks(too_late) * bool(too_late)
 
 
 def without_success(device: DeviceState) -> str:
@@ -113,10 +137,12 @@ def without_success(device: DeviceState) -> str:
     return f"no success for {span}" if device.last_success_at else f"never a success, known for {span}"
 
 
-def _trouble(device: DeviceState, status: Status) -> str:
-    """Return which sources of a device are to blame; the total's own word where none is."""
+def _blamed(device: DeviceState, status: Status) -> str:
+    """Return which sources of a device have a status or are unreadable; the total where nothing else explains it."""
     blamed = [f"{one.name} {source_words(one)}" for one in device.sources if one.problem or one.status is status]
-    return one_line(f"{status}: {', '.join(blamed) or 'says its total'}")
+    is_silent = status is Status.WARNING and any(one.silent_since for one in device.sources)
+    of_total = "says its total" if device.status is status and not is_silent else ""
+    return ", ".join(blamed) or of_total
 
 
 def parse_hours(texts: Iterable[str]) -> dict[str, timedelta]:

@@ -7,6 +7,7 @@ from cove_poller.commands.results import BackfillResult, CommandResult, LoginRes
 from cove_poller.errors import CovePollerError, DatabaseError, Terminated
 from cove_poller.records.columns import label
 from cove_poller.records.job_matching import CreatedCustomer
+from cove_poller.records.news import OVER, STILL
 from cove_poller.text import counted, fitted
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ def _login_lines(login: LoginResult, *, dry_run: bool) -> Iterator[str]:
     )
     yield f"  sessions: {outcome.sessions.new} new, {outcome.sessions.updated} updated"
     yield _runs_line(login)
+    if login.error and login.error_note is None:
+        yield f"  as before: {login.error}"
+    if login.outcome.standing:
+        yield f"  conditions that stand: {len(login.outcome.standing)} (cove-poller status --only problem)"
     if dry_run:
         yield from _customer_lines(outcome.new_customers)
         yield from (f"  would create job {name}" for name in outcome.new_jobs)
@@ -105,20 +110,34 @@ def unreviewed(result: CommandResult) -> str | None:
 
 def trouble(result: CommandResult) -> str:
     """Return what went wrong or is worth a warning, for the cron mail; empty when all is well."""
-    lines: list[str] = []
-    for login in result.logins:
-        if isinstance(login, LoginTest):
-            problems, warnings = [], login.warnings
-        else:
-            problems, warnings = login.outcome.failures, login.outcome.warnings
-        if login.error:
-            lines.append(f"login {login.login}: {login.error}")
-            lines.append(f"  {what_now(login.exit_code)}")
-        lines += _limited([f"login {login.login}: {problem}" for problem in problems])
-        lines += _limited([f"login {login.login}: warning: {warning}" for warning in warnings])
+    lines = [line for login in result.logins for line in _login_trouble(login)]
     if lines and result.exit_code:
         lines.insert(0, f"cove-poller {result.command} exited with code {result.exit_code}:")
     return "\n".join(lines)
+
+
+def _login_trouble(login: LoginResult | LoginTest) -> list[str]:
+    """What is to be said of a login; where that is anything at all, also how much else stands."""
+    note: str | None
+    if isinstance(login, LoginTest):
+        note, problems, warnings, others = "", [], login.warnings, 0
+    else:
+        note, problems, warnings = login.error_note, login.outcome.failures, login.outcome.warnings
+        others = login.other_standing
+    lines = [
+        *_limited([f"login {login.login}: {problem}" for problem in problems]),
+        *_limited([f"login {login.login}: {_warning(text)}" for text in warnings]),
+    ]
+    if login.error and note is not None:
+        lines = [f"login {login.login}: {note}{login.error}", f"  {what_now(login.exit_code)}", *lines]
+    if lines and others:
+        stand = "conditions stand" if others > 1 else "condition stands"
+        lines.append(f"and {others} other {stand}; see: cove-poller status --only problem")
+    return lines
+
+
+def _warning(text: str) -> str:
+    return text if text.startswith((OVER, STILL)) else f"warning: {text}"
 
 
 def _limited(lines: list[str]) -> list[str]:

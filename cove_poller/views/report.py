@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cove_poller.config.settings import Config
+from cove_poller.records import news
 from cove_poller.records.columns import LABELS
+from cove_poller.records.device_state import Bucket, Condition, DeviceState, SourceState
 from cove_poller.records.freshness import Freshness, PollFreshness, all_freshness, poll_line
-from cove_poller.records.overview import Bucket, Condition, DeviceState, Overview, PlotSession, SourceState
+from cove_poller.records.overview import Overview, PlotSession, PollState
 from cove_poller.records.statuses import Status, Statuses
 from cove_poller.text import age, counted
 from cove_poller.views.report_plot import LETTERS, bar_letters, bar_lines, bar_text, packed_sessions, plot_begin
@@ -16,7 +18,7 @@ from cove_poller.views.source_words import source_words
 
 CONDITIONS: dict[Condition, tuple[str, str]] = {
     Condition.FAILED: ("Failed", "the newest backup failed"),
-    Condition.STALE: ("Stale", "too long without a success"),
+    Condition.STALE: ("Stale", "a data source waits for too long"),
     Condition.WARNING: ("Warning", "the newest backup has errors"),
     Condition.NEVER: ("Never ran", "no backup yet"),
     Condition.OFFLINE: ("Offline", "workstation switched off"),
@@ -87,7 +89,10 @@ def make_report(overview: Overview, sessions: Iterable[PlotSession], config: Con
     return Report(
         as_of=shown(overview.as_of),
         data_at=_data_at(polls),
-        notices=[_notice(one, overview.as_of) for one in polls if one.freshness is not Freshness.FRESH],
+        notices=[
+            *(_notice(one, overview.as_of) for one in polls if one.freshness is not Freshness.FRESH),
+            *(Notice(_standing(poll, one), is_loud=False) for poll in overview.polls for one in poll.standing),
+        ],
         polls=[f"{one.login}: {_polled(one)}" for one in polls],
         conditions=[Tile(one.value, conditions[one], *words) for one, words in CONDITIONS.items()],
         buckets=[Tile(one.value, buckets[one], word) for one, word in BUCKETS.items()],
@@ -109,6 +114,10 @@ def _data_at(polls: Sequence[PollFreshness]) -> str:
 
 def _notice(poll: PollFreshness, as_of: datetime) -> Notice:
     return Notice(poll_line(poll, as_of), is_loud=poll.is_old or poll.freshness is Freshness.FAILED)
+
+
+def _standing(poll: PollState, one: news.Condition) -> str:
+    return f"Login {poll.login}: since {shown(one.since)} UTC: {one.what}"
 
 
 def _polled(poll: PollFreshness) -> str:
@@ -151,7 +160,7 @@ def _device_details(device: DeviceState, packed: Mapping[str, str], statuses: St
         device.bucket.value,
         _seconds(device.last_seen_at),
         _facts(device),
-        [_source_details(source, statuses) for source in device.sources],
+        [_source_details(device, source, statuses) for source in device.sources],
         packed,
     ]
 
@@ -165,17 +174,20 @@ def _facts(device: DeviceState) -> list[str]:
         *running,
         f"{device.device_name}, account {device.account_id}, login {device.login}.",
         linked,
+        *([f"Stale: {device.lacks()}."] if device.is_stale else []),
+        *(f"Since {shown(one.since)} UTC: {one.what}." for one in device.standing),
         f"Stale after {counted(round(hours), 'hour')} without a success.",
         f"Last seen {shown(device.last_seen_at)} UTC.",
     ]
 
 
-def _source_details(source: SourceState, statuses: Statuses) -> list[Any]:
+def _source_details(device: DeviceState, source: SourceState, statuses: Statuses) -> list[Any]:
+    words = ", ".join(filter(None, [source_words(source), device.lack_of(source), "running" if source.running else ""]))
     letter = LETTERS[Status.WARNING if source.problem and source.status is not Status.FAILED else source.status]
     return [
         source.source,
         letter,
-        source_words(source) + (", running" if source.running else ""),
+        words,
         _seconds(source.last_success_at),
         source.errors_count,
         bar_letters(source.color_bar, statuses),

@@ -1,6 +1,6 @@
 """A data source in words, the same in `status`, `report` and `check`. Pure."""
 
-from cove_poller.records.overview import SourceState
+from cove_poller.records.device_state import SourceState
 from cove_poller.records.statuses import Status, code_name
 from cove_poller.text import counted, one_line
 
@@ -13,10 +13,14 @@ def source_words(source: SourceState) -> str:
     return code_name(source.status_code) if has_run else "never ran"
 
 
-def source_text(source: SourceState) -> str:
-    """Return the source's name and what is wrong with it, if anything is: "SQL Server: Failed (2 errors), running"."""
-    words = [source.name]
+def source_text(source: SourceState, lack: str = "") -> str:
+    """Return the source's name and what is wrong with it, if anything is: "SQL Server: Failed (2 errors), running".
+
+    Of a stale one that is also what it `lack`s: "SQL Server: no session for 20 days".
+    """
+    words = []
     if source.problem or source.status not in (Status.SUCCESS, Status.RUNNING):
         count = f" ({counted(source.errors_count, 'error')})" if source.errors_count and not source.problem else ""
-        words = [f"{source.name}: {source_words(source)}{count}"]
-    return ", ".join([*words, *(["running"] if source.running else [])])
+        words = [f"{source_words(source)}{count}"]
+    named = ": ".join([source.name, *([", ".join(filter(None, [*words, lack]))] if words or lack else [])])
+    return f"{named}, running" if source.running else named

@@ -1,13 +1,15 @@
 """`status --json`: everything that is known, as one JSON object. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
 from cove_poller.commands.results import envelope, in_json
+from cove_poller.records.device_state import DeviceState, SourceState
 from cove_poller.records.freshness import poll_freshness, poll_warnings
-from cove_poller.records.overview import DeviceState, Overview, PollState, SourceState
+from cove_poller.records.news import Condition
+from cove_poller.records.overview import Overview, PollState
 
 
 def status_json(overview: Overview, started_at: datetime, finished_at: datetime) -> dict[str, Any]:
@@ -31,25 +33,36 @@ def _counts(counts: Mapping[Any, int]) -> dict[str, int]:
 
 def _poll(poll: PollState, overview: Overview) -> dict[str, Any]:
     found = poll_freshness(poll.login, poll, overview.as_of, overview.max_poll_age)
-    return {**_fields(poll), "is_old": found.is_old}
+    return {**_fields(poll), "standing": _standing(poll.standing), "is_old": found.is_old}
 
 
 def _device(device: DeviceState) -> dict[str, Any]:
-    own = {**_fields(device), "sources": [_source(source) for source in device.sources]}
+    own = {
+        **_fields(device),
+        "sources": [_source(device, source) for source in device.sources],
+        "standing": _standing(device.standing),
+    }
     derived = {
         "name": device.name,
         "condition": device.condition.value,
         "bucket": device.bucket.value,
         "is_linked": device.is_linked,
         "is_stale": device.is_stale,
+        "stale_sources": [source.source for source in device.stale_sources],
         "is_offline": device.is_offline,
         "success_age_seconds": _plain(device.success_age),
     }
     return derived | {("alert_after_seconds" if name == "alert_after" else name): one for name, one in own.items()}
 
 
-def _source(source: SourceState) -> dict[str, Any]:
-    return {"name": source.name, **_fields(source)}
+def _source(device: DeviceState, source: SourceState) -> dict[str, Any]:
+    own = {name: one for name, one in _fields(source).items() if name not in ("known_since", "rhythm")}
+    limit = max(device.alert_after, source.rhythm)
+    return {"name": source.name, **own, "is_stale": source in device.stale_sources, "limit_seconds": _plain(limit)}
+
+
+def _standing(conditions: Iterable[Condition]) -> list[dict[str, Any]]:
+    return [{"what": one.what, "since": in_json(one.since)} for one in conditions]
 
 
 def _fields(state: Any) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from datetime import datetime
 
 from cove_poller.config.settings import Config
+from cove_poller.records import news
+from cove_poller.records.device_state import Bucket, Condition, DeviceState
 from cove_poller.records.freshness import poll_warnings
-from cove_poller.records.overview import Bucket, Condition, DeviceState, Overview
+from cove_poller.records.overview import Overview
 from cove_poller.records.statuses import Status, Statuses
 from cove_poller.text import age, counted, one_line
 from cove_poller.views.bar_days import bar_days
@@ -12,7 +14,7 @@ from cove_poller.views.source_words import source_text
 
 HEADER = (
     "CONDITION", "CUSTOMER", "DEVICE", "TYPE", "ACCOUNT", "LOGIN", "LAST_SESSION", "LAST_SUCCESS", "AGE", "SOURCES",
-    "LAST_28_DAYS",
+    "LAST_28_DAYS", "STANDING",
 )  # fmt: skip
 MARKS = {
     Status.SUCCESS: "+",
@@ -35,7 +37,8 @@ def status_lines(overview: Overview, config: Config) -> str:
     """Return the whole of it; what is old is said before everything else."""
     statuses = Statuses.from_config(config.status)
     rows = [HEADER, *(device_fields(device, statuses) for device in overview.devices)]
-    return "\n".join([*poll_warnings(overview), *("\t".join(row) for row in rows)])
+    ahead = [*poll_warnings(overview), *login_lines(overview)]
+    return "\n".join([*ahead, *("\t".join(row) for row in rows)])
 
 
 def device_fields(device: DeviceState, statuses: Statuses) -> tuple[str, ...]:
@@ -52,12 +55,28 @@ def device_fields(device: DeviceState, statuses: Statuses) -> tuple[str, ...]:
         success_age(device),
         source_texts(device),
         "".join(MARKS[status] for status in bar_days(device.color_bar, statuses)),
+        standing_texts(device),
     )
 
 
 def source_texts(device: DeviceState) -> str:
     """Return all sources of a device, the worst first."""
-    return "; ".join(source_text(source) for source in device.sources) or "none"
+    return "; ".join(source_text(one, device.lack_of(one)) for one in device.sources) or "none"
+
+
+def standing_texts(device: DeviceState) -> str:
+    """Return what has been wrong with a device since when, whether or not a mail said so."""
+    return "; ".join(standing_text(one) for one in device.standing) or "none"
+
+
+def standing_text(one: news.Condition) -> str:
+    """Return what has been wrong since when: "since 2026-03-02 12:00Z: System State could not be read"."""
+    return f"since {one.since:%Y-%m-%d %H:%M}Z: {one_line(one.what)}"
+
+
+def login_lines(overview: Overview) -> list[str]:
+    """Return what has been wrong with the logins themselves, a line each."""
+    return [f"login {one_line(poll.login)}: {standing_text(one)}" for poll in overview.polls for one in poll.standing]
 
 
 def clean(text: str) -> str:

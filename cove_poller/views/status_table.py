@@ -7,11 +7,21 @@ from rich.text import Text
 
 from cove_poller.config.settings import Config
 from cove_poller.records.colorbar import MOST_DAYS
+from cove_poller.records.device_state import Condition, DeviceState
 from cove_poller.records.freshness import poll_warnings
-from cove_poller.records.overview import Condition, DeviceState, Overview
+from cove_poller.records.overview import Overview
 from cove_poller.records.statuses import Status, Statuses
 from cove_poller.views.bar_days import bar_days
-from cove_poller.views.status_lines import MARKS, clean, legend, source_texts, success_age, summary
+from cove_poller.views.status_lines import (
+    MARKS,
+    clean,
+    legend,
+    login_lines,
+    source_texts,
+    standing_text,
+    success_age,
+    summary,
+)
 
 BAR_STYLES = {
     Status.SUCCESS: "black on green",
@@ -35,7 +45,8 @@ HEADERS = ("Customer", "Device", "Type", "Status", "Last session", "Last success
 def status_table(overview: Overview, config: Config) -> Group:
     """Return what is old, the table, the legend and the counts. Names are text, never markup."""
     warnings = [Text(line, style="bold white on red") for line in poll_warnings(overview)]
-    ends = [Text(line) for line in (legend(), *summary(overview))]
+    stands = [Text(line) for line in (*login_lines(overview), *_device_lines(overview))]
+    ends = [*stands, *(Text(line) for line in (legend(), *summary(overview)))]
     return Group(*warnings, _table(overview, Statuses.from_config(config.status)), *ends)
 
 
@@ -50,6 +61,11 @@ def _table(overview: Overview, statuses: Statuses) -> Table:
             table.add_row(shown, *_cells(device), _bar(device.color_bar, statuses))
         table.add_section()
     return table
+
+
+def _device_lines(overview: Overview) -> list[str]:
+    """What has been wrong with the devices, a line each, which names the device."""
+    return [standing_text(one) for device in overview.devices for one in device.standing]
 
 
 def _cells(device: DeviceState) -> tuple[Text, ...]:

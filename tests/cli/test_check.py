@@ -16,7 +16,8 @@ def test_nagios_gets_one_line_that_names_the_worst_and_its_exit_code(watched_sit
     assert (done.returncode, done.stderr, done.stdout.count("\n")) == (2, "", 1)
     assert done.stdout.startswith(
         "COVE CRITICAL: 1 critical, 3 warning of 9 devices: FAIL (Example Bakery) failed: SQL Server Failed;"
-        " STALE (Example Bakery) no success for 50 hours; WARN (Example Bakery) warning: Files and Folders Interrupted;"
+        " STALE (Example Bakery) Files and Folders has had no session for 62 hours;"
+        " WARN (Example Bakery) warning: Files and Folders Interrupted;"
         " LONELY (Example Dental) belongs to no job, so nobody sees its runs | devices=9;;;0 "
     )
 
@@ -60,7 +61,7 @@ def test_prometheus_gets_a_whole_file_that_its_own_parser_reads(watched_site: Wa
     assert {one.labels["condition"]: one.value for one in families["cove_devices"].samples} == COUNTS
     success = families["cove_device_last_success_timestamp_seconds"].samples
     times = {sample.labels["account_id"]: sample.value for sample in success}
-    assert times["3"] == (NOW - timedelta(hours=50)).timestamp()
+    assert times["3"] == (NOW - timedelta(hours=62)).timestamp()
 
 
 @pytest.mark.parametrize(

@@ -259,19 +259,23 @@ def test_a_device_that_cove_suddenly_knows_nothing_of_keeps_its_record_and_makes
     assert snapshot(site, "cove_devices", "job_runs") == before
 
 
-def test_a_source_that_falls_silent_turns_the_newest_run_into_a_warning_and_the_sync_into_a_partial_one(
+def test_a_source_of_which_cove_says_nothing_any_more_makes_the_device_a_warning_and_only_the_first_sync_partial(
     site: Site, cove: FakeCove
 ) -> None:
     site.sync()
     cove.faults.edit_row = lambda row, device: {code: value for code, value in row.items() if code[:3] != "D10"}
+    lost = "device 1 srv1_abcde (Example Bakery): SQL Server: Cove no longer says anything of it"
+    said = []
     for _ in range(2):
         result = site.sync()
-        assert result.exit_code == 3
-        assert "SQL Server: Cove no longer says anything of it" in result.to_json()["logins"][0]["warnings"][0]
-        assert runs(site) == [("Warning", "SRV1")]
+        (login,) = result.to_json()["logins"]
+        assert [one["what"] for one in login["standing"]] == [lost]
+        said.append((result.exit_code, login["warnings"]))
+    assert said == [(3, [lost]), (0, [])]
     assert site.rows("SELECT status FROM cove_devices") == [{"status": "warning"}]
     cove.faults.edit_row = None
-    assert site.sync().exit_code == 0
+    result = site.sync()
+    assert (result.exit_code, result.to_json()["logins"][0]["warnings"]) == (0, [f"over: {lost}"])
     assert runs(site) == [("Success", "SRV1")]
 
 

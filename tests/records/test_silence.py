@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cove_poller.records.silence import silence_limit, silent_since
-from cove_poller.records.source_history import SourceHistory
+from cove_poller.records.silence import is_lost, is_switched_off, silence_limit, silent_since
+from cove_poller.records.source_history import Period, SourceHistory
 
 DAY = timedelta(days=1)
 TWO_DAYS = timedelta(hours=48)
@@ -44,3 +44,37 @@ def test_silence_begins_when_the_limit_is_over() -> None:
 
 def test_a_source_that_never_ran_is_silent_after_its_limit_since_it_is_known() -> None:
     assert silent_since(SourceHistory(), MONDAY, TWO_DAYS, MONDAY + 3 * DAY) == MONDAY + TWO_DAYS
+
+
+def test_a_source_that_was_switched_on_later_has_its_limit_from_then_on() -> None:
+    later = MONDAY + 30 * DAY
+    for recent in ((), (MONDAY,)):
+        history = SourceHistory(active=(Period(later, None),), recent=recent)
+        assert silent_since(history, MONDAY, TWO_DAYS, later + TWO_DAYS) is None
+        assert silent_since(history, MONDAY, TWO_DAYS, later + 3 * DAY) == later + TWO_DAYS
+
+
+@pytest.mark.parametrize(
+    ("bar", "not_started", "idle", "is_off"),
+    [
+        ("5" * 26 + "00", False, 2 * DAY, True),
+        ("5" * 26 + "07", False, 2 * DAY, True),
+        ("5" * 27 + "0", False, DAY, False),
+        ("0", False, DAY, False),
+        ("5" * 28, True, timedelta(hours=30), True),
+        ("5" * 28, True, timedelta(hours=20), False),
+        ("5" * 28, False, timedelta(hours=30), False),
+    ],
+)
+def test_a_workstation_is_off_where_a_session_could_not_start_or_two_days_show_none(
+    bar: str, not_started: bool, idle: timedelta, is_off: bool
+) -> None:
+    assert is_switched_off(bar, idle, not_started=not_started) is is_off
+
+
+def test_a_workstation_is_lost_where_its_whole_bar_is_empty_or_it_was_idle_for_four_limits() -> None:
+    week = 7 * DAY
+    assert not is_lost("5" + "0" * 27, 28 * DAY, week)
+    assert is_lost("5" + "0" * 27, 29 * DAY, week)
+    assert is_lost("0" * 27 + "7", DAY, week)
+    assert not is_lost("0" * 20, DAY, week)

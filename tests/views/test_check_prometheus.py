@@ -5,15 +5,16 @@ from collections.abc import Mapping
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from cove_poller.records.news import Condition
 from cove_poller.records.statuses import Status
 from cove_poller.views.check_prometheus import prometheus, prometheus_unknown
 from cove_poller.views.check_verdicts import Thresholds, judged
-from tests.world.states import NEVER, NOW, ago, overview, state
+from tests.world.states import NEVER, NOW, SILENT, ago, overview, source, state
 
 HOSTILE = 'x"\\' + "y" * 300
 DEVICES = (
     state(job_id=None, last_success_at=ago(50)),
-    state(account_id=2, status=Status.FAILED, running_since=NOW),
+    state(account_id=2, status=Status.FAILED, running_since=NOW, standing=(Condition("a note", NOW, NOW),)),
     state(account_id=7, **{**NEVER, "first_seen_at": ago(1)}),
     state(account_id=9, computer_name=HOSTILE, customer="[red]Evil|\u202egnp\tCo\nLtd"),
 )
@@ -40,12 +41,25 @@ def test_every_device_condition_and_login_has_its_gauges() -> None:
     assert by_label(found["cove_device_last_success_timestamp_seconds"]) == {
         "1": ago(50).timestamp(), "2": ago(3).timestamp(), "9": ago(3).timestamp(),
     }  # fmt: skip
+    assert by_label(found["cove_device_any_success_timestamp_seconds"]).keys() == {"1", "2", "9"}
+    assert by_label(found["cove_device_standing_conditions"]) == {"1": 0, "2": 1, "7": 0, "9": 0}
     assert by_label(found["cove_device_last_session_timestamp_seconds"]).keys() == {"1", "2", "9"}
     assert by_label(found["cove_poll_last_success_timestamp_seconds"], "login") == {
         "main": NOW.timestamp() - 300, "new": 0,
     }  # fmt: skip
     assert by_label(found["cove_devices"], "condition") == {
         "failed": 1, "stale": 1, "warning": 0, "never": 1, "offline": 0, "running": 0, "success": 1,
+    }  # fmt: skip
+
+
+def test_every_source_says_whether_it_is_stale_or_unreadable_and_when_it_last_succeeded() -> None:
+    sources = (source(), source(**SILENT), source(source="D02", problem="lost", last_success_at=None))
+    found = families(prometheus(judged(overview(state(sources=sources)), Thresholds())))
+    stale = {"Files and Folders": 0, "SQL Server": 1, "System State": 1}
+    assert by_label(found["cove_source_stale"], "source") == stale
+    assert by_label(found["cove_source_unreadable"], "source") == {**dict.fromkeys(stale, 0), "System State": 1}
+    assert by_label(found["cove_source_last_success_timestamp_seconds"], "source") == {
+        "Files and Folders": ago(3).timestamp(), "SQL Server": ago(480).timestamp(),
     }  # fmt: skip
 
 

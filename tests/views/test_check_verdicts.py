@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from cove_poller.records.news import Condition
 from cove_poller.records.statuses import Status
 from cove_poller.views.check_verdicts import Level, Thresholds, judged, parse_hours
-from tests.world.states import NEVER, NOW, OFF, POLL, ago, overview, source, state
+from tests.world.states import NEVER, NOW, OFF, POLL, SILENT, ago, overview, source, state
 
 
 @pytest.mark.parametrize(
@@ -21,14 +22,32 @@ from tests.world.states import NEVER, NOW, OFF, POLL, ago, overview, source, sta
             "failed: Files and Folders Failed",
         ),
         ({"status": Status.WARNING}, Level.WARNING, "warning: says its total"),
-        ({"last_success_at": ago(50)}, Level.WARNING, "no success for 50 hours"),
-        ({"last_success_at": ago(97)}, Level.CRITICAL, "no success for 97 hours"),
-        ({**NEVER, "first_seen_at": ago(60)}, Level.WARNING, "never a success, known for 60 hours"),
+        ({"last_success_at": ago(50)}, Level.WARNING, "Files and Folders has had no success for 50 hours"),
+        ({"last_success_at": ago(97)}, Level.CRITICAL, "Files and Folders has had no success for 97 hours"),
+        ({**NEVER, "first_seen_at": ago(60)}, Level.WARNING, "has had no success yet in 60 hours"),
         ({**NEVER, "first_seen_at": ago(1)}, Level.OK, "never a success, known for 60 minutes"),
         ({"job_id": None}, Level.WARNING, "belongs to no job, so nobody sees its runs"),
         (OFF, Level.OK, "offline, no success for 20 days"),
         ({**OFF, "running_since": NOW, "color_bar": "0" * 27 + "1"}, Level.OK, "last success 20 days ago"),
         ({**OFF, "status": Status.WARNING}, Level.OK, "offline, no success for 20 days"),
+        (
+            {"status": Status.WARNING, "sources": (source(), source(**SILENT, rhythm=timedelta(days=11)))},
+            Level.WARNING,
+            "SQL Server has had no session for 20 days",
+        ),
+        ({"sources": (source(), source(**SILENT))}, Level.CRITICAL, "SQL Server has had no session for 20 days"),
+        (
+            {"status": Status.FAILED, "sources": (source("failed", 2), source(**SILENT))},
+            Level.CRITICAL,
+            "failed: Files and Folders Failed; SQL Server has had no session for 20 days",
+        ),
+        (
+            {"sources": (source(), source(source="D02", problem="could not be read"))},
+            Level.WARNING,
+            "warning: System State could not be read",
+        ),
+        ({"standing": (Condition("row lost", NOW, NOW, is_failure=True),)}, Level.WARNING, "row lost"),
+        ({"standing": (Condition("a gap", NOW, NOW),)}, Level.OK, "last success 3 hours ago; a gap"),
     ],
 )
 def test_monitoring_hears_the_gravest_of_a_device(changes: dict[str, Any], level: Level, reason: str) -> None:

@@ -1,14 +1,14 @@
-"""What a person reads of a run: results as text."""
+"""What a person reads of a run: results as text. Cron mails what is new, and how much else stands."""
 
 import tomllib
-from datetime import UTC, datetime
+from datetime import timedelta
 
-from cove_poller.commands.record_page import Outcome
+from cove_poller.commands.record_page import Outcome, Standing
 from cove_poller.commands.results import CommandResult, LoginResult
+from cove_poller.errors import ApiError
 from cove_poller.records.job_matching import CreatedCustomer
-from cove_poller.views.mail import sync_summary
-
-NOW = datetime(2026, 3, 2, tzinfo=UTC)
+from cove_poller.views.mail import sync_summary, trouble
+from tests.world.states import NOW
 
 
 def summary(*customers: CreatedCustomer, dry_run: bool = True) -> str:
@@ -31,3 +31,43 @@ def test_a_dry_run_lists_the_customers_that_it_would_create_as_lines_for_the_map
 def test_nothing_is_said_of_customers_where_none_would_be_created_or_they_have_been() -> None:
     assert "customer" not in summary()
     assert "customer" not in summary(CreatedCustomer("Dental", "Dental"), dry_run=False)
+
+
+def result(*, said: int, silent: int, **changes: object) -> CommandResult:
+    login = LoginResult("main")
+    login.outcome.standing += [Standing(1, "x", NOW, is_told=True)] * said + [Standing(2, "y", NOW)] * silent
+    login.outcome.warnings += ["x"] * said
+    for name, value in changes.items():
+        setattr(login, name, value)
+    return CommandResult("sync", NOW, NOW + timedelta(seconds=1), [login])
+
+
+def test_conditions_of_which_nothing_is_new_are_not_mailed() -> None:
+    assert trouble(result(said=0, silent=12)) == ""
+
+
+def test_what_is_new_is_followed_by_how_much_else_stands() -> None:
+    more = "see: cove-poller status --only problem"
+    assert trouble(result(said=1, silent=0)) == "login main: warning: x"
+    assert trouble(result(said=1, silent=1)).splitlines()[-1] == f"and 1 other condition stands; {more}"
+    assert trouble(result(said=1, silent=12)).splitlines()[-1] == f"and 12 other conditions stand; {more}"
+
+
+def test_what_is_over_and_what_lasts_are_no_warnings() -> None:
+    found = result(said=0, silent=0)
+    found.logins[0].outcome.warnings += ["over: x", "still, since 2026-03-02 12:00Z: y"]  # type: ignore[union-attr]
+    assert trouble(found) == "login main: over: x\nlogin main: still, since 2026-03-02 12:00Z: y"
+
+
+def test_an_error_is_mailed_with_what_to_do_when_it_is_new_and_when_it_is_reminded_of_and_not_in_between() -> None:
+    error = ApiError("Cove is down")
+    heading, text, what_now = trouble(result(said=0, silent=0, error=error)).splitlines()
+    assert (heading, text) == ("cove-poller sync exited with code 13:", "login main: Cove is down")
+    assert what_now == "  Nothing new is known, so Backupchecks shows the state before. The next run tries again."
+    reminded = trouble(result(said=0, silent=0, error=error, error_note="still, since then: ")).splitlines()
+    assert reminded == [heading, "login main: still, since then: Cove is down", what_now]
+    standing = result(said=0, silent=1, error=error, error_note=None)
+    assert (trouble(standing), standing.exit_code) == ("", 13)
+    assert sync_summary(standing, dry_run=False).splitlines()[-2:] == [
+        "  as before: Cove is down", "  conditions that stand: 1 (cove-poller status --only problem)",
+    ]  # fmt: skip

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from cove_poller.records.columns import LABELS
+from cove_poller.records.news import Condition
 from cove_poller.records.overview import Overview, PlotSession
 from cove_poller.records.statuses import Status
 from cove_poller.views.report import Report, make_report
-from tests.world.states import CONFIG, NEVER, NOW, OFF, POLL, ago, overview, source, state
+from tests.world.states import CONFIG, NEVER, NOW, OFF, POLL, SILENT, ago, overview, source, state
 
 
 def report(known: Overview, *sessions: PlotSession) -> Report:
@@ -85,11 +86,12 @@ def test_a_login_that_was_never_polled_is_said_loudly_and_nobody_knows_how_old_t
 
 def test_the_details_are_what_the_browser_needs_to_sort_filter_and_unfold() -> None:
     sources = (
-        source("failed", 2, source="D10", errors_count=4, color_bar="52"),
-        source("success", problem="could not be read", last_success_at=None, running=True),
+        source("failed", 2, **SILENT, errors_count=4, color_bar="52"),
+        source("success", problem="could not be read", last_session_at=None, last_success_at=None, running=True),
         source("none", None, source="D02", last_session_at=None, last_success_at=None),
     )
-    device = state(sources=sources, running_since=ago(0.5), alert_after=timedelta(hours=26))
+    standing = (Condition("it is unreadable", ago(3), NOW),)
+    device = state(sources=sources, running_since=ago(0.5), alert_after=timedelta(hours=26), standing=standing)
     details = report(overview(device), PlotSession(1, "D01", ago(3), "failed")).details
     at = int(ago(3).timestamp())
     assert {name: details[name] for name in ("asOf", "oldSeconds", "begin", "sources")} == {
@@ -101,16 +103,24 @@ def test_the_details_are_what_the_browser_needs_to_sort_filter_and_unfold() -> N
             at, at, "24h", int(NOW.timestamp()),
             [
                 "Running since 2026-03-10 07:30 UTC.", "srv1_x, account 1, login main.", "Job 1 in Backupchecks.",
+                "Stale: SQL Server has had no session for 20 days; System State has had no success yet in 41 days.",
+                "Since 2026-03-10 05:00 UTC: it is unreadable.",
                 "Stale after 26 hours without a success.", "Last seen 2026-03-10 08:00 UTC.",
             ],
             [
-                ["D10", "f", "Failed", at, 4, "sf"],
+                ["D10", "f", "Failed, no session for 20 days", int(ago(480).timestamp()), 4, "sf"],
                 ["D01", "w", "could not be read, running", None, None, ""],
-                ["D02", "n", "never ran", None, None, ""],
+                ["D02", "n", "never ran, no success yet in 41 days", None, None, ""],
             ],
             {"D01": "mQy"},
         ]
     ]  # fmt: skip
+
+
+def test_what_is_wrong_with_a_login_itself_is_said_but_not_loudly() -> None:
+    poll = replace(POLL, standing=(Condition("Cove refuses 2 columns", ago(3), NOW),))
+    (notice,) = report(overview(polls=[poll])).notices
+    assert (notice.is_loud, notice.text) == (False, "Login main: since 2026-03-10 05:00 UTC: Cove refuses 2 columns")
 
 
 def test_a_device_without_a_job_says_so() -> None:

@@ -33,3 +33,10 @@ def test_a_source_is_named_with_what_is_wrong_with_it(
 ) -> None:
     found = source(status, code, **changes)
     assert (source_words(found), source_text(found)) == (words, text)
+
+
+def test_a_stale_source_says_what_it_lacks_beside_what_else_is_wrong() -> None:
+    assert source_text(source(), "no session for 20 days") == "Files and Folders: no session for 20 days"
+    assert (
+        source_text(source("failed", 2), "no success for 3 days") == "Files and Folders: Failed, no success for 3 days"
+    )

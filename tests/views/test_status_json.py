@@ -3,12 +3,15 @@
 from dataclasses import replace
 from datetime import timedelta
 
+from cove_poller.records.news import Condition
 from cove_poller.views.status_json import status_json
-from tests.world.states import NOW, POLL, ago, overview, source, state
+from tests.world.states import NOW, POLL, SILENT, ago, overview, source, state
 
 
 def test_everything_that_is_known_is_there_in_plain_json_values() -> None:
-    known = overview(state(sources=(source("failed", 2, source="D10", errors_count=4),)), unpolled=["second"])
+    standing = (Condition("it is unreadable", ago(3), NOW),)
+    device_state = state(sources=(source("failed", 2, source="D10", errors_count=4),), standing=standing)
+    known = overview(device_state, polls=[replace(POLL, standing=standing)], unpolled=["second"])
     content = status_json(known, NOW, NOW + timedelta(seconds=1.5))
     (device,), (poll,) = content.pop("devices"), content.pop("polls")
     (of_source,) = device.pop("sources")
@@ -34,16 +37,26 @@ def test_everything_that_is_known_is_there_in_plain_json_values() -> None:
         "computer_name": "SRV1", "customer": "Example Bakery", "device_type": "Server", "status": "success",
         "color_bar": "5" * 28, "last_session_at": at, "last_success_at": at, "running_since": None,
         "first_seen_at": "2026-01-27T16:00:00Z", "last_seen_at": seen, "job_id": 1, "ignored": False,
-        "alert_after_seconds": 172800, "as_of": seen,
+        "alert_after_seconds": 172800, "as_of": seen, "any_success_at": at, "stale_since": None, "stale_sources": [],
+        "standing": [{"what": "it is unreadable", "since": at}],
     }  # fmt: skip
     assert of_source == {
         "name": "SQL Server", "source": "D10", "status": "failed", "status_code": 2, "errors_count": 4,
         "last_session_at": at, "last_success_at": at, "color_bar": "", "running": False, "problem": None,
+        "not_started": False, "silent_since": None, "gap_since": None, "active_since": None, "is_stale": False,
+        "limit_seconds": 172800,
     }  # fmt: skip
     assert poll == {
         "login": "main", "last_started_at": seen, "last_outcome": "ok", "last_error": None,
         "last_success_at": "2026-03-10T07:55:00Z", "is_old": False,
+        "standing": [{"what": "it is unreadable", "since": at}],
     }  # fmt: skip
+
+
+def test_a_stale_source_is_marked_and_named() -> None:
+    (device,) = status_json(overview(state(sources=(source(), source(**SILENT)))), NOW, NOW)["devices"]
+    assert (device["condition"], device["is_stale"], device["stale_sources"]) == ("stale", True, ["D10"])
+    assert {one["source"]: one["is_stale"] for one in device["sources"]} == {"D01": False, "D10": True}
 
 
 def test_an_old_poll_is_said_to_be_old() -> None:

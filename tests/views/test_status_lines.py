@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from cove_poller.records.news import Condition
 from cove_poller.records.statuses import Status
 from cove_poller.views.status_lines import HEADER, legend, status_lines, summary
-from tests.world.states import CONFIG, NEVER, POLL, ago, overview, source, state
+from tests.world.states import CONFIG, NEVER, NOW, POLL, SILENT, ago, overview, source, state
 
 
 def the_row(**changes: Any) -> dict[str, str]:
@@ -16,16 +17,19 @@ def the_row(**changes: Any) -> dict[str, str]:
     return dict(zip(HEADER, line.split("\t"), strict=True))
 
 
+STANDING = (Condition("it is\nunreadable", ago(3), NOW),)
+
+
 def test_a_device_is_a_line_of_fixed_fields_behind_a_header() -> None:
     assert HEADER == (
         "CONDITION", "CUSTOMER", "DEVICE", "TYPE", "ACCOUNT", "LOGIN", "LAST_SESSION", "LAST_SUCCESS", "AGE", "SOURCES",
-        "LAST_28_DAYS",
+        "LAST_28_DAYS", "STANDING",
     )  # fmt: skip
     sources = (source("failed", 2, source="D10"), source())
     bar = "5" * 22 + "012879"
     assert tuple(the_row(sources=sources, status=Status.FAILED, color_bar=bar).values()) == (
         "failed", "Example Bakery", "SRV1", "Server", "1", "main", "2026-03-10T05:00Z", "2026-03-10T05:00Z", "3 hours",
-        "SQL Server: Failed; Files and Folders", "+" * 22 + "->X!!>",
+        "SQL Server: Failed; Files and Folders", "+" * 22 + "->X!!>", "none",
     )  # fmt: skip
 
 
@@ -34,6 +38,8 @@ def test_a_device_is_a_line_of_fixed_fields_behind_a_header() -> None:
     [
         (NEVER, {"CONDITION": "stale", "LAST_SESSION": "never", "LAST_SUCCESS": "never", "SOURCES": "none"}),
         ({"last_success_at": ago(50)}, {"CONDITION": "stale", "AGE": "2 days"}),
+        ({"sources": (source(**SILENT),)}, {"CONDITION": "stale", "SOURCES": "SQL Server: no session for 20 days"}),
+        ({"standing": STANDING}, {"STANDING": "since 2026-03-10 05:00Z: it is unreadable"}),
         ({"color_bar": ""}, {"LAST_28_DAYS": ""}),
         ({"customer": "[red]E\tv\nil\x1b[31m \u202egnp"}, {"CUSTOMER": "[red]E v il[31m gnp"}),
         ({"login": "a\tb"}, {"LOGIN": "a b"}),
@@ -49,7 +55,7 @@ def test_what_is_not_there_and_what_is_hostile_keeps_the_line_whole(
 
 def test_the_configured_meaning_of_a_code_counts_in_the_bar_too() -> None:
     config = CONFIG.model_copy(update={"status": {6: "failed"}})
-    assert status_lines(overview(state(color_bar="56")), config).endswith("\t+X")
+    assert status_lines(overview(state(color_bar="56")), config).endswith("\t+X\tnone")
 
 
 def test_what_is_old_is_said_before_the_header_and_without_devices_there_is_the_header_alone() -> None:
@@ -57,6 +63,11 @@ def test_what_is_old_is_said_before_the_header_and_without_devices_there_is_the_
     assert status_lines(old, CONFIG).splitlines() == [
         "As of 2026-03-09 23:00Z: login main: last successful poll 9 hours ago, so this is old", "\t".join(HEADER),
     ]  # fmt: skip
+
+
+def test_what_is_wrong_with_a_login_itself_is_said_before_the_header() -> None:
+    first, *_ = status_lines(overview(polls=[replace(POLL, standing=STANDING)]), CONFIG).splitlines()
+    assert first == "login main: since 2026-03-10 05:00Z: it is unreadable"
 
 
 def test_the_legend_and_the_summary_leave_nothing_out() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from cove_poller.records.news import Condition
 from cove_poller.records.overview import Overview
 from cove_poller.records.statuses import Status
 from cove_poller.views.status_lines import legend, summary
@@ -34,6 +35,13 @@ def test_a_table_by_customer_has_marks_that_mean_the_same_without_colour_the_leg
     assert re.search(r"LONELY +Server +success, unlinked +2026-03-10 05:00 +2026-03-10 05:00 \(3 hours\)", text)
     assert re.search(r"warning +.*Files and Folders: Interrupted", text)
     assert [line.strip() for line in text.splitlines()[-3:]] == [legend(), *summary(known)]
+
+
+def test_what_stands_is_listed_below_with_its_beginning() -> None:
+    standing = (Condition("device 1 srv1_x: System State: could not be read", ago(3), ago(3)),)
+    text = drawn(overview(state(standing=standing), polls=[replace(POLL, standing=standing)]))
+    line = "since 2026-03-10 05:00Z: device 1 srv1_x: System State: could not be read"
+    assert [one.strip() for one in text.splitlines()[-5:-3]] == [f"login main: {line}", line]
 
 
 def test_hostile_names_are_text_and_never_markup_nor_control_characters() -> None:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cove_poller.config.settings import Config
-from cove_poller.records.overview import DeviceState, Overview, PollState, SourceState, make_overview
+from cove_poller.records.device_state import DeviceState, SourceState
+from cove_poller.records.overview import Overview, PollState, make_overview
 from cove_poller.records.statuses import Status
 
 NOW = datetime(2026, 3, 10, 8, tzinfo=UTC)
@@ -23,19 +24,24 @@ def source(status: str = "success", code: int | None = 5, **changes: Any) -> Sou
     values: dict[str, Any] = {
         "source": "D01", "status": Status(status), "status_code": code, "errors_count": None,
         "last_session_at": ago(3), "last_success_at": ago(3), "color_bar": "", "running": False, "problem": None,
+        "known_since": ago(1000),
     }  # fmt: skip
     return SourceState(**{**values, **changes})
 
 
 def state(**changes: Any) -> DeviceState:
-    """A linked server that succeeded three hours ago."""
+    """A linked server that succeeded three hours ago; its sources did when it did, unless they are given."""
     values: dict[str, Any] = {
         "account_id": 1, "login": "main", "device_name": "srv1_x", "computer_name": "SRV1",
         "customer": "Example Bakery", "device_type": "Server", "status": Status.SUCCESS, "sources": (source(),),
         "color_bar": "5" * 28,
-        "last_session_at": ago(3), "last_success_at": ago(3), "running_since": None, "first_seen_at": ago(1000),
+        "last_session_at": ago(3), "last_success_at": ago(3), "any_success_at": ago(3),
+        "running_since": None, "first_seen_at": ago(1000),
         "last_seen_at": NOW, "job_id": 1, "ignored": False, "alert_after": timedelta(hours=48), "as_of": NOW,
     }  # fmt: skip
+    if "last_success_at" in changes:
+        told = {"last_success_at": changes["last_success_at"]}
+        values |= {"any_success_at": changes["last_success_at"], "sources": (source(**told),)}
     return DeviceState(**{**values, **changes})
 
 
@@ -44,6 +50,12 @@ OFF: dict[str, Any] = {
     "alert_after": timedelta(hours=168),
 }  # fmt: skip
 NEVER: dict[str, Any] = {"last_success_at": None, "last_session_at": None, "status": Status.NONE, "sources": ()}
+SILENT: dict[str, Any] = {
+    "source": "D10",
+    "last_session_at": ago(480),
+    "last_success_at": ago(480),
+    "silent_since": ago(1),
+}
 
 
 def overview(*devices: DeviceState, polls: Sequence[PollState] = (POLL,), **more: Any) -> Overview:

@@ -47,7 +47,7 @@ def make_watched_fleet() -> Fleet:
     devices = [
         device(1, "ok", session("D01", 27), session("D01", 3)),
         device(2, "fail", session("D01", 3), session("D10", 26), session("D10", 2, status=2), session("D01", 2.1)),
-        device(3, "stale", session("D01", 74), session("D01", 50)),
+        device(3, "stale", session("D01", 86), session("D01", 62)),
         device(4, "warn", session("D01", 30), session("D01", 1, status=6)),
         device(5, "off", session("D01", 24 * 20), kind="workstation"),
         device(6, "run", session("D01", 10), session("D01", -1, minutes=90)),
@@ -70,7 +70,7 @@ CONDITIONS = {
     "OK": "success", "LONELY": "success",
 }  # fmt: skip
 COUNTS = {"failed": 1, "stale": 1, "warning": 1, "never": 1, "offline": 1, "running": 1, "success": 3}
-BUCKETS = {"24h": 5, "48h": 1, "older": 2, "never": 1}  # FAIL's files succeeded; WARN's last success is 30 hours old
+BUCKETS = {"24h": 4, "48h": 2, "older": 2, "never": 1}  # the last successes of FAIL's SQL and WARN are a day old
 
 
 @dataclass
