@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import chain
 
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
@@ -20,6 +21,7 @@ from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.intervals import Schedule
+from cove_poller.records.job_matching import unused_names
 from cove_poller.records.news import Trouble
 from cove_poller.text import counted, listed
 
@@ -106,6 +108,7 @@ class Poll:
             result.troubles |= listing_troubles(listing)
         if not listing.unnamed:
             self._mark_gone(listing)
+            result.troubles |= self._unused_names()
         result.is_listed = True
         result.is_complete = not result.not_due and not listing.unnamed
         self._note_staleness()
@@ -141,6 +144,16 @@ class Poll:
                 f"Cove lists {counted(len(gone.doubted), 'device')} less than before, {listed(gone.doubted)}; they stay"
                 " as they were until the next complete listing lacks them too"
             )
+
+    def _unused_names(self) -> dict[str, Trouble]:
+        """Return which names in the configuration no customer of any login has; one login says it for all."""
+        logins = list(self._config.logins)
+        if self._result.login != logins[0]:
+            return {}
+        with self._database.store() as store:
+            names = [store.devices.count_by_customer(login).keys() for login in logins]
+            others = [name for _, name in store.jobs.customers()]
+        return unused_names(self._config, {*chain(*names)}, others) if all(names) else {}
 
     def _note_staleness(self) -> None:
         outcome = self._result.outcome

@@ -69,3 +69,10 @@ def test_a_failure_that_waited_for_another_source_gets_its_run_when_the_device_v
     poll(site, 30)
     runs = site.rows("SELECT status FROM job_runs WHERE external_id = '40' ORDER BY run_at")
     assert [row["status"] for row in runs][-1] == "Failed"
+
+
+def test_a_name_in_the_configuration_that_fits_nobody_is_said_once(site: Site) -> None:
+    site.settings = {"backupchecks": {"customers": {"Example Bakkery": "Bakker", "Example Bakery": "Bakery"}}}
+    (line,) = poll(site)
+    assert line.startswith('[backupchecks.customers] "Example Bakkery": no customer is called so')
+    assert poll(site, 30) == []
