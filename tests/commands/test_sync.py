@@ -9,6 +9,7 @@ import pytest
 
 from cove_poller.commands.record_page import Recorder
 from cove_poller.database.engine import Mode, open_database
+from cove_poller.records.columns import label
 from tests.conftest import BEGIN, Site
 from tests.world.counted import changes_by_table
 from tests.world.fake_cove import FakeCove, Fleet, Partner, RpcError, TrueSession, make_fleet, serving
@@ -296,11 +297,23 @@ def test_a_failed_total_that_no_source_explains_is_told(site: Site, cove: FakeCo
 def test_a_source_that_this_program_does_not_know_is_told_of_once_and_its_runs_are_warnings(
     site: Site, cove: FakeCove
 ) -> None:
-    cove.faults.edit_row = lambda row, device: {**row, "I78": row["I78"] + "D18"}
+    cove.faults.edit_row = lambda row, device: {**row, "I78": row["I78"] + "D99"}
     first, second = (site.sync().to_json()["logins"][0]["warnings"] for _ in range(2))
     assert (len(first), second) == (1, [])
-    assert "System State (Linux): could not be read" in first[0]
+    assert "D99: could not be read" in first[0]
     assert runs(site) == [("Warning", "SRV1")]
+
+
+@pytest.mark.parametrize("source", ["D03", "D07", "D12", "D18"])
+def test_an_old_or_rare_source_is_asked_for_read_and_named(site: Site, cove: FakeCove, source: str) -> None:
+    at = str(int(NIGHT.timestamp()))
+    cove.faults.edit_row = lambda row, device: {
+        **row, "I78": row["I78"] + source, f"{source}F00": "2", f"{source}F15": at, f"{source}F18": at
+    }  # fmt: skip
+    assert site.sync().exit_code == 0
+    assert runs(site)[-1] == ("Failed", "SRV1")
+    (row,) = site.rows("SELECT remark FROM job_runs ORDER BY run_at DESC LIMIT 1")
+    assert f"{label(source)}: Failed" in row["remark"]
 
 
 @pytest.mark.parametrize("column", ["I1", "I8"])
