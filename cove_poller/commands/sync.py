@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
+from datetime import timedelta
 from functools import partial
 
 from cove_poller.commands.gone_devices import note_gone
@@ -21,7 +22,10 @@ from cove_poller.errors import ApiError
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.intervals import Schedule
 from cove_poller.records.news import Trouble
-from cove_poller.text import counted, listed
+from cove_poller.text import age, counted, listed
+
+SKEWS = (timedelta(days=30), timedelta(days=1), timedelta(hours=1), timedelta(minutes=10))
+"""How far two clocks may be apart, in words that stay the same while they do; less is not worth a word."""
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +99,7 @@ class Poll:
             with closing(fetched_ahead(listing.iter_pages())) as pages:
                 for page in pages:
                     devices = self._due(page.devices)
+                    recorder.clock_ahead = client.clock_ahead
                     with self._database.store() as store:
                         outcome = recorder.save_page(store, devices, listing.refused, self._now())
                         noted = recorder.note_unreadable(store, page.unreadable, self._now())
@@ -103,7 +108,7 @@ class Poll:
                     result.troubles |= page_troubles(page, noted.account_ids)
                     self._progress(result.outcome.devices)
         finally:
-            result.troubles |= listing_troubles(listing)
+            result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
         if not listing.unnamed:
             self._mark_gone(listing)
         result.is_listed = True
@@ -166,6 +171,16 @@ def page_troubles(page: Page, noted: Collection[int] = ()) -> dict[str, Trouble]
 def listing_troubles(listing: Listing) -> dict[str, Trouble]:
     """Return what is wrong with a login's listing as a whole, by a key that stays while it lasts."""
     return {"columns": Trouble(refusal_warning(listing.refused))} if listing.refused else {}
+
+
+def clock_troubles(ahead: timedelta) -> dict[str, Trouble]:
+    """Return what is wrong with the clocks where Cove's is `ahead` of this machine's, or behind."""
+    skew = next((span for span in SKEWS if abs(ahead) > span), None)
+    if skew is None:
+        return {}
+    where = "behind" if ahead > timedelta() else "ahead of"
+    text = f"this machine's clock is {where} Cove's by more than {age(skew)}; what Cove tells is compared with its own"
+    return {"clock": Trouble(f"{text}. Set the clock, best by NTP")}
 
 
 def refusal_warning(refused: Sequence[str]) -> str:

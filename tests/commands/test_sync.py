@@ -304,6 +304,33 @@ def test_a_source_that_this_program_does_not_know_is_told_of_once_and_its_runs_a
     assert runs(site) == [("Warning", "SRV1")]
 
 
+@pytest.mark.parametrize(
+    ("ahead", "words"), [(7200, "behind Cove's by 2 hours"), (-7200, "ahead of Cove's by 2 hours")]
+)
+def test_a_clock_that_differs_from_coves_is_named(site: Site, cove: FakeCove, ahead: int, words: str) -> None:
+    cove.faults.clock_ahead_seconds = ahead
+    result = site.sync()
+    assert result.exit_code == 0
+    (warning,) = result.to_json()["logins"][0]["warnings"]
+    assert words in warning
+
+
+@pytest.mark.parametrize(("ahead", "is_believed"), [(0, False), (3600, True)])
+def test_times_are_compared_with_coves_clock(site: Site, cove: FakeCove, ahead: int, *, is_believed: bool) -> None:
+    at = str(int((cove.now + timedelta(minutes=50)).timestamp()))
+    cove.faults.clock_ahead_seconds = ahead
+    cove.faults.edit_row = lambda row, device: {**row, "D01F15": at, "D01F18": at, "D01F09": at}
+    site.sync()
+    (row,) = site.rows("SELECT status FROM cove_devices")
+    assert row["status"] == ("success" if is_believed else "warning")
+
+
+@pytest.mark.parametrize("ahead", [0, 9 * 60, -9 * 60])
+def test_clocks_that_differ_by_minutes_only_are_nothing_to_name(site: Site, cove: FakeCove, ahead: int) -> None:
+    cove.faults.clock_ahead_seconds = ahead
+    assert site.sync().to_json()["logins"][0]["warnings"] == []
+
+
 @pytest.mark.parametrize("source", ["D03", "D07", "D12", "D18"])
 def test_an_old_or_rare_source_is_asked_for_read_and_named(site: Site, cove: FakeCove, source: str) -> None:
     at = str(int(NIGHT.timestamp()))
