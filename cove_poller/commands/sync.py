@@ -6,6 +6,7 @@ from contextlib import closing
 from datetime import timedelta
 from functools import partial
 
+from cove_poller.commands.column_memory import ColumnMemory, basis_of
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
@@ -16,7 +17,7 @@ from cove_poller.commands.stale_devices import note_staleness
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.threads import fetched_ahead
-from cove_poller.database.audit_trail import last_complete_sync, syncs_of
+from cove_poller.database.audit_trail import last_complete_sync, last_learnt, syncs_of
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError
 from cove_poller.records.device import Device, describe_columns
@@ -92,7 +93,8 @@ class Poll:
     def record(self, client: CoveClient) -> None:
         """Write every page, the next one fetched meanwhile; then what a complete listing tells."""
         result, backupchecks = self._result, self._config.backupchecks
-        listing = Listing(client, known_partner(result))
+        memory = self._column_memory()
+        listing = Listing(client, known_partner(result), memory.learnt)
         looked_at = last_complete_sync(self._database, result.login)
         recorder = Recorder(result.login, self._config, Linker(backupchecks), looked_at)
         try:
@@ -108,6 +110,8 @@ class Poll:
                     result.troubles |= page_troubles(page, noted.account_ids)
                     self._progress(result.outcome.devices)
         finally:
+            if listing.seen_ids:
+                result.learnt = memory.note(listing.learnt, self._now())
             result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
         if not listing.unnamed:
             self._mark_gone(listing)
@@ -116,6 +120,11 @@ class Poll:
         self._note_staleness()
         if result.not_due:
             log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
+
+    def _column_memory(self) -> ColumnMemory:
+        login = self._result.login
+        basis = basis_of(self._config.api_of(login).url, self._config.logins[login])
+        return ColumnMemory.recalled(last_learnt(self._database, login), basis, self._now())
 
     def _due(self, devices: Sequence[Device]) -> Sequence[Device]:
         """Return the devices whose customers are due; count the others."""

@@ -9,10 +9,10 @@ import pytest
 
 from cove_poller.commands.record_page import Recorder
 from cove_poller.database.engine import Mode, open_database
-from cove_poller.records.columns import label
+from cove_poller.records.columns import canonical_code, label
 from tests.conftest import BEGIN, Site
 from tests.world.counted import changes_by_table
-from tests.world.fake_cove import FakeCove, Fleet, Partner, RpcError, TrueSession, make_fleet, serving
+from tests.world.fake_cove import FakeCove, Fleet, Partner, Reading, RpcError, TrueSession, make_fleet, serving
 from tests.world.small_fleet import MORNING, NIGHT, add_session, make_device, make_small_fleet
 
 TABLES = ("customers", "jobs", "job_runs", "cove_devices", "cove_sessions", "cove_polls")
@@ -305,7 +305,8 @@ def test_a_source_that_this_program_does_not_know_is_told_of_once_and_its_runs_a
 
 
 @pytest.mark.parametrize(
-    ("ahead", "words"), [(7200, "behind Cove's by 2 hours"), (-7200, "ahead of Cove's by 2 hours")]
+    ("ahead", "words"),
+    [(7200, "behind Cove's by more than 60 minutes"), (-700, "ahead of Cove's by more than 10 minutes")],
 )
 def test_a_clock_that_differs_from_coves_is_named(site: Site, cove: FakeCove, ahead: int, words: str) -> None:
     cove.faults.clock_ahead_seconds = ahead
@@ -431,6 +432,25 @@ def test_a_refused_optional_column_is_named_and_everything_else_works(site: Site
     assert runs(site) == [("Warning", "SRV1"), ("Success", "SRV2")]
     (row,) = site.rows("SELECT remark FROM job_runs WHERE external_id = '1'")
     assert row["remark"] == "SQL Server: could not be read. Files and Folders, Total: Completed."
+
+
+def test_what_was_learnt_of_the_columns_costs_no_request_until_a_day_has_gone(site: Site, cove: FakeCove) -> None:
+    def asked() -> int:
+        before = len(cove.listing_requests())
+        assert site.sync().logins[0].error is None
+        return len(cove.listing_requests()) - before
+
+    cove.reading = Reading(spelling="unpadded")
+    cove.faults.forbidden_columns = lambda code: canonical_code(code) in ("D02F12", "D14F06")
+    first = asked()
+    cove.now += timedelta(hours=23)
+    again = asked()
+    cove.now += timedelta(hours=1)
+    assert first > again + 10
+    assert asked() == first
+    cove.faults.forbidden_columns, cove.reading = None, Reading()
+    cove.now += timedelta(hours=25)
+    assert asked() == again
 
 
 @pytest.mark.parametrize("column", ["I1", "I8", "I78", "D09F00", "D09F15"])
