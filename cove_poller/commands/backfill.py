@@ -4,7 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ from cove_poller.commands.login_run import remember_rejections, run_login
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import BackfillResult, CommandResult
-from cove_poller.commands.sync import known_partner, listing_troubles, page_troubles
+from cove_poller.commands.sync import clock_troubles, known_partner, listing_troubles, page_troubles
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.past_reader import PastReader
@@ -126,6 +126,7 @@ class Backfill:
         self._linker = Linker(installation.config.backupchecks)
         self._known_count = 0
         self._looked_at: datetime | None = None
+        self._clock_ahead = timedelta()
         self._reported: dict[tuple[bool, str], list[str]] = defaultdict(list)
 
     def record(self, client: CoveClient, unlisted: set[int], *, is_last: bool) -> None:
@@ -141,6 +142,7 @@ class Backfill:
                 reader = reader or PastReader(
                     client, listing, self._request, Statuses.from_config(self._config.status), self._now
                 )
+                self._clock_ahead = client.clock_ahead
                 devices = self._left_to_do(page.devices, begun_at, listing.refused)
                 self._result.listed += len(devices)
                 self._result.troubles |= page_troubles(page)
@@ -148,7 +150,7 @@ class Backfill:
                     self._save(device, past, listing.refused)
                     self._tick()
         finally:
-            self._result.troubles |= listing_troubles(listing)
+            self._result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
             self._report()
         if not listing.seen_ids:
             raise ApiError(f"Cove lists no device for partner {listing.partner_id}, so there is no past to read")
@@ -203,7 +205,7 @@ class Backfill:
         settings, request = self._config.backupchecks, self._request
         review = Review(request.window, self._now(), settings.reviewed_by) if request.reviewed else None
         linker = Linker(settings) if request.dry_run else self._linker  # nothing that it made is there any more
-        return Recorder(self._result.login, self._config, linker, self._looked_at, review)
+        return Recorder(self._result.login, self._config, linker, self._looked_at, review, self._clock_ahead)
 
     def _record(self, devices: Sequence[Device], refused: Sequence[str], pasts: Mapping[int, Past]) -> None:
         with self._database.store() as store:

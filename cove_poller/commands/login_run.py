@@ -144,6 +144,7 @@ def audit_row(result: LoginResult) -> dict[str, object]:
         "login_fingerprint": result.login_fingerprint,
         "is_complete": result.is_complete,
         **({} if result.conditions is None else {"conditions": to_json(result.conditions)}),
+        **({"learnt": result.learnt} if result.learnt else {}),
     }
 
 

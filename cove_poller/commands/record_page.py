@@ -124,13 +124,17 @@ class Work:
 
 @dataclass
 class Recorder:
-    """Records the pages of one login. `looked_at` is when a poll last saw all of its devices."""
+    """Records the pages of one login. `looked_at` is when a poll last saw all of its devices.
+
+    What Cove tells is compared with its own clock, which is `clock_ahead` of the poller's.
+    """
 
     login: str
     config: Config
     linker: Linker
     looked_at: datetime | None = None
     review: Review | None = None
+    clock_ahead: timedelta = timedelta()
 
     def save_page(
         self,
@@ -166,7 +170,7 @@ class Recorder:
         Return what there is to say, and which devices these are.
         """
         texts = {row.account_id: str(row) for row in rows if row.account_id}
-        recorded = store.devices.rows(texts)
+        recorded = store.devices.rows(texts) if texts else {}
         told = {}
         for account, row in recorded.items():
             before = news.from_json(row["conditions"])
@@ -174,7 +178,8 @@ class Recorder:
             present = kept | {ROW: news.Trouble(texts[account], is_failure=True)}
             told[account] = news.news(before, present, now, self.config.alerts.remind)
         changed = [{**row, "conditions": news.to_json(told[account].standing)} for account, row in recorded.items()]
-        store.devices.save([], [row for row in changed if row != recorded[row["account_id"]]])
+        if changed := [row for row in changed if row != recorded[row["account_id"]]]:
+            store.devices.save([], changed)
         return Noted(_said(told), frozenset(recorded))
 
     def _gathered(
@@ -187,7 +192,8 @@ class Recorder:
         for device in devices:
             row = rows.get(device.account_id)
             histories = _histories(row)
-            around = Circumstances(now, statuses, times_are={code: one.times_are for code, one in histories.items()})
+            times_are = {code: one.times_are for code, one in histories.items()}
+            around = Circumstances(now + self.clock_ahead, statuses, times_are=times_are)
             reading = _as_known(device, read_device(device, refused, around), row, histories)
             look = Look(now, self._look_before(row))
             past = pasts.get(device.account_id, NO_PAST)

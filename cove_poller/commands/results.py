@@ -16,6 +16,7 @@ from cove_poller.records.window import Window
 class LoginResult:
     """How one login went. `error` is what ended it early; what was saved before stays saved.
 
+    `learnt` is what is kept for the next run of what was found out about the columns.
     `not_due` counts the devices whose customers' intervals left them out; None where nobody has an interval.
     `troubles` are what is wrong with the login itself, by keys that stay while it lasts; `is_listed` tells that its
     listing came to its end, so that there are no others.
@@ -36,6 +37,7 @@ class LoginResult:
     conditions: Conditions | None = None
     error_note: str | None = ""
     """What is said before the error's text; None where it was said before and nothing is said now."""
+    learnt: dict[str, Any] | None = None
 
     @property
     def other_standing(self) -> int:

@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
+from datetime import timedelta
 from functools import partial
 from itertools import chain
 
+from cove_poller.commands.column_memory import ColumnMemory, basis_of
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
@@ -16,14 +18,17 @@ from cove_poller.commands.stale_devices import note_staleness
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.threads import fetched_ahead
-from cove_poller.database.audit_trail import last_complete_sync, syncs_of
+from cove_poller.database.audit_trail import last_complete_sync, last_learnt, syncs_of
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.intervals import Schedule
 from cove_poller.records.job_matching import unused_names
 from cove_poller.records.news import Trouble
-from cove_poller.text import counted, listed
+from cove_poller.text import age, counted, listed
+
+SKEWS = (timedelta(days=30), timedelta(days=1), timedelta(hours=1), timedelta(minutes=10))
+"""How far two clocks may be apart, in words that stay the same while they do; less is not worth a word."""
 
 log = logging.getLogger(__name__)
 
@@ -90,13 +95,15 @@ class Poll:
     def record(self, client: CoveClient) -> None:
         """Write every page, the next one fetched meanwhile; then what a complete listing tells."""
         result, backupchecks = self._result, self._config.backupchecks
-        listing = Listing(client, known_partner(result))
+        memory = self._column_memory()
+        listing = Listing(client, known_partner(result), memory.learnt)
         looked_at = last_complete_sync(self._database, result.login)
         recorder = Recorder(result.login, self._config, Linker(backupchecks), looked_at)
         try:
             with closing(fetched_ahead(listing.iter_pages())) as pages:
                 for page in pages:
                     devices = self._due(page.devices)
+                    recorder.clock_ahead = client.clock_ahead
                     with self._database.store() as store:
                         outcome = recorder.save_page(store, devices, listing.refused, self._now())
                         noted = recorder.note_unreadable(store, page.unreadable, self._now())
@@ -105,7 +112,9 @@ class Poll:
                     result.troubles |= page_troubles(page, noted.account_ids)
                     self._progress(result.outcome.devices)
         finally:
-            result.troubles |= listing_troubles(listing)
+            if listing.seen_ids:
+                result.learnt = memory.note(listing.learnt, self._now())
+            result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
         if not listing.unnamed:
             self._mark_gone(listing)
             result.troubles |= self._unused_names()
@@ -114,6 +123,11 @@ class Poll:
         self._note_staleness()
         if result.not_due:
             log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
+
+    def _column_memory(self) -> ColumnMemory:
+        login = self._result.login
+        basis = basis_of(self._config.api_of(login).url, self._config.logins[login])
+        return ColumnMemory.recalled(last_learnt(self._database, login), basis, self._now())
 
     def _due(self, devices: Sequence[Device]) -> Sequence[Device]:
         """Return the devices whose customers are due; count the others."""
@@ -179,6 +193,16 @@ def page_troubles(page: Page, noted: Collection[int] = ()) -> dict[str, Trouble]
 def listing_troubles(listing: Listing) -> dict[str, Trouble]:
     """Return what is wrong with a login's listing as a whole, by a key that stays while it lasts."""
     return {"columns": Trouble(refusal_warning(listing.refused))} if listing.refused else {}
+
+
+def clock_troubles(ahead: timedelta) -> dict[str, Trouble]:
+    """Return what is wrong with the clocks where Cove's is `ahead` of this machine's, or behind."""
+    skew = next((span for span in SKEWS if abs(ahead) > span), None)
+    if skew is None:
+        return {}
+    where = "behind" if ahead > timedelta() else "ahead of"
+    text = f"this machine's clock is {where} Cove's by more than {age(skew)}; what Cove tells is compared with its own"
+    return {"clock": Trouble(f"{text}. Set the clock, best by NTP")}
 
 
 def refusal_warning(refused: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from pydantic import SecretStr
@@ -90,6 +91,11 @@ class CoveClient:
     @property
     def request_count(self) -> int:
         return self._transport.request_count
+
+    @property
+    def clock_ahead(self) -> timedelta:
+        """Return how far Cove's clock is ahead of this machine's."""
+        return self._transport.clock_ahead
 
     def close(self) -> None:
         """End the session; whatever thread is still asking stops before its next request."""

@@ -149,9 +149,9 @@ class Listing:
         rows = self._permitted_rows(start)
         if self._is_proven or not rows:
             return rows
-        if not _has_source_fields(rows) and not self._query.unpadded:
-            log.info("columns like D09F00 bring nothing, trying D9F0")
-            self._query.unpadded = True
+        if not _has_source_fields(rows):
+            log.info("columns bring nothing as they are spelt, trying %s", "D09F00" if self._query.unpadded else "D9F0")
+            self._query.unpadded = not self._query.unpadded
             rows = self._permitted_rows(start)
         if not _has_source_fields(rows):
             raise ApiError(

@@ -3,15 +3,14 @@
 It goes the way that the client's requests go: through the same library, with the same certificates and proxies.
 """
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import requests
 from requests.exceptions import RequestException
 
 from cove_poller.config.settings import ApiSettings
-from cove_poller.cove.transport import network_error
+from cove_poller.cove.transport import date_of, network_error
 
 
 def ask_time(api: ApiSettings) -> datetime | None:
@@ -24,8 +23,4 @@ def ask_time(api: ApiSettings) -> datetime | None:
             response.close()
     except (RequestException, OSError, ValueError) as error:
         raise network_error(error, host) from error
-    try:
-        at = parsedate_to_datetime(response.headers.get("Date", ""))
-    except ValueError:
-        return None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return date_of(response)

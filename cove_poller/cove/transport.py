@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from urllib.parse import urlsplit
@@ -83,7 +83,10 @@ class _Session(requests.Session):
 
 
 class Transport:
-    """Sends requests over one HTTP session. `request_count` is what went over the wire."""
+    """Sends requests over one HTTP session. `request_count` is what went over the wire.
+
+    `clock_ahead` is how far the API's clock was ahead of this machine's by its last answer; nothing if it never told.
+    """
 
     def __init__(
         self,
@@ -92,6 +95,7 @@ class Transport:
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         self.request_count = 0
+        self.clock_ahead = timedelta()
         self._api = api
         self._clock = clock
         self._counting = threading.Lock()
@@ -144,11 +148,16 @@ class Transport:
                 stream=True,
             ) as response:
                 check_status(response, service)
+                self._note_time(response, service)
                 content = self._read(response, service.host, began)
         except (RequestException, HTTPError, OSError, ValueError) as error:  # the last two: a bad CA bundle or header
             raise network_error(error, service.host) from error
         log.debug("%s: %d bytes in %.2f s", method, len(content), self._clock() - began)
         return content
+
+    def _note_time(self, response: requests.Response, service: Service) -> None:
+        if service.url == self._api.url and (at := date_of(response)):
+            self.clock_ahead = at - datetime.now(UTC)
 
     def _read(self, response: requests.Response, host: str, began: float) -> bytes:
         """Return the body, bounded in size and in time, since the time-out is for each piece of it only."""
@@ -180,6 +189,15 @@ def check_status(response: requests.Response, service: Service) -> None:
         target = _safe(response.headers["Location"])
         raise ApiError(f"Cove at {host} redirects to {target}, which is not followed{service.hint}")
     raise ApiError(f"Cove at {host} answers HTTP {status}{service.hint}")
+
+
+def date_of(response: requests.Response) -> datetime | None:
+    """Return the time in the `Date` header of an answer; None if there is none that makes sense."""
+    try:
+        at = parsedate_to_datetime(response.headers.get("Date", ""))
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def network_error(error: Exception, host: str) -> ApiError:

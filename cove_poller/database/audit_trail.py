@@ -153,6 +153,15 @@ def last_complete_sync(database: Database, login: str) -> datetime | None:
         return connection.execute(query).scalar()
 
 
+def last_learnt(database: Database, login: str) -> dict[str, Any] | None:
+    """Return what the newest run of a login that kept such a thing had learnt of its columns; None if none has."""
+    polls = database.tables.polls
+    query = select(polls.c.learnt).where(polls.c.login == login, polls.c.learnt.is_not(None))
+    with database.transaction() as connection:
+        learnt = connection.execute(query.order_by(polls.c.id.desc()).limit(1)).scalar()
+    return dict(learnt) if learnt else None
+
+
 def unfinished_request(database: Database, command: str, login: str, before: int) -> dict[str, Any] | None:
     """Return what the newest run `before` a row was asked for, if none has come to its end since; None if one has.
 

@@ -184,6 +184,7 @@ def own_tables(schema: str | None, dialect_name: str) -> tuple[Table, Table, Tab
         Column("request", JSON),
         Column("is_complete", Boolean),
         Column("conditions", JSON),
+        Column("learnt", JSON),
     )
     Index("ix_cove_polls_login", polls.c.login, polls.c.id)
     return devices, sessions, polls

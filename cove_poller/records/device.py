@@ -53,7 +53,6 @@ class DeviceFields(CoveModel):
     name: Text = Field(None, alias="I1")
     created_at: Time = Field(None, alias="I4")
     customer_name: Text = Field(None, alias="I8")
-    used_bytes: Number = Field(None, alias="I14")
     computer_name: Text = Field(None, alias="I18")
     os_type: Number = Field(None, alias="I32")
     account_type: Number = Field(None, alias="I59")

@@ -9,9 +9,10 @@ import pytest
 
 from cove_poller.commands.record_page import Recorder
 from cove_poller.database.engine import Mode, open_database
+from cove_poller.records.columns import canonical_code, label
 from tests.conftest import BEGIN, Site
 from tests.world.counted import changes_by_table
-from tests.world.fake_cove import FakeCove, Fleet, Partner, RpcError, TrueSession, make_fleet, serving
+from tests.world.fake_cove import FakeCove, Fleet, Partner, Reading, RpcError, TrueSession, make_fleet, serving
 from tests.world.small_fleet import MORNING, NIGHT, add_session, make_device, make_small_fleet
 
 TABLES = ("customers", "jobs", "job_runs", "cove_devices", "cove_sessions", "cove_polls")
@@ -296,11 +297,51 @@ def test_a_failed_total_that_no_source_explains_is_told(site: Site, cove: FakeCo
 def test_a_source_that_this_program_does_not_know_is_told_of_once_and_its_runs_are_warnings(
     site: Site, cove: FakeCove
 ) -> None:
-    cove.faults.edit_row = lambda row, device: {**row, "I78": row["I78"] + "D18"}
+    cove.faults.edit_row = lambda row, device: {**row, "I78": row["I78"] + "D99"}
     first, second = (site.sync().to_json()["logins"][0]["warnings"] for _ in range(2))
     assert (len(first), second) == (1, [])
-    assert "System State (Linux): could not be read" in first[0]
+    assert "D99: could not be read" in first[0]
     assert runs(site) == [("Warning", "SRV1")]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "words"),
+    [(7200, "behind Cove's by more than 60 minutes"), (-700, "ahead of Cove's by more than 10 minutes")],
+)
+def test_a_clock_that_differs_from_coves_is_named(site: Site, cove: FakeCove, ahead: int, words: str) -> None:
+    cove.faults.clock_ahead_seconds = ahead
+    result = site.sync()
+    assert result.exit_code == 0
+    (warning,) = result.to_json()["logins"][0]["warnings"]
+    assert words in warning
+
+
+@pytest.mark.parametrize(("ahead", "is_believed"), [(0, False), (3600, True)])
+def test_times_are_compared_with_coves_clock(site: Site, cove: FakeCove, ahead: int, *, is_believed: bool) -> None:
+    at = str(int((cove.now + timedelta(minutes=50)).timestamp()))
+    cove.faults.clock_ahead_seconds = ahead
+    cove.faults.edit_row = lambda row, device: {**row, "D01F15": at, "D01F18": at, "D01F09": at}
+    site.sync()
+    (row,) = site.rows("SELECT status FROM cove_devices")
+    assert row["status"] == ("success" if is_believed else "warning")
+
+
+@pytest.mark.parametrize("ahead", [0, 9 * 60, -9 * 60])
+def test_clocks_that_differ_by_minutes_only_are_nothing_to_name(site: Site, cove: FakeCove, ahead: int) -> None:
+    cove.faults.clock_ahead_seconds = ahead
+    assert site.sync().to_json()["logins"][0]["warnings"] == []
+
+
+@pytest.mark.parametrize("source", ["D03", "D07", "D12", "D18"])
+def test_an_old_or_rare_source_is_asked_for_read_and_named(site: Site, cove: FakeCove, source: str) -> None:
+    at = str(int(NIGHT.timestamp()))
+    cove.faults.edit_row = lambda row, device: {
+        **row, "I78": row["I78"] + source, f"{source}F00": "2", f"{source}F15": at, f"{source}F18": at
+    }  # fmt: skip
+    assert site.sync().exit_code == 0
+    assert runs(site)[-1] == ("Failed", "SRV1")
+    (row,) = site.rows("SELECT remark FROM job_runs ORDER BY run_at DESC LIMIT 1")
+    assert f"{label(source)}: Failed" in row["remark"]
 
 
 @pytest.mark.parametrize("column", ["I1", "I8"])
@@ -391,6 +432,25 @@ def test_a_refused_optional_column_is_named_and_everything_else_works(site: Site
     assert runs(site) == [("Warning", "SRV1"), ("Success", "SRV2")]
     (row,) = site.rows("SELECT remark FROM job_runs WHERE external_id = '1'")
     assert row["remark"] == "SQL Server: could not be read. Files and Folders, Total: Completed."
+
+
+def test_what_was_learnt_of_the_columns_costs_no_request_until_a_day_has_gone(site: Site, cove: FakeCove) -> None:
+    def asked() -> int:
+        before = len(cove.listing_requests())
+        assert site.sync().logins[0].error is None
+        return len(cove.listing_requests()) - before
+
+    cove.reading = Reading(spelling="unpadded")
+    cove.faults.forbidden_columns = lambda code: canonical_code(code) in ("D02F12", "D14F06")
+    first = asked()
+    cove.now += timedelta(hours=23)
+    again = asked()
+    cove.now += timedelta(hours=1)
+    assert first > again + 10
+    assert asked() == first
+    cove.faults.forbidden_columns, cove.reading = None, Reading()
+    cove.now += timedelta(hours=25)
+    assert asked() == again
 
 
 @pytest.mark.parametrize("column", ["I1", "I8", "I78", "D09F00", "D09F15"])

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from cove_poller.config.settings import ApiSettings, LoginSettings
 from cove_poller.cove.client import CoveClient
+from cove_poller.cove.column_query import Learnt
 from cove_poller.cove.listing import METHOD, Listing, Page
 from cove_poller.errors import ApiError, ApiUnavailable, PermissionDenied
 from cove_poller.records.columns import canonical_code
@@ -192,6 +193,17 @@ def test_every_source_is_read_whichever_spelling_cove_knows(
     cove.reading = Reading(spelling=spelling)
     assert sources(read(make_listing(cove))) == padded
     assert len(pages_asked(cove)) == 2 * asked + more
+
+
+@pytest.mark.parametrize("spelling", ["padded", "unpadded"])
+@pytest.mark.parametrize("unpadded", [False, True])
+def test_what_was_learnt_of_the_spelling_is_asked_first_and_the_other_where_that_no_longer_brings_anything(
+    cove: FakeCove, make_client: Callable[[FakeCove, int], CoveClient], spelling: str, *, unpadded: bool
+) -> None:
+    cove.reading = Reading(spelling=spelling)
+    listing = Listing(make_client(cove, 250), PARTNER_ID, Learnt(unpadded=unpadded))
+    assert len(read(listing)) == 20
+    assert listing.learnt == Learnt(unpadded=spelling == "unpadded")
 
 
 @pytest.mark.parametrize("sent", ["D10F00", "D10F15"])

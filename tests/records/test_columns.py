@@ -20,9 +20,10 @@ NAMES = {
     "D23": "Microsoft 365 Teams",
 }  # fmt: skip
 MEMBERS = {
-    "FILES_AND_FOLDERS": "D01", "SYSTEM_STATE": "D02", "EXCHANGE": "D04", "M365_SHAREPOINT": "D05",
-    "NETWORK_SHARES": "D06", "VMWARE": "D08", "TOTAL": "D09", "SQL_SERVER": "D10", "SHAREPOINT": "D11",
-    "HYPER_V": "D14", "MYSQL": "D15", "M365_EXCHANGE": "D19", "M365_ONEDRIVE": "D20", "M365_TEAMS": "D23",
+    "FILES_AND_FOLDERS": "D01", "SYSTEM_STATE": "D02", "SQL_SERVER_LEGACY": "D03", "EXCHANGE": "D04",
+    "M365_SHAREPOINT": "D05", "NETWORK_SHARES": "D06", "SYSTEM_STATE_VSS": "D07", "VMWARE": "D08", "TOTAL": "D09",
+    "SQL_SERVER": "D10", "SHAREPOINT": "D11", "ORACLE": "D12", "HYPER_V": "D14", "MYSQL": "D15",
+    "SYSTEM_STATE_LINUX": "D18", "M365_EXCHANGE": "D19", "M365_ONEDRIVE": "D20", "M365_TEAMS": "D23",
 }  # fmt: skip
 PLUGINS = {
     "FileSystem": "D01", "FilesAndFolders": "D01", "Files and Folders": "D01", "WorkstationFileSystem": "D01",
@@ -60,6 +61,7 @@ def test_a_data_source_is_called_as_people_know_it_and_by_its_code_where_nobody_
 
 def test_the_sources_that_are_asked_for_have_their_codes() -> None:
     assert {source.name: source.value for source in DataSource} == MEMBERS
+    assert LABELS.keys() == {*MEMBERS.values()}
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)

@@ -35,17 +35,17 @@ def make_device(**settings: Any) -> Device:
 
 @pytest.mark.parametrize("form", [str, int, float, lambda value: [value], lambda value: [str(value)], " {} ".format])
 def test_numbers_and_times_are_read_as_text_number_or_list_of_one(form: Any) -> None:
-    device = make_device(D01F00=form(5), D01F09=form(SECONDS), D01F06=form(0), I14=form(128_849_018_880), I32=form(2))
+    device = make_device(D01F00=form(5), D01F09=form(SECONDS), D01F06=form(128_849_018_880), I32=form(2))
     source = device.sources["D01"]
-    assert (source.last_status, source.last_success_at, source.errors_count) == (5, MOMENT, 0)
-    assert (device.fields.used_bytes, device.fields.os_type) == (128_849_018_880, 2)
+    assert (source.last_status, source.last_success_at, source.errors_count) == (5, MOMENT, 128_849_018_880)
+    assert device.fields.os_type == 2
     assert device.malformed == frozenset()
 
 
 @pytest.mark.parametrize("nothing", [None, "", "  ", [], [None], [""]], ids=repr)
 def test_a_value_that_says_nothing_is_as_good_as_left_out(nothing: object) -> None:
-    device = make_device(I1=nothing, I14=nothing, D01F00=nothing, D01F09=nothing, D02F00="5")
-    assert (device.fields.name, device.fields.used_bytes) == (None, None)
+    device = make_device(I1=nothing, I32=nothing, D01F00=nothing, D01F09=nothing, D02F00="5")
+    assert (device.fields.name, device.fields.os_type) == (None, None)
     assert set(device.sources) == {"D02"}
     assert device.malformed == frozenset()
 
@@ -89,9 +89,9 @@ def test_a_time_that_makes_no_sense_is_named_and_the_rest_of_the_device_is_read(
     ids=lambda value: repr(value)[:20],
 )
 def test_a_number_that_makes_no_sense_is_named_and_the_rest_of_the_device_is_read(value: object) -> None:
-    device = make_device(I1="pc1", I14=value, D01F00=value, D01F15=str(SECONDS), D01F12=value)
-    assert device.malformed == {"I14", "D01F00", "D01F12"}
-    assert (device.name, device.fields.used_bytes) == ("pc1", None)
+    device = make_device(I1="pc1", I32=value, D01F00=value, D01F15=str(SECONDS), D01F12=value)
+    assert device.malformed == {"I32", "D01F00", "D01F12"}
+    assert (device.name, device.fields.os_type) == ("pc1", None)
     assert (device.sources["D01"].last_status, device.sources["D01"].last_session_at) == (None, MOMENT)
 
 
@@ -185,10 +185,10 @@ def test_every_column_asked_for_is_canonical_and_so_are_its_other_spellings(code
 
 
 def test_the_columns_asked_for_are_those_of_every_source_and_the_device() -> None:
-    sources = (1, 2, 4, 5, 6, 8, 9, 10, 11, 14, 15, 19, 20, 23)
+    sources = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 18, 19, 20, 23)
     fields = (0, 6, 8, 9, 12, 15, 16, 17, 18)
     assert set(ALL_COLUMNS) == {
-        *(f"I{number}" for number in (0, 1, 4, 8, 14, 18, 32, 59, 78)),
+        *(f"I{number}" for number in (0, 1, 4, 8, 18, 32, 59, 78)),
         *(f"D{source:02d}F{field:02d}" for source in sources for field in fields),
     }
     assert len(ALL_COLUMNS) == len(set(ALL_COLUMNS))
