@@ -139,3 +139,13 @@ def test_a_device_whose_columns_vanish_is_a_warning_and_no_success_that_lies_ahe
     bad, good = Condition.WARNING, Condition.SUCCESS
     assert [found[account].condition for account in (1, 2, 3)] == [bad, bad, good]
     assert {one.any_success_at for one in found.values()} == {BEGIN - timedelta(hours=3)}
+
+
+def test_columns_that_are_refused_are_said_once_of_the_login_and_not_of_each_device(site: Site, cove: FakeCove) -> None:
+    cove.faults.forbidden_columns = lambda code: code.startswith("D10")
+    found = [outcome(after(site, HALF)) for _ in range(2)]
+    assert [(one.exit_code, len(one.outcome.warnings), len(one.outcome.standing)) for one in found] == [
+        (0, 1, 1), (0, 0, 1),
+    ]  # fmt: skip
+    assert found[0].outcome.warnings[0].startswith("Cove refuses 9 columns to this user: SQL Server (D10F00, ")
+    assert {one.condition for one in known_state(site.installation(), cove.now).devices} == {Condition.WARNING}
