@@ -153,7 +153,7 @@ class Recorder:
         page = [self._decided(one, recorded.get(one.account_id, {})) for one in page]
         before = {one.account_id: one.previous for one in page if one.previous is not None}
         links = self.linker.link(store, [one.device for one in page if not one.is_ignored], before)
-        told = {one.account_id: self._news(one, links, now) for one in page}
+        told = {one.account_id: self._news(one, links, frozenset(refused), now) for one in page}
         self._save_devices(store, page, links, told, now)
         saved = save_sessions(store, {one.account_id: one.changes for one in page})
         subjects = {
@@ -237,8 +237,9 @@ class Recorder:
             found[code] = with_silence(history, since, history.recent[-1] if history.recent else None)
         return found
 
-    def _news(self, work: Work, links: Links, now: datetime) -> news.News:
-        limits = Limits(timedelta(minutes=self.config.backupchecks.round_gap_minutes), self._look_gap)
+    def _news(self, work: Work, links: Links, refused: frozenset[str], now: datetime) -> news.News:
+        round_gap = timedelta(minutes=self.config.backupchecks.round_gap_minutes)
+        limits = Limits(round_gap, self._look_gap, refused)
         unlinked = links.unlinked.get(work.account_id)
         present = device_troubles(work.device, work.reading, work.changes, unlinked, limits)
         before = news.from_json(work.previous["conditions"] if work.previous else None)

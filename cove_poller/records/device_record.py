@@ -7,7 +7,7 @@ from typing import Any
 from cove_poller.records.columns import DataSource
 from cove_poller.records.device import Device
 from cove_poller.records.device_changes import DeviceChanges
-from cove_poller.records.reading import DeviceReading, SourceReading
+from cove_poller.records.reading import Circumstances, DeviceReading, SourceReading
 from cove_poller.records.session import CLOSE, Origin, Session
 from cove_poller.records.source_history import NOTHING, SourceHistory, to_json
 from cove_poller.records.statuses import SEVERITY, Status, worst
@@ -29,7 +29,7 @@ def device_row(
 ) -> dict[str, Any]:
     """Return the newest state of a device as a row of `cove_devices`, but for what goes on from the `previous` one."""
     total = device.sources.get(DataSource.TOTAL)
-    states = source_states(device, reading, changes, previous["data_sources"] if previous else {})
+    states = source_states(device, reading, changes, previous["data_sources"] if previous else {}, now)
     successes = [state["last_success_at"] for state in states.values()]
     known = [one for one in successes if one is not None]
     return {
@@ -75,14 +75,16 @@ def newest_word(reading: DeviceReading, changes: DeviceChanges, code: str) -> Se
 
 
 def source_states(
-    device: Device, reading: DeviceReading, changes: DeviceChanges, previous: Mapping[str, Any]
+    device: Device, reading: DeviceReading, changes: DeviceChanges, previous: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
     """Return the newest state of each active data source, ready for JSON. Times are Unix seconds."""
+    around = Circumstances(now)
     states: dict[str, Any] = {}
     for code in reading.active_sources:
         fields, session = device.sources.get(code), newest_word(reading, changes, code)
         source, history = reading.sources.get(code, SourceReading()), changes.sources.get(code, NOTHING)
-        success = fields.last_success_at if fields else None
+        told = fields.last_success_at if fields else None
+        success = told if told and around.is_believable(told) else None
         if session and session.status is Status.SUCCESS:
             success = max(success or session.session_at, session.session_at)
         success_at = int(success.timestamp()) if success else previous.get(code, {}).get("last_success_at")

@@ -8,7 +8,7 @@ from cove_poller.records.columns import DataSource, label
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.device_changes import DeviceChanges
 from cove_poller.records.news import Trouble
-from cove_poller.records.reading import DeviceReading
+from cove_poller.records.reading import DeviceReading, refused_sources
 from cove_poller.records.silence import usual_distance
 from cove_poller.records.source_history import NOTHING
 from cove_poller.records.statuses import SEVERITY, code_name, worst
@@ -19,10 +19,11 @@ ROW = "row"
 
 @dataclass(frozen=True)
 class Limits:
-    """How far apart sessions of one round, and polls that miss nothing, may be."""
+    """How far apart sessions of one round, and polls that miss nothing, may be, and which columns Cove refuses."""
 
     round_gap: timedelta
     look_gap: timedelta
+    refused: frozenset[str] = frozenset()
 
 
 def device_name(device: Device) -> str:
@@ -33,9 +34,14 @@ def device_name(device: Device) -> str:
 def device_troubles(
     device: Device, reading: DeviceReading, changes: DeviceChanges, unlinked: str | None, limits: Limits
 ) -> dict[str, Trouble]:
-    """Return what is wrong with a device, by keys that stay while it lasts; `unlinked` is why it has no job."""
+    """Return what is wrong with a device, by keys that stay while it lasts; `unlinked` is why it has no job.
+
+    Of a source whose columns are refused nothing is said: that is the login's trouble, and the same for all devices.
+    """
+    of_login = {f"{code} unreadable" for code in refused_sources(limits.refused)}
+    own = dict(_troubles(device, reading, changes, unlinked, limits.round_gap))
     return {
-        **dict(_troubles(device, reading, changes, unlinked, limits.round_gap)),
+        **{key: trouble for key, trouble in own.items() if key not in of_login},
         **dict(_of_histories(device, reading, changes, limits.look_gap)),
     }
 

@@ -280,6 +280,12 @@ def read_source(source: str, fields: SourceFields, around: Circumstances, *, rea
     return reading if readable else replace(reading, problem=Problem(Status.WARNING, UNREADABLE))
 
 
+def refused_sources(refused: Collection[str]) -> frozenset[str]:
+    """Return the data sources that cannot be read, as Cove refuses this user what tells how their sessions went."""
+    decisive = {source: {column_code(source, field) for field in DECISIVE_FIELDS} for source in DataSource}
+    return frozenset(source.value for source, codes in decisive.items() if not codes.isdisjoint(refused))
+
+
 def read_device(device: Device, refused: Iterable[str], around: Circumstances) -> DeviceReading:
     """Return what a row says of all of a device's data sources.
 

@@ -8,9 +8,10 @@ import pytest
 from cove_poller.commands.overview import known_state
 from cove_poller.commands.results import CommandResult, LoginResult
 from cove_poller.errors import ApiError
+from cove_poller.records.device_state import Condition
 from cove_poller.views.mail import trouble
 from tests.conftest import BEGIN, Site
-from tests.world.fake_cove import FakeCove, Fleet, serving
+from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, serving
 from tests.world.troubled import COUNT, begin_trouble, end_trouble, make_troubled_fleet
 
 HALF = timedelta(minutes=30)
@@ -119,3 +120,32 @@ def test_a_listing_that_breaks_off_again_is_partial_each_time_and_said_once(site
     cove.faults.break_at_record = None
     assert "over: " in trouble(after(site, HALF))
     assert trouble(after(site, HALF)) == ""
+
+
+def test_a_device_whose_columns_vanish_is_a_warning_and_no_success_that_lies_ahead_is_believed(
+    site: Site, cove: FakeCove
+) -> None:
+    site.sync()
+    next_year = str(int((cove.now + timedelta(days=365)).timestamp()))
+
+    def edited(row: dict[str, str], device: FakeDevice) -> dict[str, str]:
+        if device.account_id == 1:
+            return {code: value for code, value in row.items() if code[0] == "I"}
+        return {**row, "D10F09": next_year} if device.account_id == 2 else row
+
+    cove.faults.edit_row = edited
+    after(site, HALF)
+    found = {one.account_id: one for one in known_state(site.installation(), cove.now).devices}
+    bad, good = Condition.WARNING, Condition.SUCCESS
+    assert [found[account].condition for account in (1, 2, 3)] == [bad, bad, good]
+    assert {one.any_success_at for one in found.values()} == {BEGIN - timedelta(hours=3)}
+
+
+def test_columns_that_are_refused_are_said_once_of_the_login_and_not_of_each_device(site: Site, cove: FakeCove) -> None:
+    cove.faults.forbidden_columns = lambda code: code.startswith("D10")
+    found = [outcome(after(site, HALF)) for _ in range(2)]
+    assert [(one.exit_code, len(one.outcome.warnings), len(one.outcome.standing)) for one in found] == [
+        (0, 1, 1), (0, 0, 1),
+    ]  # fmt: skip
+    assert found[0].outcome.warnings[0].startswith("Cove refuses 9 columns to this user: SQL Server (D10F00, ")
+    assert {one.condition for one in known_state(site.installation(), cove.now).devices} == {Condition.WARNING}
