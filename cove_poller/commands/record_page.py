@@ -18,7 +18,7 @@ from cove_poller.records import news
 from cove_poller.records.columns import DataSource
 from cove_poller.records.device import Device, UnreadableRow
 from cove_poller.records.device_changes import DeviceChanges, device_changes
-from cove_poller.records.device_record import Row, continued, device_row, differs
+from cove_poller.records.device_record import LAST_SEEN_PRECISION, Row, continued, device_row, differs
 from cove_poller.records.device_troubles import ROW, Limits, device_troubles
 from cove_poller.records.job_matching import CreatedCustomer, mapped_name
 from cove_poller.records.overview import alert_after
@@ -249,13 +249,15 @@ class Recorder:
         self, store: Store, page: Sequence[Work], links: Links, told: Mapping[int, news.News], now: datetime
     ) -> None:
         new, changed = [], []
+        # where some customers are left out of a poll, only the device's own row tells when it was seen
+        precision = timedelta() if self.config.intervals.are_set else LAST_SEEN_PRECISION
         for one in page:
             row = device_row(one.device, one.reading, one.changes, one.previous, login=self.login, now=now)
             row |= {"job_id": links.jobs.get(one.account_id), "replan_since": None} | one.past.note()
             row |= {"conditions": news.to_json(told[one.account_id].standing)}
             if one.previous is None:
                 new.append({**row, "first_seen_at": now, "ignored": False})
-            elif differs(complete := continued(row, one.previous), one.previous):
+            elif differs(complete := continued(row, one.previous), one.previous, precision):
                 changed.append(complete)
         store.devices.save(new, changed)
 

@@ -13,6 +13,7 @@ from cove_poller.records.source_history import (
     Look,
     SourceHistory,
     after_look,
+    unreadable_since,
     with_gaps,
     with_read,
     with_sessions,
@@ -108,7 +109,5 @@ def _unknown_since(history: SourceHistory, look: Look, gap: timedelta) -> dateti
     """From when on nobody had looked at a source before this look."""
     if look.before is None:
         return NEVER
-    last = history.unreadable[-1] if history.unreadable else None
-    if last and last.until is None:
-        return last.since or NEVER
-    return look.before if look.at - look.before > gap else None
+    since = unreadable_since(history) or look.before
+    return since if since == NEVER or look.at - since > gap else None

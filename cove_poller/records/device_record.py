@@ -126,8 +126,8 @@ def continued(row: Row, previous: Row) -> dict[str, Any]:
     return {**row, **kept}
 
 
-def differs(row: Row, previous: Row) -> bool:
-    """Whether a row says anything that the one before it does not."""
-    if row["last_seen_at"] - previous["last_seen_at"] >= LAST_SEEN_PRECISION:
+def differs(row: Row, previous: Row, precision: timedelta = LAST_SEEN_PRECISION) -> bool:
+    """Return whether a row says anything that the one before it does not; `precision` is that of when it was seen."""
+    if row["last_seen_at"] - previous["last_seen_at"] >= precision:
         return True
     return any(previous[key] != value for key, value in row.items() if key != "last_seen_at")

@@ -214,7 +214,7 @@ def compare(
         for place, one in enumerate(sessions)
         if place not in found and not _is_old_success(one, newest)
     ]
-    better = {record.id: combined(record, sessions[place]) for place, record in found.items()}
+    better = {record.id: _continued(record, sessions[place], unknown_since) for place, record in found.items()}
     duplicates = _duplicates(sessions, exact, found) if coverage and coverage.is_complete else []
     left = [better.get(one.id, one) for one in exact if one not in duplicates]
     if coverage:
@@ -229,6 +229,14 @@ def compare(
         unchanged_count=sum(1 for record in found.values() if better[record.id] == record),
     )
     return _without_collisions(recorded, changes)
+
+
+def _continued(record: RecordedSession, seen: Session, unknown_since: datetime | None) -> RecordedSession:
+    """The better record; one that went on to a later end has ended since the look before, so it makes a run."""
+    better = combined(record, seen)
+    if better.session_at <= record.session_at + MINUTE or record.unknown_since is None:
+        return better
+    return replace(better, is_context=False, unknown_since=unknown_since)
 
 
 def _is_old_success(session: Session, newest: datetime | None) -> bool:
@@ -266,17 +274,26 @@ def _covered(
                 return replace(session, unknown_since=window.since) if session.unknown_since == NEVER else session
             return replace(session, unknown_since=None, is_context=False)
         unknown = session.unknown_since
-        if coverage.is_complete and unknown and unknown in window and session.session_at > window.until:
+        was_unknown = unknown is not None and (unknown == NEVER or unknown in window)
+        if coverage.is_complete and was_unknown and session.session_at > window.until:
             return replace(session, unknown_since=window.until)
         return session
 
-    left, fresh = [known(one) for one in records], [known(one) for one in new]
+    left, fresh = [known(one) for one in records], [known(_read_in_part(one, coverage)) for one in new]
     if coverage.context is None or partners([coverage.context], left):
         return left, fresh
     later = [one for one in records if one.session_at > coverage.context.session_at]
     following = min(later, key=lambda session: session.session_at, default=None)
     unknown_since = following.unknown_since if following else NEVER
     return left, [*fresh, replace(coverage.context, unknown_since=unknown_since, is_context=True)]
+
+
+def _read_in_part(session: Session, coverage: Coverage) -> Session:
+    """A new session from a past of which something could not be read: others before it may be missing."""
+    is_read = session.origin in (Origin.SESSIONS, Origin.SNAPSHOT, Origin.COLORBAR)
+    if coverage.is_complete or not is_read or session.unknown_since or session.session_at not in coverage.window:
+        return session
+    return replace(session, unknown_since=coverage.window.since)
 
 
 def _judged(

@@ -162,7 +162,7 @@ class _Reader:
     @cached_property
     def _last_is_completed(self) -> bool:
         last, end = self.fields.last_session_at, self.fields.last_completed_at
-        if self.running or self.not_started or last is None or end is None or last > end + CLOSE:
+        if self.running or self.not_started or last is None or end is None or last > end + _tolerance(last):
             return False
         if not self.is_total:
             return True  # sessions of one source do not overlap, so none begins before the last completed one's end
@@ -175,7 +175,7 @@ class _Reader:
         last, end, start = self.fields.last_session_at, self.fields.last_completed_at, self._derived_start
         if not self._last_is_completed or last is None or end is None:
             return self.memory.last
-        if is_close(last, end):
+        if abs(last - end) <= _tolerance(last):
             return self.memory.last if is_close(last, start) else TimeIs.END
         is_near_the_end = end - last < MINUTE and start is not None and start < last - CLOSE
         return TimeIs.END if is_near_the_end else TimeIs.START
@@ -258,6 +258,11 @@ class _Reader:
         if any(session.status_code == code for session in sessions):
             return None
         return Problem(floor, f"{code_name(code)}, at a time that Cove does not tell")
+
+
+def _tolerance(time: datetime) -> timedelta:
+    """How far F15 may be from the F18 of its session: one that is told in whole minutes almost a minute."""
+    return CLOSE if time.second else MINUTE - timedelta(seconds=1)
 
 
 def _united(last: Session, completed: Session) -> Session:

@@ -21,7 +21,8 @@ class SourceReport:
     data_source: str
     status: Status
     text: str
-    is_carried_over: bool = False
+    own: Status = Status.NONE
+    """What counts of it where only the round does: not what it did before."""
 
     @property
     def name(self) -> str:
@@ -61,8 +62,8 @@ def _report(standing: Standing, run_at: datetime) -> SourceReport:
     if standing.is_uncertain:
         text = f"{text}; {NOT_ALL_KNOWN}" if session or problem else NOT_ALL_KNOWN
         status = worst([Status.WARNING, status])
-    is_carried_over = not (standing.is_member or problem or standing.is_silent or standing.is_uncertain)
-    return SourceReport(standing.data_source, status, text, is_carried_over)
+    lacking = [Status.WARNING] * (standing.is_silent or standing.is_uncertain) + ([problem.floor] if problem else [])
+    return SourceReport(standing.data_source, status, text, status if standing.is_member else worst(lacking))
 
 
 def remark(reports: Sequence[SourceReport]) -> str:

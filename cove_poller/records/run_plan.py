@@ -221,8 +221,7 @@ def job_run_from_round(
     standings = [_standing(code, newest.get(code), successes.get(code), members, run_at, history) for code in sources]
     reports = source_reports(standings, run_at)
     total = _total_report(members, run_at, history, policy)
-    counting = [one for one in reports if policy.overall != "round" or not one.is_carried_over]
-    gravest = worst(report.status for report in counting)
+    gravest = worst(report.own if policy.overall == "round" else report.status for report in reports)
     decides = total is not None and policy.overall == "total"
     if total and (decides or not reports or SEVERITY[total.status] > SEVERITY[gravest]):
         reports = sorted([*reports, total], key=lambda report: -SEVERITY[report.status])

@@ -106,8 +106,8 @@ def is_same_time(one: datetime | None, other: datetime | None, *, in_minutes: bo
 
 
 def in_whole_minutes(session: Session) -> bool:
-    """Return whether every time of a history's session is told in whole minutes."""
-    return session.origin is Origin.SESSIONS and not session.session_at.second and not session.begins_at.second
+    """Return whether every time of a session is told in whole minutes."""
+    return not session.session_at.second and not session.begins_at.second
 
 
 PROVISIONAL = frozenset({None, INTERRUPTED, RESTARTED})

@@ -134,6 +134,16 @@ def _held(
     return periods[-MOST_PERIODS:]
 
 
+def unreadable_since(history: SourceHistory) -> datetime | None:
+    """Return since when a source has not been readable, for whatever reasons one after the other; None if it is."""
+    since: datetime | None = None
+    for period in reversed(history.unreadable):
+        if period.until is not None and (since is None or period.until < since):
+            break
+        since = period.since or NEVER
+    return since
+
+
 def with_ignored(history: SourceHistory, now: datetime, *, ignored: bool) -> SourceHistory:
     """Return the history of a source that nobody wants from now on, or that somebody wants again."""
     return replace(history, ignored=_held(history.ignored, ignored, opens=now, closes=now))
@@ -143,6 +153,8 @@ def with_silence(history: SourceHistory, since: datetime | None, ended_at: datet
     """Return the history, silent `since` then if that is set; an earlier silence was over at `ended_at`."""
     is_open = history.is_silent
     silent = history.silent
+    if is_open and since is None and (ended_at is None or ended_at <= (silent[-1].since or ended_at)):
+        return history  # nothing has ended yet, be it that something runs now
     if is_open and (since is None or silent[-1].since != since):
         silent = (*silent[:-1], replace(silent[-1], until=ended_at or silent[-1].since))
         is_open = False

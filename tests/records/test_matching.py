@@ -84,9 +84,9 @@ def test_times_a_few_seconds_apart_are_one_sessions(seconds: int) -> None:
 
 
 def test_times_further_apart_are_two_sessions() -> None:
-    polled = [on_record(1, seen(10, origin=Origin.POLL))]
-    later = replace(seen(10, origin=Origin.POLL), session_at=at(10) + timedelta(seconds=6))
-    assert len(applied(polled, compare([later], polled))) == 2
+    first = replace(seen(10, origin=Origin.POLL), session_at=at(10) + timedelta(seconds=7))
+    later = replace(first, session_at=at(10) + timedelta(seconds=13))
+    assert len(applied([on_record(1, first)], compare([later], [on_record(1, first)]))) == 2
 
 
 def test_the_totals_sessions_are_told_apart_by_their_ends() -> None:

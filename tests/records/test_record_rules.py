@@ -1,12 +1,13 @@
 """The rules of the record, each with the smallest input that it is about: what a device's polls and histories make."""
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
 
 import pytest
 
 from cove_poller.records.source_history import with_ignored
-from tests.world.ledger import Ledger, at, ended, fields, row
+from tests.world.ledger import POLICY, Ledger, at, ended, fields, row
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -275,3 +276,96 @@ def test_a_source_that_nobody_wants_is_judged_no_more_and_its_earlier_runs_stay(
     ledger.histories["D10"] = with_ignored(ledger.histories["D10"], at(30), ignored=False)
     ledger.poll(at(51), D01=ended(at(50), 5, 600), D10=ended(at(50.1), 2, 600))
     assert ledger.statuses == ["Failed", "Success", "Failed"]
+
+
+def test_a_silent_source_that_begins_to_run_changes_no_run_before() -> None:
+    ledger = Ledger(active="D01D10")
+    for day in range(6):
+        ledger.poll(at(3, day), D01=ended(at(2, day), 5, 600), D10=ended(at(2.1), 5, 600))
+    before = ledger.told
+    running = fields(1, F09=at(2.1), F16=5, F17=5, F18=at(2.1))
+    ledger.poll(at(3.5, 5), D01=ended(at(2, 5), 5, 600), D10=running)
+    ledger.poll(at(4.5, 5), D01=ended(at(2, 5), 5, 600), D10=ended(at(4.2, 5), 2, 3600))
+    assert ledger.told[: len(before)] == before
+    assert "Warning" in ledger.statuses[2:6]
+
+
+def test_a_history_with_an_odd_row_makes_no_night_of_its_window_a_success() -> None:
+    ledger = Ledger(active="D01D08")
+    ledger.poll(at(29, 4), D01=ended(at(26, 4), 5, 600), D08=ended(at(26.1, 4), 5, 600))
+    rows = [row("D01", at(2, day), 5, 10) for day in range(5)]
+    rows += [row("D08", at(2.1, day), 5, 5) for day in (0, 2, 3, 4)]
+    ledger.history(at(29.2, 4), at(0), rows, problems={"D08": "could not be read"})
+    assert (at(2, 1), "Warning") in ledger.told
+    assert "Success" not in ledger.statuses[:5]
+
+
+def test_a_session_known_as_context_that_goes_on_and_fails_gets_a_run() -> None:
+    ledger = Ledger(active="D01D02")
+    files = ended(at(1.9), 5, 300)
+    interrupted = fields(6, F15=at(1) + 20 * MINUTE, F18=at(1) + 20 * MINUTE, F17=6, F12=1200)
+    ledger.poll(at(2), D01=files, D02=interrupted)
+    ledger.poll(at(2.5), D01=files, D02=fields(1, F17=6, F18=at(1) + 20 * MINUTE))
+    ledger.poll(at(3.3), D01=files, D02=fields(1, F17=6, F18=at(1) + 20 * MINUTE))
+    ledger.poll(at(4.1), D01=files, D02=fields(2, F15=at(4), F18=at(4), F17=2, F12=3 * 3600))
+    assert ledger.told[-1] == (at(4), "Failed")
+
+
+def test_a_history_up_to_a_moment_before_the_first_poll_makes_a_run_of_each_of_its_nights() -> None:
+    ledger = Ledger(active="D01D14")
+    ledger.poll(at(12, 10), D01=ended(at(11, 10), 5, 600), D14=ended(at(10.9, 10), 5, 600))
+    rows = [row("D01", at(2, day), 2 if day == 6 else 5, 10) for day in range(1, 9)] + [row("D14", at(2.1, 3), 5, 10)]
+    ledger.history(at(12.2, 10), at(0, 1), rows, until=at(0, 9))
+    assert (at(2, 6), "Failed") in ledger.told
+    assert len(ledger.told) == 9
+
+
+def test_a_wrong_clock_that_is_wrong_in_two_ways_leaves_all_of_its_time_unknown() -> None:
+    ledger = Ledger(active="D01D02")
+    ledger.poll(at(3), D01=ended(at(2), 5, 600), D02=ended(at(2.1), 5, 600))
+    for hour in range(4, 57):
+        files = ended(at(2, (hour - 3) // 24) if hour >= 27 else at(2), 5, 600)
+        ahead = fields(5, F15=at(100 if hour < 41 else 200), F09=at(2.1), F18=at(2.1), F17=5, F16=5)
+        ledger.poll(at(hour), D01=files, D02=ahead)
+    failed = fields(2, F15=at(56.5), F17=2, F18=at(56.5), F09=at(20), F16=5, F12=600)
+    ledger.poll(at(57), D01=ended(at(2, 2), 5, 600), D02=failed)
+    assert (at(2, 1), "Warning") in ledger.told
+
+
+@pytest.mark.parametrize("seconds", [0, 44])
+def test_a_time_of_a_poll_in_whole_minutes_doubles_nothing(seconds: int) -> None:
+    end = at(1) + 40 * MINUTE + timedelta(seconds=seconds)
+    ledger = Ledger()
+    ledger.poll(at(2), D01=fields(2, F15=end.replace(second=0)))
+    ledger.history(at(2.2), at(0), [row("D01", end, 2, 10)])
+    assert ledger.of("D01") == [(end, 2)]
+    rounded_up = Ledger()
+    later = end.replace(second=0) + MINUTE * bool(seconds)
+    rounded_up.poll(at(2), D01=fields(2, F15=later, F18=end, F17=2, F12=2400, F09=at(-5), F16=5))
+    assert len([one for one in rounded_up.of("D01") if one[0] > at(0)]) == 1
+
+
+def test_where_only_the_round_counts_an_old_failure_stands_in_one_run() -> None:
+    ledger = Ledger(active="D01D10", policy=replace(POLICY, overall="round"), gap=timedelta(days=2))
+    for day in range(5):
+        old = fields(2, F15=at(2), F18=at(2), F17=2, F12=600)
+        ledger.poll(at(3, day), D01=ended(at(2, day), 5, 600), D10=old)
+    assert ledger.statuses == ["Failed", "Success", "Success", "Warning", "Warning"]
+
+
+def test_a_source_that_was_switched_on_just_now_is_not_silent_yet() -> None:
+    ledger = Ledger(gap=timedelta(days=2))
+    for day in range(5):
+        ledger.poll(at(3, day), D01=ended(at(2, day), 5, 60))
+    ledger.active = "D01D10"
+    ledger.poll(at(4, 4), D01=ended(at(3.5, 4), 5, 60))
+    ledger.poll(at(5, 4), D01=ended(at(4.5, 4), 5, 60))
+    assert set(ledger.statuses) == {"Success"}
+
+
+def test_one_poll_that_cannot_read_a_source_leaves_no_gap() -> None:
+    ledger = Ledger(active="D01D02")
+    ledger.poll(at(2), D01=ended(at(1), 5, 60), D02=ended(at(1.05), 5, 60))
+    ledger.poll(at(2.5), D01=ended(at(2.4), 5, 60))
+    ledger.poll(at(3), D01=ended(at(2.4), 5, 60), D02=ended(at(2.8), 5, 60))
+    assert ledger.histories["D02"].gaps == ()
