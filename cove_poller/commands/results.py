@@ -34,10 +34,10 @@ class LoginResult:
     is_complete: bool = False
     is_listed: bool = False
     troubles: dict[str, Trouble] = field(default_factory=dict)
+    learnt: dict[str, Any] | None = None
     conditions: Conditions | None = None
     error_note: str | None = ""
     """What is said before the error's text; None where it was said before and nothing is said now."""
-    learnt: dict[str, Any] | None = None
 
     @property
     def other_standing(self) -> int:

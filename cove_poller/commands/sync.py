@@ -7,7 +7,6 @@ from datetime import timedelta
 from functools import partial
 from itertools import chain
 
-from cove_poller.commands.column_memory import ColumnMemory, basis_of
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
@@ -16,6 +15,7 @@ from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import CommandResult, LoginResult
 from cove_poller.commands.stale_devices import note_staleness
 from cove_poller.cove.client import CoveClient
+from cove_poller.cove.column_memory import ColumnMemory, basis_of
 from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.threads import fetched_ahead
 from cove_poller.database.audit_trail import last_complete_sync, last_learnt, syncs_of

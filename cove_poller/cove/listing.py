@@ -150,7 +150,7 @@ class Listing:
         if self._is_proven or not rows:
             return rows
         if not _has_source_fields(rows):
-            log.info("columns bring nothing as they are spelt, trying %s", "D09F00" if self._query.unpadded else "D9F0")
+            log.info("columns bring nothing as they are spelt, trying the other spelling")
             self._query.unpadded = not self._query.unpadded
             rows = self._permitted_rows(start)
         if not _has_source_fields(rows):

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cove_poller.commands.column_memory import ColumnMemory, basis_of
 from cove_poller.config.settings import LoginSettings
+from cove_poller.cove.column_memory import ColumnMemory, basis_of
 from cove_poller.cove.column_query import NOTHING_LEARNT, Learnt
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
