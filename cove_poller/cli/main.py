@@ -221,7 +221,8 @@ def migrate(context: Context, dry_run: bool) -> None:
         if dry_run:
             click.echo(script, nl=False)
         else:
-            click.echo("The database is ready." if not script else "The database was prepared.")
+            said = [line.removeprefix("-- ") for line in script.splitlines() if line.startswith("-- ")]
+            click.echo("\n".join(["The database was prepared.", *said]) if script else "The database is ready.")
 
 
 main.add_command(report)

@@ -31,6 +31,7 @@ from cove_poller.records.source_history import (
     Period,
     SourceHistory,
     from_json,
+    with_sessions,
     with_silence,
 )
 from cove_poller.records.statuses import Status, Statuses
@@ -139,19 +140,33 @@ class Recorder:
             for one in page
             if one.account_id in links.jobs
         }
-        policy = run_policy(self.config.backupchecks, store.runs.remark_limit(), store.runs.objects.limits())
-        return _outcome(page, links, told, saved, save_runs(store, subjects, policy, now, self.review))
+        return _outcome(page, links, told, saved, save_runs(store, subjects, self._policy(store), now, self.review))
+
+    def save_gone(self, store: Store, now: datetime) -> Tally:
+        """Write what waits of devices that Cove no longer lists: nothing of them will join their newest round."""
+        rows = store.devices.gone_and_waiting(self.login, now)
+        subjects = {
+            account: Subject(row["job_id"], _histories(row, {}), changed_since=row["replan_since"])
+            for account, row in rows.items()
+        }
+        tally = save_runs(store, subjects, self._policy(store), now, self.review)
+        store.devices.note_replanned(rows)
+        return tally
+
+    def _policy(self, store: Store) -> RunPolicy:
+        return run_policy(self.config.backupchecks, store.runs.remark_limit(), store.runs.objects.limits())
 
     def _gathered(
         self, store: Store, devices: Sequence[Device], refused: frozenset[str], now: datetime, pasts: Mapping[int, Past]
     ) -> list[Work]:
         """Each device with what is recorded of it, and what its row means by that."""
         rows = store.devices.rows(device.account_id for device in devices)
+        ends = store.sessions.newest_ends([one for one, row in rows.items() if row["source_history"] is None])
         statuses = Statuses.from_config(self.config.status)
         page = []
         for device in devices:
             row = rows.get(device.account_id)
-            histories = _histories(row)
+            histories = _histories(row, ends.get(device.account_id, {}))
             around = Circumstances(now, statuses, times_are={code: one.times_are for code, one in histories.items()})
             reading = _as_known(device, read_device(device, refused, around), row, histories)
             look = Look(now, self._look_before(row))
@@ -201,8 +216,9 @@ class Recorder:
         new, changed = [], []
         for one in page:
             row = device_row(one.device, one.reading, one.changes, one.previous, login=self.login, now=now)
-            row |= {"job_id": links.jobs.get(one.account_id), "replan_since": None} | one.past.note()
-            row |= {"conditions": news.to_json(told[one.account_id].standing)}
+            is_linked = one.account_id in links.jobs
+            row |= {"job_id": links.jobs.get(one.account_id), "conditions": news.to_json(told[one.account_id].standing)}
+            row |= {"replan_since": None if is_linked else one.replan_since} | one.past.note()
             if one.previous is None:
                 new.append({**row, "first_seen_at": now, "ignored": False})
             elif differs(complete := continued(row, one.previous), one.previous):
@@ -214,10 +230,14 @@ def _has_a_name(device: Device) -> bool:
     return bool(device.fields.name and device.fields.customer_name)
 
 
-def _histories(row: Row | None) -> dict[str, SourceHistory]:
-    """What is kept of each source; of a device that an earlier version recorded, that it was always active."""
+def _histories(row: Row | None, ends: Mapping[str, Iterable[datetime]]) -> dict[str, SourceHistory]:
+    """What is kept of each source; of a device that an earlier version recorded, that it was always active.
+
+    `ends` are, of such a device, those of the newest sessions of each source.
+    """
     if row is not None and row["source_history"] is None:
-        return {code: SourceHistory(active=(Period(None, None),)) for code in row["data_sources"]}
+        always = SourceHistory(active=(Period(None, None),))
+        return {code: with_sessions(always, ends.get(code, ())) for code in row["data_sources"]}
     return from_json(row["source_history"] if row else None)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from cove_poller.database.store import History, Store
 from cove_poller.records.columns import DataSource
 from cove_poller.records.run_plan import DeviceHistory, PlannedRun, Review, RunPlan, RunPolicy, plan_runs
+from cove_poller.records.session import NEVER
 from cove_poller.records.source_history import SourceHistory
 
 
@@ -59,12 +60,22 @@ def save_runs(
         for account, subject in subjects.items()
         if (moments := [one for one in (waiting.get(account), subject.changed_since) if one])
     }
-    histories = store.histories(store.runs.plan_begins(changed)) if changed else {}
-    plans = {
-        account: plan_runs(_device_history(history, subjects[account]), policy, now)
-        for account, history in histories.items()
-    }
-    return _write(store, plans, histories, subjects, now, review)
+    tally = Tally()
+    for group in _groups(changed):
+        histories = store.histories(store.runs.plan_begins(group))
+        plans = {
+            account: plan_runs(_device_history(history, subjects[account]), policy, now)
+            for account, history in histories.items()
+        }
+        tally.add(_write(store, plans, histories, subjects, now, review))
+    return tally
+
+
+def _groups(changed: Mapping[int, datetime]) -> Iterable[Mapping[int, datetime]]:
+    """All devices together, but for those whose whole past is made anew, after a new version: it may be long."""
+    if together := {account: since for account, since in changed.items() if since > NEVER}:
+        yield together
+    yield from ({account: since} for account, since in changed.items() if since <= NEVER)
 
 
 def _device_history(history: History, subject: Subject) -> DeviceHistory:

@@ -101,7 +101,7 @@ class Poll:
         finally:
             if listing.refused:
                 result.outcome.warnings.append(refusal_warning(listing.refused))
-        self._mark_gone(listing)
+        self._mark_gone(listing, recorder)
         result.is_complete = not result.not_due
         self._note_staleness()
         if result.not_due:
@@ -116,12 +116,14 @@ class Poll:
         result.not_due = (result.not_due or 0) + len(devices) - len(due)
         return due
 
-    def _mark_gone(self, listing: Listing) -> None:
-        login, warnings = self._result.login, self._result.outcome.warnings
+    def _mark_gone(self, listing: Listing, recorder: Recorder) -> None:
+        login, warnings, now = self._result.login, self._result.outcome.warnings, self._now()
         with self._database.store() as store:
             if not listing.seen_ids and (known := store.devices.count(login)):
                 raise ApiError(f"Cove lists no device at all, though there were {known}; they were left as they are")
-            gone = store.devices.mark_gone(login, listing.seen_ids, self._now())
+            gone = store.devices.mark_gone(login, listing.seen_ids, now)
+            runs = recorder.save_gone(store, now)
+        self._result.outcome.job_runs.add(runs)
         if not listing.seen_ids:
             warnings.append(f"Cove lists no device for partner {self._result.partner_id}")
         if gone:
