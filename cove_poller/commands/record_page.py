@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from cove_poller.commands.record_jobs import Linker, Links
-from cove_poller.commands.record_runs import Subject, Tally, save_runs
+from cove_poller.commands.record_runs import Subject, Tally, recorded_histories, run_policy, save_runs
 from cove_poller.commands.record_sessions import Recorded, SavedSessions, Seen, recorded_sessions, save_sessions
-from cove_poller.config.settings import BackupchecksSettings, Config
+from cove_poller.config.settings import Config
 from cove_poller.database.store import Store
 from cove_poller.records import news
 from cove_poller.records.columns import DataSource
@@ -28,13 +28,10 @@ from cove_poller.records.silence import silence_limit, silent_since
 from cove_poller.records.source_history import (
     NOTHING,
     Look,
-    Period,
     SourceHistory,
-    from_json,
-    with_sessions,
     with_silence,
 )
-from cove_poller.records.statuses import Status, Statuses
+from cove_poller.records.statuses import Statuses
 
 NO_PASTS: Mapping[int, Past] = MappingProxyType({})
 OFF_DIGITS = frozenset("07")
@@ -146,7 +143,7 @@ class Recorder:
         """Write what waits of devices that Cove no longer lists: nothing of them will join their newest round."""
         rows = store.devices.gone_and_waiting(self.login, now)
         subjects = {
-            account: Subject(row["job_id"], _histories(row, {}), changed_since=row["replan_since"])
+            account: Subject(row["job_id"], recorded_histories(row, {}), changed_since=row["replan_since"])
             for account, row in rows.items()
         }
         tally = save_runs(store, subjects, self._policy(store), now, self.review)
@@ -166,7 +163,7 @@ class Recorder:
         page = []
         for device in devices:
             row = rows.get(device.account_id)
-            histories = _histories(row, ends.get(device.account_id, {}))
+            histories = recorded_histories(row, ends.get(device.account_id, {}))
             around = Circumstances(now, statuses, times_are={code: one.times_are for code, one in histories.items()})
             reading = _as_known(device, read_device(device, refused, around), row, histories)
             look = Look(now, self._look_before(row))
@@ -230,17 +227,6 @@ def _has_a_name(device: Device) -> bool:
     return bool(device.fields.name and device.fields.customer_name)
 
 
-def _histories(row: Row | None, ends: Mapping[str, Iterable[datetime]]) -> dict[str, SourceHistory]:
-    """What is kept of each source; of a device that an earlier version recorded, that it was always active.
-
-    `ends` are, of such a device, those of the newest sessions of each source.
-    """
-    if row is not None and row["source_history"] is None:
-        always = SourceHistory(active=(Period(None, None),))
-        return {code: with_sessions(always, ends.get(code, ())) for code in row["data_sources"]}
-    return from_json(row["source_history"] if row else None)
-
-
 def _as_known(
     device: Device, reading: DeviceReading, row: Row | None, histories: Mapping[str, SourceHistory]
 ) -> DeviceReading:
@@ -297,22 +283,4 @@ def _outcome(
             for account, found in told.items()
             for condition in found.standing.values()
         ],
-    )
-
-
-def run_policy(
-    settings: BackupchecksSettings,
-    remark_limit: int | None = None,
-    object_limits: Mapping[str, int | None] | None = None,
-) -> RunPolicy:
-    """What the configuration says of runs."""
-    words = settings.status
-    return RunPolicy(
-        gap=timedelta(minutes=settings.round_gap_minutes),
-        span=timedelta(minutes=settings.round_span_minutes),
-        settle=timedelta(minutes=settings.settle_minutes),
-        overall=settings.overall,
-        words={Status.SUCCESS: words.success, Status.WARNING: words.warning, Status.FAILED: words.failed},
-        remark_limit=remark_limit,
-        object_limits=object_limits,
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from cove_poller.commands.record_page import run_policy
+from cove_poller.commands.record_runs import run_policy
 from cove_poller.commands.record_runs import Subject, Tally, save_runs
 from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.database.engine import Database
