@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import BEGIN, Site
-from tests.world.fake_cove import FakeCove, FakeDevice, Reading, TrueSession, make_fleet, serving
+from tests.world.fake_cove import FakeCove, Reading, TrueSession, make_fleet, serving
 from tests.world.oracle import RANK, Score, Seen, as_told, expected_runs, status_of, true_status, visible
 
 DAYS = 2
@@ -125,9 +125,8 @@ def test_every_session_that_a_poll_could_see_is_recorded_once_and_each_round_mak
     reading = Reading(last_session_is=meaning, last_success_is=meaning)
     for site in polled_site(tmp_path, reading, devices=devices, refused=refused):
         verdict = judge(site, poll_for_days(site), only_basic=bool(refused))
-        measured(
-            f"{devices} devices, {DAYS} days, F15 is the {meaning}, {', '.join(refused) or 'nothing'} refused: {verdict}"
-        )
+        known = ", ".join(refused) or "nothing"
+        measured(f"{devices} devices, {DAYS} days, F15 is the {meaning}, {known} refused: {verdict}")
         assert verdict.sessions.is_perfect
         assert verdict.totals.is_perfect
         assert verdict.runs.is_perfect
