@@ -111,13 +111,14 @@ class Place(LiveSite):
         }
 
     def facts(self) -> set[tuple[int, str, datetime | None, datetime, int]]:
-        """The recorded sessions of the sources as account, source, start, end and code."""
+        """The recorded sessions of the sources, but for context, as account, source, start, end and code."""
         return {
             (
                 row["account_id"], row["data_source"], utc(row["started_at"]) if row["started_at"] else None,
                 utc(row["session_at"]), row["status_code"],
             )
-            for row in self.rows(f"SELECT * FROM {self.named('cove_sessions')} WHERE data_source <> 'D09'")
+            for row in self.table("cove_sessions")
+            if row["data_source"] != "D09" and not row["is_context"]
         }  # fmt: skip
 
     def found_runs(self) -> dict[str, set[tuple[datetime, str]]]:

@@ -207,7 +207,7 @@ class TestSync:
         assert found == wanted
         longest = max(len(run["remark"]) for run in live.runs())
         assert longest == layout.remark_limit or (longest > 60 and layout.remark_limit is None)
-        assert len(live.runs()) == len(ours.runs()) == len(wanted) > 20
+        assert len(live.runs()) == len(ours.runs()) == len(wanted) > 15
         assert {run["mail_message_id"] for run in live.runs()} == {None}
         assert {utc(run["created_at"]) for run in live.runs()} <= set(polls)
 

@@ -106,30 +106,51 @@ def totals_of(members: Sequence[TrueSession], told: Mapping[str, Sequence[TrueSe
 
 
 def expected_runs(
-    active: Sequence[str], told: Mapping[str, Sequence[TrueSession]], first: Mapping[str, Sequence[TrueSession]]
+    active: Sequence[str],
+    told: Mapping[str, Sequence[TrueSession]],
+    first: Mapping[str, Sequence[TrueSession]] | None = None,
+    *,
+    some_are_starts: bool = False,
 ) -> list[ExpectedRun]:
-    """The runs that the sessions make, by the rules; of those that the `first` poll told only the newest round."""
-    known_from = max((one.end for source in active for one in first.get(source, ())), default=None)
-    runs = [_run(active, members, told) for members in rounds(told)]
+    """The runs that the sessions make, by the rules; of those that the `first` poll told only the newest round.
+
+    Where `some_are_starts`, a session's lone time is its start: it may not have ended before a later run.
+    """
+    known_from = max((one.end for source in active for one in (first or {}).get(source, ())), default=None)
+    runs = [_run(active, members, told, some_are_starts=some_are_starts) for members in rounds(told)]
     return [run for run in runs if known_from is None or run.run_at >= known_from]
 
 
 def _run(
-    active: Sequence[str], members: Sequence[TrueSession], told: Mapping[str, Sequence[TrueSession]]
+    active: Sequence[str],
+    members: Sequence[TrueSession],
+    told: Mapping[str, Sequence[TrueSession]],
+    *,
+    some_are_starts: bool,
 ) -> ExpectedRun:
     run_at = max(one.end for one in members)
     statuses = []
     for source in active:
         known = [one for one in told.get(source, ()) if one.end <= run_at]
-        statuses += [status_of(known[-1].status)] if known else []
+        may_last = known and some_are_starts and known[-1].start == known[-1].end < run_at
+        statuses += [status_of(one.status) for one in known[-2 if may_last else -1 :]]
     statuses += [status_of(one.status) for one in totals_of(members, told)[-1:]]
     return ExpectedRun(run_at, max(statuses, key=RANK.__getitem__))
 
 
-def true_status(device: FakeDevice, run_at: datetime) -> str:
-    """How the device really stood then, whoever knew it: the worst of each source's newest session that had ended."""
-    newest = [done[-1] for sessions in device.sessions.values() if (done := ended(sessions, run_at))]
-    return max((status_of(one.status) for one in newest), key=RANK.__getitem__, default="success")
+def true_status(device: FakeDevice, run_at: datetime, *, by_start: bool) -> str:
+    """How the device really stood then, whoever knew it: the worst of each source's newest session that had ended.
+
+    With `by_start`, for runs of which only starts are known, one that had begun may stand for it.
+    """
+    statuses = ["success"]
+    for sessions in device.sessions.values():
+        done = ended(sessions, run_at)[-1:]
+        begun = [one for one in sessions if one.start <= run_at][-1:] if by_start else done
+        statuses.append(
+            min((status_of(one.status) for one in (*done, *begun)), key=RANK.__getitem__, default="success")
+        )
+    return max(statuses, key=RANK.__getitem__)
 
 
 @dataclass
