@@ -483,6 +483,7 @@ def test_the_granted_rights_are_enough(role: str, simple: ObjectSite, fleet: Fle
     grants = GRANTS.format(role=role, database=url.database, schema="public").replace("-- GRANT", "GRANT")
     run_script(simple.database_url, grants)
     simple.database_url = url.set(username=role, password="example").render_as_string(hide_password=False)
+    fleet.devices[0].sessions["D10"].clear()
     assert simple.sync().exit_code == 0
     add_session(fleet.devices[0], "D10", 0.3, status=2)
     assert simple.sync().exit_code == 0

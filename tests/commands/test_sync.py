@@ -237,6 +237,23 @@ def test_a_device_that_is_no_longer_listed_is_marked_once_and_unmarked_when_it_c
     assert site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL") == []
 
 
+def test_a_failure_that_waits_for_a_running_source_is_written_when_cove_no_longer_lists_its_device(
+    site: Site, fleet: Fleet, cove: FakeCove
+) -> None:
+    fleet.devices.append(make_device(2, "srv2_abcde"))
+    site.sync()
+    device = fleet.devices[0]
+    add_session(device, "D01", 6.1, status=2)
+    add_session(device, "D10", 6.1, minutes=300)
+    cove.now = MORNING + timedelta(minutes=20)
+    site.sync()
+    assert [status for status, _ in runs(site)] == ["Success", "Success"]
+    fleet.devices.remove(device)
+    (login,) = site.sync().to_json()["logins"]
+    assert login["job_runs"]["new"] == 1
+    assert runs(site)[-1] == ("Failed", "SRV1")
+
+
 def test_a_listing_without_any_device_is_an_error_where_there_were_some(site: Site, fleet: Fleet) -> None:
     site.sync()
     fleet.devices.clear()
