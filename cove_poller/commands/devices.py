@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cove_poller.commands.installation import Installation
-from cove_poller.commands.record_page import run_policy
+from cove_poller.commands.record_runs import Subject, planned_runs, recorded_histories, run_policy
 from cove_poller.commands.results import in_json
 from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.database.devices import RecordedDevice
@@ -13,9 +13,7 @@ from cove_poller.database.engine import Mode
 from cove_poller.database.jobs import LinkedJob
 from cove_poller.database.store import Store
 from cove_poller.errors import WrongUsage
-from cove_poller.records.columns import DataSource
 from cove_poller.records.job_matching import Customers, Job, Unlinked, find_job, job_names
-from cove_poller.records.rounds import rounds
 from cove_poller.text import counted, listed
 
 Agree = Callable[[str], bool]
@@ -152,19 +150,9 @@ class Directory:
 
     def waiting(self, device: RecordedDevice) -> tuple[int, int]:
         """Count the recorded sessions that are part of no run yet though they would make one, and those runs."""
-        policy, states = run_policy(self._settings), device.data_sources
-        total_stands_in = not states or any(state["problem"] for state in states.values())
-        counting = [
-            session
-            for session in self.store.sessions.of_device(device.account_id)
-            if session.data_source != DataSource.TOTAL or total_stands_in
-        ]
-        new = [
-            members
-            for members in rounds(counting, policy.gap, policy.span)
-            if all(session.job_run_id is None for session in members)
-        ]
-        return sum(map(len, new)), len(new)
+        row = self.store.devices.rows([device.account_id])[device.account_id]
+        subject = Subject(0, recorded_histories(row, {}))
+        return planned_runs(self.store, device.account_id, subject, run_policy(self._settings), row["last_seen_at"])
 
 
 def list_devices(installation: Installation) -> list[ListedDevice]:

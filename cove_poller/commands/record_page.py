@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from cove_poller.commands.record_jobs import Linker, Links
-from cove_poller.commands.record_runs import Subject, Tally, save_runs
+from cove_poller.commands.record_runs import Subject, Tally, recorded_histories, run_policy, save_runs
 from cove_poller.commands.record_sessions import Recorded, SavedSessions, Seen, recorded_sessions, save_sessions
-from cove_poller.config.settings import BackupchecksSettings, Config
+from cove_poller.config.settings import Config
 from cove_poller.database.store import Store
 from cove_poller.records import news
 from cove_poller.records.columns import DataSource
@@ -29,12 +29,10 @@ from cove_poller.records.silence import is_lost, is_switched_off, silence_limit,
 from cove_poller.records.source_history import (
     NOTHING,
     Look,
-    Period,
     SourceHistory,
-    from_json,
     with_silence,
 )
-from cove_poller.records.statuses import Status, Statuses
+from cove_poller.records.statuses import Statuses
 
 NO_PASTS: Mapping[int, Past] = MappingProxyType({})
 
@@ -161,8 +159,21 @@ class Recorder:
             for one in page
             if one.account_id in links.jobs
         }
-        policy = run_policy(self.config.backupchecks, store.runs.remark_limit(), store.runs.objects.limits())
-        return _outcome(page, links, told, saved, save_runs(store, subjects, policy, now, self.review))
+        return _outcome(page, links, told, saved, save_runs(store, subjects, self._policy(store), now, self.review))
+
+    def save_gone(self, store: Store, now: datetime) -> Tally:
+        """Write what waits of devices that Cove no longer lists: nothing of them will join their newest round."""
+        rows = store.devices.gone_and_waiting(self.login, now)
+        subjects = {
+            account: Subject(row["job_id"], recorded_histories(row, {}), changed_since=row["replan_since"])
+            for account, row in rows.items()
+        }
+        tally = save_runs(store, subjects, self._policy(store), now, self.review)
+        store.devices.note_replanned(rows)
+        return tally
+
+    def _policy(self, store: Store) -> RunPolicy:
+        return run_policy(self.config.backupchecks, store.runs.remark_limit(), store.runs.objects.limits())
 
     def note_unreadable(self, store: Store, rows: Iterable[UnreadableRow], now: datetime) -> Noted:
         """Keep with the recorded devices among `rows` that their row could not be read; nothing else is known of them.
@@ -187,11 +198,12 @@ class Recorder:
     ) -> list[Work]:
         """Each device with what is recorded of it, and what its row means by that."""
         rows = store.devices.rows(device.account_id for device in devices)
+        ends = store.sessions.newest_ends([one for one, row in rows.items() if row["source_history"] is None])
         statuses = Statuses.from_config(self.config.status)
         page = []
         for device in devices:
             row = rows.get(device.account_id)
-            histories = _histories(row)
+            histories = recorded_histories(row, ends.get(device.account_id, {}))
             times_are = {code: one.times_are for code, one in histories.items()}
             around = Circumstances(now + self.clock_ahead, statuses, times_are=times_are)
             reading = _as_known(device, read_device(device, refused, around), row, histories)
@@ -253,20 +265,14 @@ class Recorder:
         precision = timedelta() if self.config.intervals.are_set else LAST_SEEN_PRECISION
         for one in page:
             row = device_row(one.device, one.reading, one.changes, one.previous, login=self.login, now=now)
-            row |= {"job_id": links.jobs.get(one.account_id), "replan_since": None} | one.past.note()
-            row |= {"conditions": news.to_json(told[one.account_id].standing)}
+            is_linked = one.account_id in links.jobs
+            row |= {"job_id": links.jobs.get(one.account_id), "conditions": news.to_json(told[one.account_id].standing)}
+            row |= {"replan_since": None if is_linked else one.replan_since} | one.past.note()
             if one.previous is None:
                 new.append({**row, "first_seen_at": now, "ignored": False})
             elif differs(complete := continued(row, one.previous), one.previous, precision):
                 changed.append(complete)
         store.devices.save(new, changed)
-
-
-def _histories(row: Row | None) -> dict[str, SourceHistory]:
-    """What is kept of each source; of a device that an earlier version recorded, that it was always active."""
-    if row is not None and row["source_history"] is None:
-        return {code: SourceHistory(active=(Period(None, None),)) for code in row["data_sources"]}
-    return from_json(row["source_history"] if row else None)
 
 
 def _as_known(
@@ -342,22 +348,4 @@ def _said(told: Mapping[int, news.News]) -> Outcome:
             for account, found in told.items()
             for condition in found.standing.values()
         ],
-    )
-
-
-def run_policy(
-    settings: BackupchecksSettings,
-    remark_limit: int | None = None,
-    object_limits: Mapping[str, int | None] | None = None,
-) -> RunPolicy:
-    """What the configuration says of runs."""
-    words = settings.status
-    return RunPolicy(
-        gap=timedelta(minutes=settings.round_gap_minutes),
-        span=timedelta(minutes=settings.round_span_minutes),
-        settle=timedelta(minutes=settings.settle_minutes),
-        overall=settings.overall,
-        words={Status.SUCCESS: words.success, Status.WARNING: words.warning, Status.FAILED: words.failed},
-        remark_limit=remark_limit,
-        object_limits=object_limits,
     )

@@ -2,12 +2,16 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.database.store import History, Store
 from cove_poller.records.columns import DataSource
+from cove_poller.records.device_record import Row
 from cove_poller.records.run_plan import DeviceHistory, PlannedRun, Review, RunPlan, RunPolicy, plan_runs
-from cove_poller.records.source_history import SourceHistory
+from cove_poller.records.session import NEVER
+from cove_poller.records.source_history import Period, SourceHistory, from_json, with_sessions
+from cove_poller.records.statuses import Status
 
 
 @dataclass
@@ -59,12 +63,30 @@ def save_runs(
         for account, subject in subjects.items()
         if (moments := [one for one in (waiting.get(account), subject.changed_since) if one])
     }
-    histories = store.histories(store.runs.plan_begins(changed)) if changed else {}
-    plans = {
-        account: plan_runs(_device_history(history, subjects[account]), policy, now)
-        for account, history in histories.items()
-    }
-    return _write(store, plans, histories, subjects, now, review)
+    tally = Tally()
+    for group in _groups(changed):
+        histories = store.histories(store.runs.plan_begins(group))
+        plans = {
+            account: plan_runs(_device_history(history, subjects[account]), policy, now)
+            for account, history in histories.items()
+        }
+        tally.add(_write(store, plans, histories, subjects, now, review))
+    return tally
+
+
+def planned_runs(store: Store, account_id: int, subject: Subject, policy: RunPolicy, now: datetime) -> tuple[int, int]:
+    """Return how many recorded sessions of a device would get job runs now, and how many new runs that are."""
+    history = store.histories({account_id: NEVER})[account_id]
+    new = plan_runs(_device_history(history, subject), policy, now).new
+    counting = {one.id for one in history.sessions if one.data_source != DataSource.TOTAL or subject.total_stands_in}
+    return sum(len(counting.intersection(run.session_ids)) for run in new), len(new)
+
+
+def _groups(changed: Mapping[int, datetime]) -> Iterable[Mapping[int, datetime]]:
+    """All devices together, but for those whose whole past is made anew, after a new version: it may be long."""
+    if together := {account: since for account, since in changed.items() if since > NEVER}:
+        yield together
+    yield from ({account: since} for account, since in changed.items() if since <= NEVER)
 
 
 def _device_history(history: History, subject: Subject) -> DeviceHistory:
@@ -139,3 +161,32 @@ def _heirs(
         for session_id in run.session_ids
         if (old := recorded[session_id]) in removed_ids and old is not None
     }
+
+
+def recorded_histories(row: Row | None, ends: Mapping[str, Iterable[datetime]]) -> dict[str, SourceHistory]:
+    """Return what is kept of each source; of a device that an earlier version recorded, that it was always active.
+
+    `ends` are, of such a device, those of the newest sessions of each source.
+    """
+    if row is not None and row["source_history"] is None:
+        always = SourceHistory(active=(Period(None, None),))
+        return {code: with_sessions(always, ends.get(code, ())) for code in row["data_sources"]}
+    return from_json(row["source_history"] if row else None)
+
+
+def run_policy(
+    settings: BackupchecksSettings,
+    remark_limit: int | None = None,
+    object_limits: Mapping[str, int | None] | None = None,
+) -> RunPolicy:
+    """Return what the configuration says of runs."""
+    words = settings.status
+    return RunPolicy(
+        gap=timedelta(minutes=settings.round_gap_minutes),
+        span=timedelta(minutes=settings.round_span_minutes),
+        settle=timedelta(minutes=settings.settle_minutes),
+        overall=settings.overall,
+        words={Status.SUCCESS: words.success, Status.WARNING: words.warning, Status.FAILED: words.failed},
+        remark_limit=remark_limit,
+        object_limits=object_limits,
+    )

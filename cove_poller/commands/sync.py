@@ -116,7 +116,7 @@ class Poll:
                 result.learnt = memory.note(listing.learnt, self._now())
             result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
         if not listing.unnamed:
-            self._mark_gone(listing)
+            self._mark_gone(listing, recorder)
             result.troubles |= self._unused_names()
         result.is_listed = True
         result.is_complete = not result.not_due and not listing.unnamed
@@ -138,15 +138,16 @@ class Poll:
         result.not_due = (result.not_due or 0) + len(devices) - len(due)
         return due
 
-    def _mark_gone(self, listing: Listing) -> None:
+    def _mark_gone(self, listing: Listing, recorder: Recorder) -> None:
         login, result = self._result.login, self._result
         with self._database.store() as store:
             if not listing.seen_ids and (known := store.devices.count(login)):
                 raise ApiError(f"Cove lists no device at all, though there were {known}; they were left as they are")
             now = self._now()
-            gone = note_gone(store, self._config.backupchecks, login, listing.seen_ids, now)
+            gone = note_gone(store, login, listing.seen_ids, now)
             result.outcome.warnings += replaced_devices(store, now) if gone.names else []
-        result.outcome.job_runs.add(gone.job_runs)
+            runs = recorder.save_gone(store, now)
+        result.outcome.job_runs.add(runs)
         if not listing.seen_ids:
             result.troubles["no devices"] = Trouble(f"Cove lists no device for partner {result.partner_id}")
         if gone.names:

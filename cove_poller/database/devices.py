@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, func, or_, select, update
 
 from cove_poller.database.bulk import Row, insert_rows
 from cove_poller.database.statements import Statements
@@ -101,6 +101,19 @@ class Devices(Statements):
             for account, codes in stale.items()
         ]
         self._update(self._tables.devices, ["stale_since", "stale_sources"], rows, key="account_id")
+
+    def gone_and_waiting(self, login: str, gone_at: datetime) -> dict[int, Row]:
+        """Return the linked devices of a login that are gone since `gone_at`, or that are to be planned anew."""
+        devices = self._tables.devices
+        is_due = or_(devices.c.gone_at == gone_at, devices.c.replan_since.is_not(None))
+        mine = (devices.c.login == login, devices.c.gone_at.is_not(None), devices.c.job_id.is_not(None))
+        found = self._mappings(select(devices).where(*mine, devices.c.ignored.is_(False), is_due))
+        return {row["account_id"]: dict(row) for row in found}
+
+    def note_replanned(self, account_ids: Iterable[int]) -> None:
+        """Write of devices that their runs are as the rules of this version make them."""
+        rows = [{"account_id": account, "replan_since": None} for account in account_ids]
+        self._update(self._tables.devices, ["replan_since"], rows, key="account_id")
 
     def count(self, login: str) -> int:
         """Count the devices of a login that are recorded and not gone."""

@@ -255,8 +255,9 @@ def migrate_database(config: Config, password: SecretStr | None, *, dry_run: boo
         with database_errors(), engine.begin() as connection:
             migrate.limit_waiting(connection)
             found = inspect_database(connection, config)
+            said = migrate.notes(connection, found, config.backupchecks)
             done = migrate.statements(connection, found) if dry_run else migrate.run(connection, found)
-        return migrate.as_script(done) if done else ""
+        return migrate.as_script(done, said) if done else ""
     finally:
         engine.dispose()
 

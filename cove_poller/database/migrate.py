@@ -2,17 +2,33 @@
 
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, String, cast, func, select
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.database.inspection import Inspection
-from cove_poller.database.tables import RUN_KEY, default_tables, run_key_index
+from cove_poller.database.tables import RUN_KEY, default_tables, own_tables, run_key_index
 from cove_poller.errors import DatabaseError
+from cove_poller.text import counted
 
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '10s'"
 """Better to fail than to hold Backupchecks up behind somebody's long transaction."""
 
 SHOWN_DUPLICATES = 20
+
+NEVER = {"postgresql": "'1970-01-01 00:00:00+00'", "sqlite": "'1970-01-01 00:00:00.000000'"}
+"""What `records.session.NEVER` is in SQL."""
+
+FILLINGS = {
+    ("cove_sessions", "time_is"): "UPDATE {cove_sessions} SET time_is = 'end' WHERE started_at IS NOT NULL",
+    ("cove_sessions", "unknown_since"): (
+        "UPDATE {cove_sessions} AS seen SET unknown_since = {never} WHERE origin IN ('poll', 'gap') AND session_at <"
+        " (SELECT first_seen_at FROM {cove_devices} AS device WHERE device.account_id = seen.account_id)"
+    ),
+    ("cove_devices", "replan_since"): "UPDATE {cove_devices} SET replan_since = {never}",
+}
+"""What rows of a version without such a column get into it: where a start is known the other time is the end, nobody
+had looked at a source before its device's first poll, and all job runs are to be made anew by the rules of today."""
 
 
 def limit_waiting(connection: Connection) -> None:
@@ -60,6 +76,10 @@ def _changes(connection: Connection, found: Inspection) -> Iterator[str]:
         yield str(CreateTable(own).compile(dialect=dialect)).strip()
         indexes = sorted(own.indexes, key=lambda index: str(index.name))
         yield from (str(CreateIndex(index).compile(dialect=dialect)).strip() for index in indexes)
+    never = NEVER[dialect.name]
+    own_names = {own.name: name(own.name) for own in own_tables(found.schema)}
+    new = [(table, column.name) for table, column in found.missing_columns]
+    yield from (FILLINGS[one].format(never=never, **own_names) for one in new if one in FILLINGS)
 
 
 def _nullability_obstacles(connection: Connection, found: Inspection) -> Iterator[str]:
@@ -92,6 +112,21 @@ def _duplicates(connection: Connection, found: Inspection) -> Iterator[str]:
         )
 
 
+def notes(connection: Connection, found: Inspection, settings: BackupchecksSettings) -> list[str]:
+    """Say what the next sync will do with the rows that are there, in words for people."""
+    runs, devices = found.live.get("job_runs"), own_tables(found.schema)[0]
+    is_old = ("cove_devices", "replan_since") in ((table, column.name) for table, column in found.missing_columns)
+    if runs is None or not is_old:
+        return []
+    query = select(func.count()).where(
+        runs.c.source_type == settings.source_type,
+        runs.c.external_id.in_(select(cast(devices.c.account_id, String))),
+        *([runs.c.reviewed_at.is_(None)] if "reviewed_at" in runs.c else []),
+    )
+    runs_to_make = counted(connection.scalar(query) or 0, "job run")
+    return [f"the next sync makes {runs_to_make} anew, by the rules of this version; those that were reviewed stay"]
+
+
 def run(connection: Connection, found: Inspection) -> list[str]:
     """Make the database ready, inside the connection's transaction. Return what was run."""
     done = statements(connection, found)
@@ -100,6 +135,7 @@ def run(connection: Connection, found: Inspection) -> list[str]:
     return done
 
 
-def as_script(done: list[str]) -> str:
-    """Return the statements as one transaction, for `psql` or `sqlite3` to run."""
-    return "".join(f"{statement};\n" for statement in ["BEGIN", *done, "COMMIT"])
+def as_script(done: list[str], said: list[str]) -> str:
+    """Return the statements as one transaction, for `psql` or `sqlite3` to run, with what is `said` as comments."""
+    comments = "".join(f"-- {note}\n" for note in said)
+    return comments + "".join(f"{statement};\n" for statement in ["BEGIN", *done, "COMMIT"])

@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Connection, String, and_, delete, func, literal, select
+from sqlalchemy import Column, Connection, String, and_, case, delete, func, literal, select
 from sqlalchemy.exc import IntegrityError
 
 from cove_poller.config.backupchecks_columns import JOB_RUNS
@@ -14,6 +14,7 @@ from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.database.run_objects import RunObjects
 from cove_poller.database.statements import ACCOUNT, MOMENT, Statements, named
 from cove_poller.database.tables import RUN_KEY, Tables
+from cove_poller.records.columns import DataSource
 from cove_poller.records.run_plan import PlannedRun, RecordedRun, Review
 
 log = logging.getLogger(__name__)
@@ -54,30 +55,24 @@ class Runs(Statements):
         return by_account
 
     def plan_begins(self, moments: Mapping[int, datetime]) -> dict[int, datetime]:
-        """Return, by account, when the first session of the last run up to the account's moment ended.
+        """Return, by account, when the first session ended of the last run up to the account's moment, or of the next.
 
-        Rounds are told apart one after the other, so that is where a plan has to begin; at the moment itself where
-        there is no run before it.
+        Rounds are told apart one after the other, so a plan has to begin with a whole one; at the moment itself where
+        there is none before it.
         """
         runs, sessions = self._tables.job_runs, self._tables.sessions
         rows = [{"account_id": one, "external_id": str(one), "moment": at} for one, at in moments.items()]
         wanted = self._rows("changed", [ACCOUNT, Column("external_id", String), MOMENT], rows)
-        last = (
-            select(runs.c.id)
-            .where(
-                runs.c.source_type == self._settings.source_type,
-                runs.c.external_id == wanted.c.external_id,
-                runs.c.run_at <= wanted.c.moment,
-            )
-            .order_by(runs.c.run_at.desc())
-            .limit(1)
-            .correlate(wanted)
-            .scalar_subquery()
+        mine = select(runs.c.id).where(
+            runs.c.source_type == self._settings.source_type, runs.c.external_id == wanted.c.external_id
         )
-        mine = and_(sessions.c.account_id == wanted.c.account_id, sessions.c.job_run_id == last)
-        query = select(wanted.c.account_id, func.min(sessions.c.session_at).label("begin")).join_from(
-            wanted, sessions, mine
-        )
+        before = mine.where(runs.c.run_at <= wanted.c.moment).order_by(runs.c.run_at.desc())
+        after = mine.where(runs.c.run_at > wanted.c.moment).order_by(runs.c.run_at)
+        ids = [query.limit(1).correlate(wanted).scalar_subquery() for query in (before, after)]
+        members = and_(sessions.c.account_id == wanted.c.account_id, sessions.c.job_run_id.in_(ids))
+        makes_rounds = case((sessions.c.data_source != DataSource.TOTAL, sessions.c.session_at))
+        begin = func.coalesce(func.min(makes_rounds), func.min(sessions.c.session_at)).label("begin")
+        query = select(wanted.c.account_id, begin).join_from(wanted, sessions, members)
         begins = {row["account_id"]: row["begin"] for row in self._mappings(query.group_by(wanted.c.account_id))}
         return {account: min(moment, begins.get(account, moment)) for account, moment in moments.items()}
 

@@ -1,6 +1,6 @@
 """The statements about recorded sessions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +27,7 @@ from cove_poller.database.statements import ACCOUNT, MOMENT, Statements
 from cove_poller.database.tables import UtcDateTime
 from cove_poller.records.columns import LABELS, DataSource
 from cove_poller.records.session import Origin, RecordedSession, Session, TimeIs
+from cove_poller.records.source_history import MOST_RECENT
 from cove_poller.records.statuses import Status
 
 SOURCE = Column("data_source", String)
@@ -92,6 +93,24 @@ class Sessions(Statements):
         on = [sessions.c[name] == wanted.c[name] for name in ("account_id", "data_source") if name in wanted.c]
         query = select(sessions).join(wanted, and_(*on, *conditions)).order_by(sessions.c.session_at)
         return [_recorded_session(row) for row in self._mappings(query)]
+
+    def newest_ends(self, account_ids: Collection[int]) -> dict[int, dict[str, list[datetime]]]:
+        """Return, by account and data source, when the newest sessions ended, as many as a rhythm is learnt from."""
+        found: dict[int, dict[str, list[datetime]]] = {}
+        if not account_ids:
+            return found
+        sessions, wanted = self._tables.sessions, self._accounts(account_ids)
+        key = (sessions.c.account_id, sessions.c.data_source)
+        rank = func.row_number().over(partition_by=key, order_by=sessions.c.session_at.desc()).label("rank")
+        ranked = (
+            select(*key, sessions.c.session_at, rank)
+            .join(wanted, wanted.c.account_id == sessions.c.account_id)
+            .where(sessions.c.origin != Origin.COLORBAR)
+            .subquery("ranked")
+        )
+        for row in self._mappings(select(ranked).where(ranked.c.rank <= MOST_RECENT)):
+            found.setdefault(row["account_id"], {}).setdefault(row["data_source"], []).append(row["session_at"])
+        return found
 
     def of_device(self, account_id: int) -> list[RecordedSession]:
         """Return all recorded sessions of a device."""

@@ -6,7 +6,7 @@ are active, and which of them cannot be read, when it is written.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -144,12 +144,27 @@ class DeviceHistory:
         return totals[bisect_left(totals, begin, key=_end) : bisect_right(totals, end, key=_end)]
 
     @cached_property
-    def reviewed_moments(self) -> frozenset[datetime]:
-        return frozenset(run.run_at for run in self.runs if run.reviewed)
-
-    @cached_property
     def reviewed_ids(self) -> frozenset[int]:
         return frozenset(run.id for run in self.runs if run.reviewed)
+
+    @cached_property
+    def _cut_ids(self) -> frozenset[int]:
+        """The runs of which only the end is here, in the very second in which the first round begins."""
+        begin = min((one.session_at for one in self.sessions), default=None) if self.earlier else None
+        first = {
+            one.job_run_id for one in self.sessions if one.session_at == begin and one.data_source != DataSource.TOTAL
+        }
+        runs = sorted((run.run_at, run.id) for run in self.runs if run.id in first)
+        return frozenset(run_id for _, run_id in runs[:-1])
+
+    @cached_property
+    def fixed_ids(self) -> frozenset[int]:
+        """The runs that stay as they are, with their sessions."""
+        return self.reviewed_ids | self._cut_ids
+
+    @cached_property
+    def fixed_moments(self) -> frozenset[datetime]:
+        return frozenset(run.run_at for run in self.runs if run.id in self.fixed_ids)
 
 
 def _end(session: Session) -> datetime:
@@ -278,8 +293,8 @@ def plan_runs(history: DeviceHistory, policy: RunPolicy, now: datetime) -> RunPl
     nobody ever looked at some source that was active then. Reviewed runs keep their sessions; what came later, or has
     become worse, makes runs of its own.
     """
-    reviewed = history.reviewed_ids
-    free = [one for one in history.sessions if one.job_run_id not in reviewed or one.id in history.worse_ids]
+    fixed = history.fixed_ids
+    free = [one for one in history.sessions if one.job_run_id not in fixed or one.id in history.worse_ids]
     making = [one for one in free if _counts(one, history)]
     found = rounds(making, policy.gap, policy.span)
     if history.running and found and now - found[-1][-1].session_at < policy.settle:
@@ -289,15 +304,12 @@ def plan_runs(history: DeviceHistory, policy: RunPolicy, now: datetime) -> RunPl
     context_ids = [one.id for members, is_known in zip(found, known, strict=True) for one in members if not is_known]
     found, times = ([*compress(found, known)], [*compress(times, known)])
     claims = _claims(found, times, history)
-    free_ids = {session.id for session in free}
+    totals = _totals(found, {session.id for session in free}, history, policy)
     planned: list[tuple[RecordedRun | None, PlannedRun]] = []
-    placed: set[int] = set()
-    for members, at, run in zip(found, times, claims, strict=True):
+    for number, (members, at, run) in enumerate(zip(found, times, claims, strict=True)):
         content = job_run_from_round(members, _free_moment(at, history), history, policy)
-        totals = history.totals_between(*_span(members, policy.gap))
-        ids = {session.id for session in (*members, *totals) if session.id in free_ids} - placed
-        placed |= ids
-        planned.append((run, PlannedRun(run.id if run else None, content, tuple(sorted(ids)))))
+        ids = sorted({member.id for member in members} | totals.get(number, set()))
+        planned.append((run, PlannedRun(run.id if run else None, content, tuple(ids))))
     return RunPlan(
         new=tuple(plan for run, plan in planned if run is None),
         changed=tuple(plan for run, plan in planned if run and run.differs_from(plan.content)),
@@ -306,6 +318,25 @@ def plan_runs(history: DeviceHistory, policy: RunPolicy, now: datetime) -> RunPl
         protected_count=_protected_count(history, policy),
         context_ids=tuple(context_ids),
     )
+
+
+def _totals(
+    found: Sequence[Sequence[RecordedSession]], free_ids: Collection[int], history: DeviceHistory, policy: RunPolicy
+) -> dict[int, set[int]]:
+    """The total's sessions that are kept with each round: the one in which they end, else the first that they tell of.
+
+    So each has its round wherever a plan begins.
+    """
+    owners: dict[int, int] = {}
+    for number, members in enumerate(found):
+        for total in history.totals_between(*_span(members, policy.gap)):
+            ends_here = members[0].session_at <= total.session_at <= members[-1].session_at
+            if total.id in free_ids and (ends_here or total.id not in owners):
+                owners[total.id] = number
+    by_round: dict[int, set[int]] = {}
+    for total_id, number in owners.items():
+        by_round.setdefault(number, set()).add(total_id)
+    return by_round
 
 
 def _is_known(members: Sequence[RecordedSession], run_at: datetime, history: DeviceHistory) -> bool:
@@ -331,8 +362,8 @@ def _span(members: Sequence[Session], gap: timedelta) -> tuple[datetime, datetim
 
 
 def _free_moment(run_at: datetime, history: DeviceHistory) -> datetime:
-    """`run_at`, or the next second that no reviewed run stands at: the moment is the run's key."""
-    while run_at in history.reviewed_moments:
+    """`run_at`, or the next second at which no run stands that stays: the moment is the run's key."""
+    while run_at in history.fixed_moments:
         run_at += timedelta(seconds=1)
     return run_at
 
@@ -341,7 +372,7 @@ def _claims(
     found: Sequence[Sequence[RecordedSession]], times: Sequence[datetime], history: DeviceHistory
 ) -> list[RecordedRun | None]:
     """For each round the recorded run that it goes on in: the one at its moment, else one of its sessions'."""
-    open_runs = {run.id: run for run in history.runs if not run.reviewed}
+    open_runs = {run.id: run for run in history.runs if run.id not in history.fixed_ids}
     at_moment = {run.run_at: run for run in open_runs.values()}
     claims = [at_moment.get(_free_moment(at, history)) for at in times]
     claimed = {run.id for run in claims if run}
@@ -356,9 +387,11 @@ def _claims(
 def _superseded(history: DeviceHistory, planned: Sequence[PlannedRun]) -> tuple[int, ...]:
     """The runs, reviewed by nobody, whose sessions all went into other runs."""
     new_run = {session_id: plan.run_id for plan in planned for session_id in plan.session_ids}
-    kept = {plan.run_id for plan in planned} | history.reviewed_ids
+    kept = {plan.run_id for plan in planned} | history.fixed_ids
     left = {run.id for run in history.runs} - kept
-    with_sessions = {session.job_run_id for session in history.sessions} | history.orphaned_run_ids
+    ended = {run.id: run.run_at for run in history.runs}  # a total's session after that is from the following round
+    members = (one for one in history.sessions if one.job_run_id in ended and one.session_at <= ended[one.job_run_id])
+    with_sessions = {one.job_run_id for one in members} | history.orphaned_run_ids
     still_used = {one.job_run_id for one in history.sessions if one.id not in new_run and _counts(one, history)}
     return tuple(sorted((left & with_sessions) - still_used))
 

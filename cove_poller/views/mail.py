@@ -164,8 +164,11 @@ def failure(command: str, error: CovePollerError) -> str:
 
 
 def migrate_summary(script: str) -> str:
-    """Return what became of the database that the statements of `script` were run on, if there were any."""
-    return "The database was prepared." if script else "The database is ready."
+    """Return what became of the database that the statements of `script` were run on, and what its comments say."""
+    if not script:
+        return "The database is ready."
+    comments = [line.removeprefix("-- ") for line in script.splitlines() if line.startswith("-- ")]
+    return "\n".join(["The database was prepared.", *comments])
 
 
 def prune_summary(done: "Pruned") -> str:

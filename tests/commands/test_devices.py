@@ -111,7 +111,7 @@ class TestOnBothDatabases:
     ) -> None:
         assert outcomes(site) == [("SRV2", "Success")]
         told = link(site, 1, 2)
-        assert (told.sessions, told.job_runs) == (3, 2)
+        assert (told.sessions, told.job_runs) == (1, 1)  # what was before the first poll's newest round is not known
         assert (str(told.job), told.previous_job, told.is_done) == ("Old name (id 2) of Example Bakery", None, True)
         assert links(site) == {1: None, 2: 1, 3: 2}
         site.sync()
@@ -125,7 +125,7 @@ class TestOnBothDatabases:
         )
         twin.sync()
         assert written(site) == written(twin)
-        assert outcomes(site) == [("Old name", "Success"), ("SRV2", "Success"), ("Old name", "Failed")]
+        assert outcomes(site) == [("SRV2", "Success"), ("Old name", "Failed")]
 
     def test_a_device_that_moves_to_another_job_leaves_its_runs_where_they_are(self, site: Site, fleet: Fleet) -> None:
         before = site.rows(RUNS)

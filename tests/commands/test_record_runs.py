@@ -5,8 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from cove_poller.commands.record_page import run_policy
-from cove_poller.commands.record_runs import Subject, Tally, save_runs
+from cove_poller.commands.record_runs import Subject, Tally, run_policy, save_runs
 from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.database.engine import Database
 from cove_poller.database.runs import Runs
@@ -87,3 +86,19 @@ def test_what_could_not_join_it_gets_a_run_of_its_own_at_the_next_poll(database:
     write(database, add_session(database, SQL, 15, Status.FAILED))
     assert write(database).new == 1
     assert runs(database) == [("Success", True), ("Failed", False)]
+
+
+def test_a_session_that_becomes_known_late_is_put_into_the_rounds_as_they_began(database: Database) -> None:
+    write(database, add_session(database, FILES, 10), add_session(database, SQL, 20))
+    write(database, add_session(database, FILES, 16, Status.FAILED))
+    assert runs(database) == [("Success", False), ("Failed", False)]
+
+
+def test_a_total_within_two_rounds_keeps_neither_from_staying(database: Database) -> None:
+    for minute in (10, 18, 60):
+        write(database, add_session(database, FILES, minute), add_session(database, DataSource.TOTAL, minute))
+    assert runs(database) == [("Success", False)] * 3
+    sessions = database.tables.sessions
+    with database.transaction() as connection:
+        found = connection.execute(sa.select(sessions.c.session_at, sessions.c.job_run_id)).all()
+    assert {len({run for at, run in found if at == moment}) for moment, _ in found} == {1}

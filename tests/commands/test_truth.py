@@ -1,31 +1,37 @@
-"""Some days of a fleet, polled every half hour: what is recorded is what happened."""
+"""A fleet, polled every half hour, or hourly: what is recorded is what happened."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cove_poller.text import counted
 from tests.conftest import BEGIN, Site
-from tests.world.fake_cove import FakeCove, FakeDevice, Reading, TrueSession, make_fleet, serving
-from tests.world.oracle import RANK, WORDS, Score, Seen, as_told, expected_runs, status_of, visible
-from tests.world.recorded import utc
+from tests.world.fake_cove import FakeCove, Reading, TrueSession, make_fleet, serving
+from tests.world.oracle import RANK, Score, Seen, as_told, expected_runs, status_of, true_status, visible
 
-DAYS = 3 if "SOAK" in os.environ else 2
-HALF_HOUR = timedelta(minutes=30)
+DEVICES = 12
+HALF_HOUR, HOUR = timedelta(minutes=30), timedelta(hours=1)
+WORDS = {"success": "Success", "warning": "Warning", "failed": "Failed"}
 BASIC_ONLY = ("F12", "F16", "F17", "F18")
+NEVER_SILENT = {"server_hours": 1e6, "workstation_hours": 1e6, "m365_hours": 1e6}
 
 
-def poll_for_days(site: Site, exit_code: int = 0) -> list[datetime]:
-    """Poll every half hour until everything has ended and settled; return the times."""
-    polls = [BEGIN + timedelta(hours=1) + number * HALF_HOUR for number in range(DAYS * 48 + 3)]
+def utc(value: Any) -> datetime:
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def poll_for(site: Site, days: int, every: timedelta = HALF_HOUR) -> list[datetime]:
+    """Poll until everything has ended and settled; return the times."""
+    polls = [BEGIN + HOUR + number * every for number in range((timedelta(days=days) + 2 * HOUR) // every)]
     for now in polls:
         site.cove.now = now
         result = site.sync()
-        assert result.exit_code == exit_code, result.to_json()
+        assert result.exit_code == 0, result.to_json()
     return polls
 
 
@@ -44,6 +50,7 @@ class Verdict:
 
 def judge(site: Site, polls: list[datetime], *, only_basic: bool = False) -> Verdict:
     reading, devices = site.cove.reading, site.cove.fleet.devices
+    by_start = only_basic and reading.last_session_is == "start"
     sessions, totals, runs = Score(), Score(), Score()
     too_healthy: list[str] = []
     recorded: dict[tuple[int, str], list[dict[str, Any]]] = {}
@@ -57,13 +64,22 @@ def judge(site: Site, polls: list[datetime], *, only_basic: bool = False) -> Ver
         for source in {*seen, *(source for account, source in recorded if account == device.account_id)}:
             rows = recorded.get((device.account_id, source), [])
             score_sessions(rows, seen.get(source, {}), totals if source == "D09" else sessions)
-        told = as_told(seen, reading, only_basic=only_basic)
+        told, first = (
+            as_told(visible(device, those, reading, only_basic=only_basic), reading, only_basic=only_basic)
+            for those in (polls, polls[:1])
+        )
         found = recorded_runs.get(str(device.account_id), [])
-        wanted = {(run.run_at, WORDS[run.status]) for run in expected_runs(device.active, told)}
+        told_by_start = reading.last_session_is == "start" and not only_basic
+        expected = expected_runs(device.active, told, first, some_are_starts=told_by_start)
+        wanted = {(run.run_at, WORDS[run.status]) for run in expected}
         runs.add(len(wanted), len(found), len(wanted & set(found)))
         for run in wanted ^ set(found):
             print("missing" if run in wanted else "not expected", device.account_id, run)
-        too_healthy += healthier_than_true(device, told, found)
+        too_healthy += [
+            f"{device.account_id} {run_at} is {word}, but it was {truth}"
+            for run_at, word in found
+            if RANK[truth := true_status(device, run_at, by_start=by_start)] > RANK[word.lower()]
+        ]
     return Verdict(sessions, totals, runs, too_healthy)
 
 
@@ -91,26 +107,15 @@ def is_record_of(row: dict[str, Any], seen: Seen) -> bool:
     return bool(row["status"] == true_status and row["status_code"] == session.status)
 
 
-def healthier_than_true(
-    device: FakeDevice, told: dict[str, list[TrueSession]], found: list[tuple[datetime, str]]
-) -> list[str]:
-    """The runs that look better than the newest session that some active source had at that moment."""
-    problems = []
-    for run_at, word in found:
-        for source in device.active:
-            before = [session for session in told.get(source, ()) if session.end <= run_at]
-            if before and RANK[status_of(before[-1].status)] > RANK[word.lower()]:
-                problems.append(f"{device.account_id} {run_at} is {word}, but {before[-1]}")
-    return problems
-
-
-def polled_site(tmp_path: Path, reading: Reading, *, devices: int, refused: tuple[str, ...] = ()) -> Iterator[Site]:
-    fleet = make_fleet(seed=2026, begin=BEGIN, days=DAYS, devices=devices)
+def polled_site(
+    tmp_path: Path, reading: Reading, *, days: int, devices: int, refused: tuple[str, ...] = ()
+) -> Iterator[Site]:
+    fleet = make_fleet(seed=2026, begin=BEGIN, days=days, devices=devices)
     with serving(FakeCove(fleet, BEGIN)) as cove:
         cove.reading = reading
         if refused:
             cove.faults.forbidden_columns = lambda code: code[3:] in refused
-        site = Site(cove, f"sqlite:///{tmp_path / 'cove.db'}", tmp_path)
+        site = Site(cove, f"sqlite:///{tmp_path / 'cove.db'}", tmp_path, {"alerts": NEVER_SILENT})
         site.migrate()
         yield site
 
@@ -121,11 +126,12 @@ def polled_site(tmp_path: Path, reading: Reading, *, devices: int, refused: tupl
 def test_every_session_that_a_poll_could_see_is_recorded_once_and_each_round_makes_one_run(
     meaning: str, refused: tuple[str, ...], tmp_path: Path, measured: Callable[[str], None], soaks: bool
 ) -> None:
-    devices = 200 if soaks else 30
+    days, devices = (3, 200) if soaks else (1 if refused else 2, DEVICES)
     reading = Reading(last_session_is=meaning, last_success_is=meaning)
-    for site in polled_site(tmp_path, reading, devices=devices, refused=refused):
-        verdict = judge(site, poll_for_days(site), only_basic=bool(refused))
-        measured(f"{devices} devices, {DAYS} days, F15 is the {meaning}, {refused or 'nothing'} refused: {verdict}")
+    for site in polled_site(tmp_path, reading, days=days, devices=devices, refused=refused):
+        verdict = judge(site, poll_for(site, days, HOUR if refused else HALF_HOUR), only_basic=bool(refused))
+        known = ", ".join(refused) or "nothing"
+        measured(f"{devices} devices, {counted(days, 'day')}, F15 is the {meaning}, {known} refused: {verdict}")
         assert verdict.sessions.is_perfect
         assert verdict.totals.is_perfect
         assert verdict.runs.is_perfect
@@ -136,24 +142,23 @@ def test_every_session_that_a_poll_could_see_is_recorded_once_and_each_round_mak
 @pytest.mark.parametrize(
     "reading",
     [
-        Reading(completed_is="finished"),
+        Reading(completed_is="finished", spelling="unpadded"),
         Reading(completed_is="finished", last_session_is="start", last_success_is="start"),
         Reading(success_has_errors=False, total_is="worst"),
         Reading(success_has_errors=False, last_session_is="start", last_success_is="start"),
         Reading(last_session_is="start", last_success_is="end", running_code=9),
         Reading(never="0", raw_numbers=True, sources_as_list=True, color_bar_days=5),
         Reading(never="", spelling="both", running_code=12, color_bar_days=0),
-        Reading(spelling="unpadded"),
     ],
     ids=lambda reading: ", ".join(f"{k}={v}" for k, v in vars(reading).items() if v != vars(Reading())[k]),
 )
 def test_the_record_is_right_under_each_reading_that_the_documentation_leaves_open(
     reading: Reading, tmp_path: Path, measured: Callable[[str], None], request: pytest.FixtureRequest, soaks: bool
 ) -> None:
-    devices = 100 if soaks else 12
-    for site in polled_site(tmp_path, reading, devices=devices):
-        verdict = judge(site, poll_for_days(site))
-        measured(f"{devices} devices, {DAYS} days, {request.node.callspec.id}: {verdict}")
+    days, devices = (3, 100) if soaks else (1, DEVICES)
+    for site in polled_site(tmp_path, reading, days=days, devices=devices):
+        verdict = judge(site, poll_for(site, days))
+        measured(f"{devices} devices, {counted(days, 'day')}, {request.node.callspec.id}: {verdict}")
         assert verdict.sessions.is_perfect
         assert verdict.runs.is_perfect
         assert verdict.too_healthy == []
@@ -162,7 +167,7 @@ def test_the_record_is_right_under_each_reading_that_the_documentation_leaves_op
 @pytest.mark.parametrize("meaning", ["end", "start"])
 def test_no_start_is_made_up_where_the_duration_is_that_of_the_running_session(meaning: str, tmp_path: Path) -> None:
     reading = Reading(running_duration="running", last_session_is=meaning, last_success_is=meaning)
-    for site in polled_site(tmp_path, reading, devices=20):
-        verdict = judge(site, poll_for_days(site))
+    for site in polled_site(tmp_path, reading, days=1, devices=8):
+        verdict = judge(site, poll_for(site, days=1))
         assert verdict.sessions.is_perfect  # which compares the starts too
         assert verdict.too_healthy == []

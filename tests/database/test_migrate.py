@@ -17,8 +17,10 @@ from cove_poller.database import engine as database
 from cove_poller.database import migrate
 from cove_poller.errors import DatabaseError
 from tests.conftest import BEGIN, Cli, Site
-from tests.world.fake_cove import FakeCove, Fleet, Partner, make_fleet
+from tests.world.fake_cove import FakeCove, Fleet, Partner, TrueSession, make_fleet
+from tests.world.first_edition import counted_on, device_rows, run_rows, tables
 from tests.world.layouts import EMPTY, FOUND, GRANTS, RENAMED, STRICT, Layout, LiveSite, run_script
+from tests.world.small_fleet import make_device, make_small_fleet
 
 MakeSite = Callable[[Layout], LiveSite]
 LIVE_TABLES = ("customers", "jobs", "job_runs")
@@ -140,7 +142,7 @@ def test_migrate_changes_nothing_of_backupchecks_but_the_mail_column(live: LiveS
 def test_migrate_adds_a_column_that_an_earlier_version_of_the_poller_did_not_have(live: LiveSite) -> None:
     live.prepare()
     before = live.columns()
-    live.execute(f"ALTER TABLE {live.named('cove_polls')} DROP COLUMN request")
+    live.execute(f"ALTER TABLE {live.named('cove_polls')} DROP COLUMN is_complete")
     assert live.columns() != before
     live.prepare()
     assert live.columns() == before
@@ -205,7 +207,7 @@ class TestSync:
         assert found == wanted
         longest = max(len(run["remark"]) for run in live.runs())
         assert longest == layout.remark_limit or (longest > 60 and layout.remark_limit is None)
-        assert len(live.runs()) == len(ours.runs()) == len(wanted) > 20
+        assert len(live.runs()) == len(ours.runs()) == len(wanted) > 15
         assert {run["mail_message_id"] for run in live.runs()} == {None}
         assert {utc(run["created_at"]) for run in live.runs()} <= set(polls)
 
@@ -499,3 +501,91 @@ class TestLeastRights:
         live.execute(f"DROP INDEX {live.named('ux_job_runs_cove_key')}")
         assert "must be owner" in problems(limited.prepare)
         assert "run: cove-poller migrate" in problems(limited.sync)
+
+
+class TestFirstEdition:
+    """A database that the first edition of the rules has filled: hourly sessions that it chained into one run."""
+
+    HOURS = 48
+    FAILED = (5, 6, 7, 30)
+
+    @pytest.fixture
+    def fleet(self) -> Fleet:
+        """Three servers: one with an hourly job, one that is backed up each night, an hourly one that has gone."""
+        begin = BEGIN - timedelta(minutes=50)
+        hours = [begin + timedelta(hours=hour + 1) for hour in range(self.HOURS)]
+        hourly, nightly, gone = (make_device(number, f"srv{number}_x", active=("D01",)) for number in (1, 2, 3))
+        for device, starts in ((hourly, hours), (gone, hours[:8])):
+            device.sessions["D01"] = [
+                TrueSession("D01", start, start + timedelta(minutes=50), 2 if hour in self.FAILED else 5)
+                for hour, start in enumerate(starts)
+            ]
+        nights = [BEGIN + timedelta(hours=hour) for hour in (-22, 2, 26)]
+        nightly.sessions["D01"] = [TrueSession("D01", at, at + timedelta(minutes=30), 5) for at in nights]
+        return make_small_fleet(hourly, nightly, gone)
+
+    @pytest.fixture
+    def old(self, make_site: MakeSite, fleet: Fleet, cove: FakeCove) -> LiveSite:
+        """The database after two days; of the nightly device the second night is reviewed."""
+        site = make_site(EMPTY)
+        kind = "sqlite" if site.is_sqlite else "postgresql"
+        hourly, nightly, gone = fleet.devices
+        cove.now = BEGIN + timedelta(hours=self.HOURS, minutes=20)
+        last = BEGIN + timedelta(hours=self.HOURS - 1)
+        statements = [
+            *(sql for one in (hourly, nightly) for sql in device_rows(one, BEGIN, last)),
+            *device_rows(gone, BEGIN, last, is_gone=True),
+            *run_rows(1, hourly.sessions["D01"], 1),
+            *(sql for number, one in enumerate(nightly.sessions["D01"], 2) for sql in run_rows(number, [one], 2)),
+            *run_rows(5, gone.sessions["D01"], 3),
+            f"UPDATE job_runs SET reviewed_at = '{BEGIN:%Y-%m-%d} 08:08:08.000000' WHERE id = 3",
+        ]
+        begin = "SET TIME ZONE 'UTC';" if kind == "postgresql" else ""
+        run_script(site.database_url, begin + tables(kind) + ";\n".join([*statements, *counted_on(kind, 5)]) + ";")
+        fleet.devices.remove(gone)
+        return site
+
+    SESSIONS = (
+        "SELECT account_id, session_at, started_at, status, origin FROM cove_sessions WHERE data_source = 'D01'"
+        " ORDER BY id"
+    )
+
+    def reviewed(self, site: LiveSite) -> list[dict[str, Any]]:
+        return [row for row in site.stored()["job_runs"] if ":08:08" in str(row.values())]
+
+    def test_the_next_sync_makes_its_unreviewed_runs_anew_and_leaves_the_reviewed_ones_to_the_byte(
+        self, old: LiveSite
+    ) -> None:
+        reviewed, sessions = self.reviewed(old), old.rows(self.SESSIONS)
+        assert len(reviewed) == 1
+        said = "-- the next sync makes 4 job runs anew, by the rules of this version; those that were reviewed stay\n"
+        assert old.prepare(dry_run=True).startswith(said)
+        assert old.prepare().startswith(said)
+        assert old.prepare() == ""
+        result = old.sync()
+        assert (result.exit_code, result.to_json()["logins"][0]["warnings"]) == (0, [])
+        for account, hours in ((1, 48), (3, 8)):
+            assert self.told(old, account) == [
+                (hour + 1, "Failed" if hour in self.FAILED else "Success") for hour in range(hours)
+            ]
+        assert self.told(old, 2) == [(-21.5, "Success"), (2.5, "Success"), (26.5, "Success")]
+        assert {run["id"] for run in old.runs()} >= {1, 2, 3, 4, 5}
+        assert (self.reviewed(old), old.rows(self.SESSIONS)) == (reviewed, sessions)
+        again = old.sync().to_json()["logins"][0]["job_runs"]
+        assert (again["new"], again["updated"]) == (0, 0)
+
+    def test_what_it_knew_of_its_sessions_is_kept_beside_them(self, old: LiveSite) -> None:
+        old.prepare()
+        rows = old.rows("SELECT account_id, session_at, time_is, unknown_since FROM cove_sessions ORDER BY id")
+        assert {row["time_is"] for row in rows} == {"end"}
+        unknown = [
+            (row["account_id"], utc(row["session_at"]), utc(row["unknown_since"]))
+            for row in rows
+            if row["unknown_since"]
+        ]
+        assert unknown == [(2, BEGIN - timedelta(hours=21.5), datetime(1970, 1, 1, tzinfo=UTC))]
+
+    def told(self, site: LiveSite, account: int) -> list[tuple[float, str]]:
+        """The runs of a device: how many hours after BEGIN, and with which status."""
+        runs = [(utc(run["run_at"]), run["status"]) for run in site.runs() if run["external_id"] == str(account)]
+        return sorted(((run_at - BEGIN) / timedelta(hours=1), status) for run_at, status in runs)

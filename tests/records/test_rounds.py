@@ -320,3 +320,19 @@ def test_a_remark_is_cut_to_its_column(limit: int | None, expected: int) -> None
     history = DeviceHistory([make_session("D01", 0, 20, Status.FAILED)], [], [], kept("D01"), running=False)
     (run,) = plan_runs(history, replace(POLICY, remark_limit=limit), LATER).new
     assert len(run.content.remark) == min(expected, len("Files and Folders: Failed (no success known)."))
+
+
+def test_a_plan_that_begins_in_the_second_in_which_the_run_before_ended_leaves_that_one_alone() -> None:
+    ledger = Ledger()
+    ledger.add(make_session("D02", 40, 50), make_session("D01", 40, 60), make_session("D02", 55, 60, Status.FAILED))
+    before = ledger.contents()
+    assert sorted(run.run_at for run in before) == [at(60), at(60) + timedelta(seconds=1)]
+    later = DeviceHistory(
+        sessions=[one for one in ledger.sessions.values() if one.session_at >= at(60)],
+        earlier=[one for one in ledger.sessions.values() if one.session_at < at(60)],
+        runs=list(ledger.runs.values()),
+        sources=kept(*ledger.active),
+        running=False,
+    )
+    plan = plan_runs(later, POLICY, LATER)
+    assert (plan.new, plan.changed, plan.removed_ids) == ((), (), ())

@@ -1,9 +1,9 @@
-"""What the poller should have recorded, worked out from the fleet's truth and the times of the polls alone.
+"""What the poller should have recorded, and what was true, worked out from the fleet and the times of the polls alone.
 
 Written anew from the rules, without a line of the poller's code, and without any care for speed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -85,29 +85,60 @@ def as_told(
     return {source: sorted(sessions, key=lambda session: session.end) for source, sessions in told.items()}
 
 
-def expected_runs(active: Sequence[str], told: dict[str, list[TrueSession]]) -> list[ExpectedRun]:
-    """The runs that the sessions make, by the rules, one session after the other."""
+def rounds(told: Mapping[str, Sequence[TrueSession]]) -> list[list[TrueSession]]:
+    """The rounds that the sessions of the sources make, one session after the other, each source once in a round."""
     of_sources = [session for source, sessions in told.items() if source != "D09" for session in sessions]
-    rounds: list[list[TrueSession]] = []
-    for session in sorted(of_sources, key=lambda session: session.end):
-        if rounds:
-            latest = max(one.end for one in rounds[-1])
-            if session.start <= latest + GAP and session.end <= latest + SPAN:
-                rounds[-1].append(session)
-                continue
-        rounds.append([session])
-    return [_run(active, members, told) for members in rounds]
+    found: list[list[TrueSession]] = []
+    for session in sorted(of_sources, key=lambda session: (session.end, session.source)):
+        members = found[-1] if found else []
+        if (
+            members
+            and all(one.source != session.source for one in members)
+            and session.start <= max(one.end for one in members) + GAP
+            and session.end <= min(one.end for one in members) + SPAN
+        ):
+            members.append(session)
+        else:
+            found.append([session])
+    return found
 
 
-def _run(active: Sequence[str], members: Sequence[TrueSession], told: dict[str, list[TrueSession]]) -> ExpectedRun:
+def totals_of(members: Sequence[TrueSession], told: Mapping[str, Sequence[TrueSession]]) -> list[TrueSession]:
+    """The total's sessions that lie in a round."""
+    begin, end = min(one.start for one in members), max(one.end for one in members) + GAP
+    return [one for one in told.get("D09", ()) if begin <= one.end <= end]
+
+
+def expected_runs(
+    active: Sequence[str],
+    told: Mapping[str, Sequence[TrueSession]],
+    first: Mapping[str, Sequence[TrueSession]] | None = None,
+    *,
+    some_are_starts: bool = False,
+) -> list[ExpectedRun]:
+    """The runs that the sessions make, by the rules; of those that the `first` poll told only the newest round.
+
+    Where `some_are_starts`, a session's lone time is its start: it may not have ended before a later run.
+    """
+    known_from = max((one.end for source in active for one in (first or {}).get(source, ())), default=None)
+    runs = [_run(active, members, told, some_are_starts=some_are_starts) for members in rounds(told)]
+    return [run for run in runs if known_from is None or run.run_at >= known_from]
+
+
+def _run(
+    active: Sequence[str],
+    members: Sequence[TrueSession],
+    told: Mapping[str, Sequence[TrueSession]],
+    *,
+    some_are_starts: bool,
+) -> ExpectedRun:
     run_at = max(one.end for one in members)
     statuses = []
     for source in active:
         known = [one for one in told.get(source, ()) if one.end <= run_at]
-        statuses += [status_of(known[-1].status)] if known else []
-    begin = min(one.start for one in members)
-    in_round = [one for one in told.get("D09", ()) if begin <= one.end <= run_at + GAP]
-    statuses += [status_of(in_round[-1].status)] if in_round else []
+        may_last = known and some_are_starts and known[-1].start == known[-1].end < run_at
+        statuses += [status_of(one.status) for one in known[-2 if may_last else -1 :]]
+    statuses += [status_of(one.status) for one in totals_of(members, told)[-1:]]
     return ExpectedRun(run_at, max(statuses, key=RANK.__getitem__))
 
 
@@ -137,6 +168,21 @@ def all_runs(device: FakeDevice, *polls: datetime, clock: datetime | None = None
     ):
         runs.pop()
     return {(run.run_at, WORDS[run.status]) for run in runs}
+
+
+def true_status(device: FakeDevice, run_at: datetime, *, by_start: bool) -> str:
+    """How the device really stood then, whoever knew it: the worst of each source's newest session that had ended.
+
+    With `by_start`, for runs of which only starts are known, one that had begun may stand for it.
+    """
+    statuses = ["success"]
+    for sessions in device.sessions.values():
+        done = ended(sessions, run_at)[-1:]
+        begun = [one for one in sessions if one.start <= run_at][-1:] if by_start else done
+        statuses.append(
+            min((status_of(one.status) for one in (*done, *begun)), key=RANK.__getitem__, default="success")
+        )
+    return max(statuses, key=RANK.__getitem__)
 
 
 @dataclass
