@@ -24,7 +24,8 @@ from cove_poller.records.job_matching import CreatedCustomer, mapped_name
 from cove_poller.records.overview import alert_after
 from cove_poller.records.past import NO_PAST, Past
 from cove_poller.records.reading import Circumstances, DeviceReading, SourceReading, read_device, with_vanished
-from cove_poller.records.run_plan import Review, RunPolicy
+from cove_poller.records.run_content import RunPolicy
+from cove_poller.records.run_plan import Review
 from cove_poller.records.silence import is_lost, is_switched_off, silence_limit, silent_since
 from cove_poller.records.source_history import (
     NOTHING,
@@ -165,7 +166,12 @@ class Recorder:
         """Write what waits of devices that Cove no longer lists: nothing of them will join their newest round."""
         rows = store.devices.gone_and_waiting(self.login, now)
         subjects = {
-            account: Subject(row["job_id"], recorded_histories(row, {}), changed_since=row["replan_since"])
+            account: Subject(
+                row["job_id"],
+                recorded_histories(row, {}),
+                changed_since=row["replan_since"],
+                first_seen_at=row["first_seen_at"],
+            )
             for account, row in rows.items()
         }
         tally = save_runs(store, subjects, self._policy(store), now, self.review)
@@ -315,6 +321,7 @@ def _subject(work: Work, job_id: int, saved: SavedSessions) -> Subject:
         changed_ids=saved.ids.get(work.account_id, frozenset()),
         worse_ids=changes.worse_ids,
         orphaned_run_ids=frozenset(one.job_run_id for one in changes.removed if one.job_run_id),
+        first_seen_at=work.previous["first_seen_at"] if work.previous else work.look.at,
     )
 
 

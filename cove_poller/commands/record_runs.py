@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.database.store import History, Store
 from cove_poller.records.columns import DataSource
+from cove_poller.records.device_history import DeviceHistory
 from cove_poller.records.device_record import Row
-from cove_poller.records.run_plan import DeviceHistory, PlannedRun, Review, RunPlan, RunPolicy, plan_runs
+from cove_poller.records.run_content import RunPolicy
+from cove_poller.records.run_plan import PlannedRun, Review, RunPlan, plan_runs
 from cove_poller.records.session import NEVER
 from cove_poller.records.source_history import Period, SourceHistory, from_json, with_sessions
 from cove_poller.records.statuses import Status
@@ -44,6 +46,7 @@ class Subject:
     changed_ids: frozenset[int] = frozenset()
     worse_ids: frozenset[int] = frozenset()
     orphaned_run_ids: frozenset[int] = frozenset()
+    first_seen_at: datetime | None = None
 
     @property
     def total_stands_in(self) -> bool:
@@ -99,6 +102,7 @@ def _device_history(history: History, subject: Subject) -> DeviceHistory:
         changed_ids=subject.changed_ids,
         worse_ids=subject.worse_ids,
         orphaned_run_ids=subject.orphaned_run_ids,
+        first_seen_at=subject.first_seen_at,
     )
 
 
@@ -127,6 +131,7 @@ def _write(
     kept = {run.run_id for run in unchanged}
     store.runs.objects.replace({run_id: run.content.objects for run_id, run in written if run.run_id not in kept})
     store.sessions.keep_as_context(one for plan in plans.values() for one in plan.context_ids)
+    store.sessions.free(one for plan in plans.values() for one in plan.released_ids)
     store.sessions.place(_moves(written, histories.values()))
     heirs = _heirs(written, removed_ids, histories.values())
     store.sessions.move(heirs)

@@ -174,6 +174,10 @@ class Sessions(Statements):
         released = update(sessions).where(sessions.c.job_run_id.in_(select(gone.c.id)))
         self._connection.execute(released.values(job_run_id=None))
 
+    def free(self, session_ids: Iterable[int]) -> None:
+        """Let sessions be part of no run, so that they wait for one."""
+        self._update(self._tables.sessions, ["job_run_id"], [{"id": one, "job_run_id": None} for one in session_ids])
+
     def place(self, run_by_session: Mapping[int, int]) -> None:
         """Write which run sessions are part of."""
         rows = [{"id": session_id, "job_run_id": run_id} for session_id, run_id in run_by_session.items()]

@@ -7,9 +7,11 @@ from typing import Any
 
 from cove_poller.records.device import StatisticsRow, device_from_row
 from cove_poller.records.device_changes import DeviceChanges, device_changes
+from cove_poller.records.device_history import DeviceHistory, RecordedRun
 from cove_poller.records.past import NO_PAST, Past
 from cove_poller.records.reading import Circumstances, DeviceReading, Problem, read_device, with_vanished
-from cove_poller.records.run_plan import DeviceHistory, RecordedRun, RunPolicy, plan_runs
+from cove_poller.records.run_content import RunPolicy
+from cove_poller.records.run_plan import plan_runs
 from cove_poller.records.session import Origin, RecordedSession, Session, TimeIs
 from cove_poller.records.silence import silence_limit, silent_since
 from cove_poller.records.source_history import Look, SourceHistory, from_json, to_json, with_silence
@@ -205,12 +207,15 @@ class Ledger:
                 changed_ids=frozenset(ids),
                 worse_ids=changes.worse_ids,
                 orphaned_run_ids=frozenset(one.job_run_id for one in changes.removed if one.job_run_id),
+                first_seen_at=self.looks[0] if self.looks else None,
             ),
             self.policy,
             now,
         )
         for run_id in plan.removed_ids:
             del self.runs[run_id]
+        for session_id in plan.released_ids:
+            self.sessions[session_id] = replace(self.sessions[session_id], job_run_id=None)
         for planned in (*plan.new, *plan.changed, *plan.unchanged):
             self.number += planned.run_id is None
             run_id = planned.run_id or self.number
