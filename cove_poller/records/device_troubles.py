@@ -75,10 +75,10 @@ def _of_histories(
     for code in reading.active_sources:
         history = changes.sources.get(code, NOTHING)
         if history.gaps:
-            since, until = history.gaps[0].since, history.gaps[-1].until
-            span = f"{since:%Y-%m-%d %H:%M}Z to {until:%Y-%m-%d %H:%M}Z" if since and until else "some time"
-            text = f"{name}: {label(code)}: nobody looked from {span}, so sessions may be missing"
-            yield f"{code} gap", Trouble(f"{text}; read them with: cove-poller backfill", reminds=False)
+            since = history.gaps[0].since
+            begin = f"{since:%Y-%m-%d %H:%M}Z" if since else "the first poll"
+            text = f"{name}: {label(code)}: since {begin} there was a time in which nobody looked"
+            yield f"{code} gap", Trouble(f"{text}; read what is missing with: cove-poller backfill", reminds=False)
         usual = usual_distance(history.recent, "")
         if usual and usual < look_gap / 2:
             text = f"{name}: {label(code)} runs about as often as it is polled, so sessions in between may not be seen"

@@ -49,8 +49,8 @@ def test_a_time_in_which_nobody_looked_is_said_once() -> None:
     gap = SourceHistory(gaps=(Period(at(-9), at(2)),))
     (trouble,) = troubles(DeviceChanges(sources={"D01": gap})).values()
     assert trouble.what == (
-        f"{NAME}: Files and Folders: nobody looked from 2026-03-01 15:00Z to 2026-03-02 02:00Z, so sessions may be"
-        " missing; read them with: cove-poller backfill"
+        f"{NAME}: Files and Folders: since 2026-03-01 15:00Z there was a time in which nobody looked;"
+        " read what is missing with: cove-poller backfill"
     )
     assert (trouble.is_failure, trouble.reminds) == (False, False)
 

@@ -369,3 +369,43 @@ def test_one_poll_that_cannot_read_a_source_leaves_no_gap() -> None:
     ledger.poll(at(2.5), D01=ended(at(2.4), 5, 60))
     ledger.poll(at(3), D01=ended(at(2.4), 5, 60), D02=ended(at(2.8), 5, 60))
     assert ledger.histories["D02"].gaps == ()
+
+
+def test_a_session_that_became_worse_since_its_run_was_reviewed_gets_a_run_though_another_source_runs() -> None:
+    ledger = Ledger(active="D01D02")
+    running = fields(1, F09=at(7), F16=5, F17=5, F18=at(7))
+    ledger.poll(at(7.1), D01=ended(at(7), 5, 600), D02=ended(at(7), 5, 600))
+    ledger.poll(at(8.1), D01=fields(6, F15=at(8), F18=at(8), F17=6, F12=3600), D02=ended(at(7), 5, 600))
+    ledger.review()
+    ledger.poll(at(9.1), D01=fields(2, F15=at(9), F18=at(9), F17=2, F12=7200), D02=running)
+    ledger.poll(at(9.6), D01=ended(at(9.5), 5, 600), D02=running)
+    ledger.poll(at(10.1), D01=ended(at(9.5), 5, 600), D02=ended(at(10), 5, 600))
+    assert (at(9), "Failed") in ledger.told
+
+
+def test_a_failure_since_the_first_poll_gets_a_run_though_another_source_was_unreadable_until_then() -> None:
+    ledger = Ledger(active="D01D02D10")
+    refused = ("D02F00", "D02F15")
+    running = fields(1, F09=at(-10), F16=5, F17=5, F18=at(-10))
+    ledger.poll(at(1.6), refused, D01=ended(at(-10), 5, 600), D10=ended(at(-10), 5, 600))
+    ledger.poll(at(2.1), refused, D01=ended(at(1.9), 2, 600), D10=running)
+    ledger.poll(at(2.6), D01=ended(at(2.5), 5, 60), D02=ended(at(2.4), 5, 600), D10=ended(at(2.45), 5, 600))
+    assert (at(1.9), "Failed") in ledger.told
+
+
+def test_runs_of_the_total_stay_when_a_source_becomes_readable() -> None:
+    ledger = Ledger(gap=timedelta(days=2))
+    for day in range(4):
+        ledger.poll(at(3, day), D09=ended(at(2, day), 2 if day == 2 else 5, 600))
+    before = ledger.told
+    failed = fields(2, F15=at(2, 4), F18=at(2, 4), F17=2, F09=at(2, 1), F16=5, F12=600)
+    ledger.poll(at(3, 4), D01=failed, D09=ended(at(2, 4), 2, 600))
+    assert ledger.told == [*before, (at(2, 4), "Failed")]
+
+
+def test_a_failure_of_the_total_is_not_covered_up_by_its_next_session() -> None:
+    ledger = Ledger(active="D01D02")
+    ledger.poll(at(0), D01=ended(at(-1), 5, 60), D02=ended(at(-1), 5, 60), D09=ended(at(-1), 5, 60))
+    ledger.poll(at(1), D01=ended(at(0.9), 5, 60), D02=ended(at(-1), 5, 60), D09=ended(at(0.9), 2, 60))
+    ledger.poll(at(1.2), D01=ended(at(0.9), 5, 60), D02=ended(at(1.1), 5, 60), D09=ended(at(1.1), 5, 60))
+    assert ledger.told[-1] == (at(1.1), "Failed")
