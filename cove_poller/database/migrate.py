@@ -77,7 +77,7 @@ def _changes(connection: Connection, found: Inspection) -> Iterator[str]:
         indexes = sorted(own.indexes, key=lambda index: str(index.name))
         yield from (str(CreateIndex(index).compile(dialect=dialect)).strip() for index in indexes)
     never = NEVER[dialect.name]
-    own_names = {own.name: name(own.name) for own in own_tables(found.schema)}
+    own_names = {own.name: name(own.name) for own in own_tables(found.schema, found.dialect_name)}
     new = [(table, column.name) for table, column in found.missing_columns]
     yield from (FILLINGS[one].format(never=never, **own_names) for one in new if one in FILLINGS)
 
@@ -114,7 +114,7 @@ def _duplicates(connection: Connection, found: Inspection) -> Iterator[str]:
 
 def notes(connection: Connection, found: Inspection, settings: BackupchecksSettings) -> list[str]:
     """Say what the next sync will do with the rows that are there, in words for people."""
-    runs, devices = found.live.get("job_runs"), own_tables(found.schema)[0]
+    runs, devices = found.live.get("job_runs"), own_tables(found.schema, found.dialect_name)[0]
     is_old = ("cove_devices", "replan_since") in ((table, column.name) for table, column in found.missing_columns)
     if runs is None or not is_old:
         return []
