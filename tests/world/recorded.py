@@ -41,13 +41,13 @@ def plain_rows(site: HasRows) -> dict[str, Counter[tuple[Any, ...]]]:
     return {name: Counter(map(plain, site.rows(query))) for name, query in PLAIN_ROWS.items()}
 
 
-def facts(site: HasRows, table: str = "cove_sessions") -> set[Fact]:
+def facts(site: HasRows, table: str = "cove_sessions", *, with_context: bool = False) -> set[Fact]:
     """Return the recorded sessions of the sources, without the total's and those that are only context."""
     rows = site.rows(f"SELECT * FROM {table} WHERE data_source <> 'D09'")
     return {
         (row["account_id"], row["data_source"], row["started_at"] and utc(row["started_at"]), utc(row["session_at"]),
          row["status_code"])
-        for row in rows if not row["is_context"]
+        for row in rows if with_context or not row["is_context"]
     }  # fmt: skip
 
 
