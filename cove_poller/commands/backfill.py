@@ -21,9 +21,9 @@ from cove_poller.database.audit_trail import last_complete_sync, note_request, u
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError, DatabaseError, WrongUsage
 from cove_poller.records.device import Device
-from cove_poller.records.device_troubles import device_name
+from cove_poller.records.health.device_troubles import device_name
 from cove_poller.records.past import WAYS, Past, Request
-from cove_poller.records.run_plan import Review
+from cove_poller.records.runs.run_plan import Review
 from cove_poller.records.statuses import Statuses
 from cove_poller.records.window import Window, parse_when
 from cove_poller.text import counted, listed

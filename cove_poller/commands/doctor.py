@@ -34,8 +34,8 @@ from cove_poller.config.file import load_config
 from cove_poller.database.audit_trail import last_poll
 from cove_poller.database.engine import Database, Mode
 from cove_poller.database.overview import read_poll
-from cove_poller.records.freshness import Freshness, poll_freshness
-from cove_poller.records.overview import PollState
+from cove_poller.records.health.freshness import Freshness, poll_freshness
+from cove_poller.records.health.overview import PollState
 from cove_poller.text import age
 
 CONFIGURATION, PASSWORD, FILES, LAST_POLL = "configuration", "password", "secret files", "last poll"

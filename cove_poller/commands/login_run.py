@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pydantic import SecretStr
 
 from cove_poller.commands.installation import Installation
-from cove_poller.commands.record_page import Standing
+from cove_poller.commands.outcome import Standing
 from cove_poller.commands.results import LoginResult
 from cove_poller.config.settings import ApiSettings
 from cove_poller.cove.client import CoveClient
@@ -29,7 +29,7 @@ from cove_poller.database.audit_trail import (
 )
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiUnavailable, CovePollerError, LoginLocked, LoginRejected, Terminated
-from cove_poller.records.news import ERROR, STILL, Condition, Conditions, News, Trouble, from_json, news, to_json
+from cove_poller.records.health.news import ERROR, STILL, Condition, Conditions, News, Trouble, from_json, news, to_json
 
 SYNC = "sync"
 

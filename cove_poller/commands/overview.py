@@ -7,7 +7,7 @@ from datetime import datetime
 from cove_poller.commands.installation import Installation
 from cove_poller.database.engine import Mode
 from cove_poller.database.overview import read_overview, read_sessions
-from cove_poller.records.overview import Overview, PlotSession, only
+from cove_poller.records.health.overview import Overview, PlotSession, only
 
 
 def known_state(

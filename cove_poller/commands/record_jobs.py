@@ -12,7 +12,7 @@ from cove_poller.database.bulk import Row
 from cove_poller.database.jobs import LinkedJob
 from cove_poller.database.store import Store
 from cove_poller.records.device import Device
-from cove_poller.records.device_troubles import device_name
+from cove_poller.records.health.device_troubles import device_name
 from cove_poller.records.job_matching import (
     CreatedCustomer,
     Customers,

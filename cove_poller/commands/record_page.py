@@ -3,30 +3,31 @@
 This is the place where Cove's words become Backupchecks'. One transaction, a fixed number of statements.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
+from cove_poller.commands.outcome import Noted, Outcome, said
 from cove_poller.commands.record_jobs import Linker, Links
 from cove_poller.commands.record_runs import Subject, Tally, recorded_histories, run_policy, save_runs
 from cove_poller.commands.record_sessions import Recorded, SavedSessions, Seen, recorded_sessions, save_sessions
 from cove_poller.config.settings import Config
 from cove_poller.database.store import Store
-from cove_poller.records import news
 from cove_poller.records.columns import DataSource
 from cove_poller.records.device import Device, UnreadableRow
 from cove_poller.records.device_changes import DeviceChanges, device_changes
-from cove_poller.records.device_record import LAST_SEEN_PRECISION, Row, continued, device_row, differs
-from cove_poller.records.device_troubles import ROW, Limits, device_troubles
-from cove_poller.records.job_matching import CreatedCustomer, mapped_name
-from cove_poller.records.overview import alert_after
+from cove_poller.records.device_reading import DeviceReading, read_device, with_vanished
+from cove_poller.records.health import news
+from cove_poller.records.health.device_record import LAST_SEEN_PRECISION, Row, continued, device_row, differs
+from cove_poller.records.health.device_troubles import ROW, Limits, device_troubles
+from cove_poller.records.health.overview import alert_after
+from cove_poller.records.health.silence import is_lost, is_switched_off, silence_limit, silent_since
+from cove_poller.records.job_matching import mapped_name
 from cove_poller.records.past import NO_PAST, Past
-from cove_poller.records.reading import Circumstances, DeviceReading, SourceReading, read_device, with_vanished
-from cove_poller.records.run_content import RunPolicy
-from cove_poller.records.run_plan import Review
-from cove_poller.records.silence import is_lost, is_switched_off, silence_limit, silent_since
+from cove_poller.records.reading import Circumstances, SourceReading
+from cove_poller.records.runs.run_content import RunPolicy
+from cove_poller.records.runs.run_plan import Review
 from cove_poller.records.source_history import (
     NOTHING,
     Look,
@@ -36,64 +37,6 @@ from cove_poller.records.source_history import (
 from cove_poller.records.statuses import Statuses
 
 NO_PASTS: Mapping[int, Past] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What has been wrong with a device, or with the login itself, since some moment; `is_told` if it is said now."""
-
-    account_id: int | None
-    what: str
-    since: datetime
-    is_told: bool = False
-
-    @classmethod
-    def of(cls, account_id: int | None, condition: news.Condition, found: news.News) -> "Standing":
-        return cls(account_id, condition.what, condition.since, condition in found.told)
-
-
-SourceAndOrigin = tuple[str, str]
-
-
-@dataclass
-class Outcome:
-    """What became of the devices so far. `failures` make a run partial, `warnings` do not."""
-
-    devices: int = 0
-    running: int = 0
-    unlinked: int = 0
-    sessions: Tally = field(default_factory=Tally)
-    new_by_source: Counter[SourceAndOrigin] = field(default_factory=Counter)
-    job_runs: Tally = field(default_factory=Tally)
-    new_customers: list[CreatedCustomer] = field(default_factory=list)
-    new_jobs: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    standing: list[Standing] = field(default_factory=list)
-
-    def say(self, lines: Iterable[tuple[bool, str]]) -> None:
-        """Add lines to be said, each with whether it is a failure."""
-        for is_failure, text in lines:
-            (self.failures if is_failure else self.warnings).append(text)
-
-    def add(self, other: "Outcome") -> None:
-        """Count what became of further devices."""
-        self.devices += other.devices
-        self.running += other.running
-        self.unlinked += other.unlinked
-        self.sessions.add(other.sessions)
-        self.new_by_source.update(other.new_by_source)
-        self.job_runs.add(other.job_runs)
-        for name in ("new_customers", "new_jobs", "failures", "warnings", "standing"):
-            getattr(self, name).extend(getattr(other, name))
-
-
-@dataclass(frozen=True)
-class Noted:
-    """What is to be said of devices whose row cannot be read, and which of them are recorded."""
-
-    outcome: Outcome
-    account_ids: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -197,7 +140,7 @@ class Recorder:
         changed = [{**row, "conditions": news.to_json(told[account].standing)} for account, row in recorded.items()]
         if changed := [row for row in changed if row != recorded[row["account_id"]]]:
             store.devices.save([], changed)
-        return Noted(_said(told), frozenset(recorded))
+        return Noted(said(told), frozenset(recorded))
 
     def _gathered(
         self, store: Store, devices: Sequence[Device], refused: frozenset[str], now: datetime, pasts: Mapping[int, Past]
@@ -329,10 +272,10 @@ def _outcome(
     page: Sequence[Work], links: Links, told: Mapping[int, news.News], saved: SavedSessions, runs: Tally
 ) -> Outcome:
     """What became of a page, and what is to be said of it."""
-    said = _said(told)
+    news_of_page = said(told)
     return replace(
-        said,
-        warnings=[*said.warnings, *links.events],
+        news_of_page,
+        warnings=[*news_of_page.warnings, *links.events],
         devices=len(page),
         running=sum(one.reading.running for one in page),
         unlinked=len(links.unlinked),
@@ -341,18 +284,4 @@ def _outcome(
         job_runs=runs,
         new_customers=links.new_customers,
         new_jobs=links.new_jobs,
-    )
-
-
-def _said(told: Mapping[int, news.News]) -> Outcome:
-    """What is to be said of devices, by account."""
-    lines = [line for found in told.values() for line in found.lines()]
-    return Outcome(
-        failures=[text for is_failure, text in lines if is_failure],
-        warnings=[text for is_failure, text in lines if not is_failure],
-        standing=[
-            Standing.of(account, condition, found)
-            for account, found in told.items()
-            for condition in found.standing.values()
-        ],
     )

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.database.store import History, Store
 from cove_poller.records.columns import DataSource
-from cove_poller.records.device_history import DeviceHistory
-from cove_poller.records.device_record import Row
-from cove_poller.records.run_content import RunPolicy
-from cove_poller.records.run_plan import PlannedRun, Review, RunPlan, plan_runs
+from cove_poller.records.health.device_record import Row
+from cove_poller.records.runs.device_history import DeviceHistory
+from cove_poller.records.runs.run_content import RunPolicy
+from cove_poller.records.runs.run_plan import PlannedRun, Review, RunPlan, plan_runs
 from cove_poller.records.session import NEVER
 from cove_poller.records.source_history import Period, SourceHistory, from_json, with_sessions
 from cove_poller.records.statuses import Status

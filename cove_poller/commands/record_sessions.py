@@ -8,8 +8,8 @@ from datetime import UTC, datetime, time, timedelta
 from cove_poller.database.sessions import Span
 from cove_poller.database.store import Store
 from cove_poller.records.device_changes import DeviceChanges
+from cove_poller.records.device_reading import DeviceReading
 from cove_poller.records.past import Past
-from cove_poller.records.reading import DeviceReading
 from cove_poller.records.session import MINUTE, RecordedSession, Session
 
 MIDNIGHT = time(tzinfo=UTC)

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from cove_poller.commands.record_page import Outcome
+from cove_poller.commands.outcome import Outcome
 from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, Terminated
-from cove_poller.records.news import Conditions, Trouble
+from cove_poller.records.health.news import Conditions, Trouble
 from cove_poller.records.window import Window
 
 

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from cove_poller.commands.record_page import Standing
+from cove_poller.commands.outcome import Standing
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Database
 from cove_poller.database.overview import read_suspects
 from cove_poller.database.store import Store
 from cove_poller.records.columns import DataSource, label
-from cove_poller.records.device_state import DeviceState
+from cove_poller.records.health.device_state import DeviceState
 from cove_poller.text import counted, listed, one_line
 
 MOST_LINES = 5

@@ -22,9 +22,9 @@ from cove_poller.database.audit_trail import last_complete_sync, last_learnt, sy
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError
 from cove_poller.records.device import Device, describe_columns
+from cove_poller.records.health.news import Trouble
 from cove_poller.records.intervals import Schedule
 from cove_poller.records.job_matching import unused_names
-from cove_poller.records.news import Trouble
 from cove_poller.text import age, counted, listed
 
 SKEWS = (timedelta(days=30), timedelta(days=1), timedelta(hours=1), timedelta(minutes=10))

@@ -21,9 +21,10 @@ from cove_poller.errors import ApiError, ApiUnavailable, PermissionDenied, VisaR
 from cove_poller.records.colorbar import read_bars, silent_days
 from cove_poller.records.columns import LABELS, M365_SOURCES, DataSource, label
 from cove_poller.records.device import DECISIVE_FIELDS, Device, column_code
-from cove_poller.records.matching import unexplained
+from cove_poller.records.device_reading import DeviceReading, read_device
 from cove_poller.records.past import NO_PAST, Past, Request
-from cove_poller.records.reading import UNREADABLE, Circumstances, DeviceReading, Problem, read_device
+from cove_poller.records.reading import UNREADABLE, Circumstances, Problem
+from cove_poller.records.same_session import unexplained
 from cove_poller.records.session import Origin, Session
 from cove_poller.records.statuses import Status, Statuses
 from cove_poller.text import counted

@@ -14,12 +14,13 @@ from cove_poller.cove.client import CoveClient
 from cove_poller.cove.column_query import ColumnQuery
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.paging import iter_pages
+from cove_poller.cove.snapshot_sessions import sessions_from_snapshots
 from cove_poller.cove.threads import as_completed
 from cove_poller.records.contradictions import listed_devices
 from cove_poller.records.device import Device, StatisticsRow, UnreadableRow
-from cove_poller.records.reading import Circumstances, DeviceReading, read_device
+from cove_poller.records.device_reading import DeviceReading, read_device
+from cove_poller.records.reading import Circumstances
 from cove_poller.records.session import Session
-from cove_poller.records.snapshot_sessions import sessions_from_snapshots
 from cove_poller.records.statuses import Statuses
 from cove_poller.records.window import Window
 

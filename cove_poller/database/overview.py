@@ -10,9 +10,9 @@ from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Database
 from cove_poller.database.tables import Tables
-from cove_poller.records import news
-from cove_poller.records.device_state import DeviceState, source_states, worst_success
-from cove_poller.records.overview import Overview, PlotSession, PollState, alert_after, make_overview
+from cove_poller.records.health import news
+from cove_poller.records.health.device_state import DeviceState, source_states, worst_success
+from cove_poller.records.health.overview import Overview, PlotSession, PollState, alert_after, make_overview
 from cove_poller.records.source_history import from_json
 from cove_poller.records.statuses import Status
 

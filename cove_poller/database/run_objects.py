@@ -9,7 +9,7 @@ from sqlalchemy import Connection, FromClause, delete, select
 
 from cove_poller.database.bulk import as_rows, insert_rows
 from cove_poller.database.tables import OBJECTS, Tables
-from cove_poller.records.run_objects import RunObject
+from cove_poller.records.runs.device_history import RunObject
 
 
 class RunObjects:

@@ -15,8 +15,8 @@ from cove_poller.database.run_objects import RunObjects
 from cove_poller.database.statements import ACCOUNT, MOMENT, Statements, named
 from cove_poller.database.tables import RUN_KEY, Tables
 from cove_poller.records.columns import DataSource
-from cove_poller.records.device_history import RecordedRun
-from cove_poller.records.run_plan import PlannedRun, Review
+from cove_poller.records.runs.device_history import RecordedRun
+from cove_poller.records.runs.run_plan import PlannedRun, Review
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from cove_poller.database.jobs import Jobs
 from cove_poller.database.runs import Runs
 from cove_poller.database.sessions import Sessions
 from cove_poller.database.tables import Tables
-from cove_poller.records.device_history import RecordedRun
+from cove_poller.records.runs.device_history import RecordedRun
 from cove_poller.records.session import RecordedSession
 
 

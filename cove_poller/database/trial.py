@@ -16,8 +16,8 @@ from cove_poller.database.store import Store
 from cove_poller.database.tables import Tables
 from cove_poller.errors import DatabaseError
 from cove_poller.records.columns import DataSource
-from cove_poller.records.device_history import JobRun
-from cove_poller.records.run_plan import PlannedRun
+from cove_poller.records.runs.device_history import JobRun
+from cove_poller.records.runs.run_plan import PlannedRun
 from cove_poller.records.session import Origin, Session
 from cove_poller.records.statuses import Status
 

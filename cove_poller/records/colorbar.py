@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from cove_poller.records.columns import label
 from cove_poller.records.device import Device
-from cove_poller.records.reading import DeviceReading
+from cove_poller.records.device_reading import DeviceReading
 from cove_poller.records.session import Origin, Session
 from cove_poller.records.statuses import NO_BACKUP, Status, Statuses
 from cove_poller.records.window import Window

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from cove_poller.records.matching import SessionChanges, compare, merged
+from cove_poller.records.device_reading import DeviceReading
+from cove_poller.records.matching import SessionChanges, compare
 from cove_poller.records.past import Past
-from cove_poller.records.reading import DeviceReading, SourceReading
+from cove_poller.records.reading import SourceReading
+from cove_poller.records.same_session import merged
 from cove_poller.records.session import NEVER, Origin, RecordedSession, Session
 from cove_poller.records.source_history import (
     NOTHING,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cove_poller.config.settings import Config
-from cove_poller.records.news import Trouble
+from cove_poller.records.health.news import Trouble
 
 MAIL_ADDRESS = re.compile(r"\s*\([^()]*@[^()]*\)\s*$")
 NEAR = 0.6

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cove_poller.records.columns import DataSource
-from cove_poller.records.reading import DeviceReading, Problem, TimesAre
+from cove_poller.records.device_reading import DeviceReading
+from cove_poller.records.reading import Problem, TimesAre
 from cove_poller.records.session import MINUTE, NEVER, Origin, Session, TimeIs
 from cove_poller.records.statuses import Status
 from cove_poller.records.window import Window

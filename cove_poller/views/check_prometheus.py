@@ -7,7 +7,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from cove_poller.records.device_state import DeviceState, SourceState
+from cove_poller.records.health.device_state import DeviceState, SourceState
 from cove_poller.records.statuses import SEVERITY
 from cove_poller.text import one_line
 from cove_poller.views.check_verdicts import DeviceVerdict, Verdicts

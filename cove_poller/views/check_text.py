@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 
-from cove_poller.records.device_state import DeviceState
-from cove_poller.records.freshness import PollFreshness
+from cove_poller.records.health.device_state import DeviceState
+from cove_poller.records.health.freshness import PollFreshness
 from cove_poller.text import counted, fitted, one_line
 from cove_poller.views.check_verdicts import DeviceVerdict, Level, Verdicts, poll_level
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
 
-from cove_poller.records.device_state import DeviceState, SourceState
-from cove_poller.records.freshness import PollFreshness, all_freshness
-from cove_poller.records.overview import Overview
+from cove_poller.records.health.device_state import DeviceState, SourceState
+from cove_poller.records.health.freshness import PollFreshness, all_freshness
+from cove_poller.records.health.overview import Overview
 from cove_poller.records.statuses import Status
 from cove_poller.text import age, long_age, one_line
 from cove_poller.views.source_words import source_words

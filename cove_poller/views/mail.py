@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from cove_poller.commands.results import BackfillResult, CommandResult, LoginResult, LoginTest
 from cove_poller.errors import CovePollerError, DatabaseError, Terminated
 from cove_poller.records.columns import label
+from cove_poller.records.health.news import OVER, STILL
 from cove_poller.records.job_matching import CreatedCustomer
-from cove_poller.records.news import OVER, STILL
 from cove_poller.text import counted, fitted
 
 if TYPE_CHECKING:

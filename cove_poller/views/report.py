@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cove_poller.config.settings import Config
-from cove_poller.records import news
 from cove_poller.records.columns import LABELS
-from cove_poller.records.device_state import Bucket, Condition, DeviceState, SourceState
-from cove_poller.records.freshness import Freshness, PollFreshness, all_freshness, poll_line
-from cove_poller.records.overview import Overview, PlotSession, PollState
+from cove_poller.records.health import news
+from cove_poller.records.health.device_state import Bucket, Condition, DeviceState, SourceState
+from cove_poller.records.health.freshness import Freshness, PollFreshness, all_freshness, poll_line
+from cove_poller.records.health.overview import Overview, PlotSession, PollState
 from cove_poller.records.statuses import Status, Statuses
 from cove_poller.text import age, counted
 from cove_poller.views.report_plot import LETTERS, bar_letters, bar_lines, bar_text, packed_sessions, plot_begin

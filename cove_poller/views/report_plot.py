@@ -7,7 +7,7 @@ from itertools import groupby
 
 from cove_poller.records.colorbar import MOST_DAYS
 from cove_poller.records.columns import DataSource
-from cove_poller.records.overview import PlotSession
+from cove_poller.records.health.overview import PlotSession
 from cove_poller.records.statuses import Status, Statuses
 from cove_poller.views.bar_days import bar_days
 

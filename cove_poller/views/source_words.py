@@ -1,6 +1,6 @@
 """A data source in words, the same in `status`, `report` and `check`. Pure."""
 
-from cove_poller.records.device_state import SourceState
+from cove_poller.records.health.device_state import SourceState
 from cove_poller.records.statuses import Status, code_name
 from cove_poller.text import counted, one_line
 

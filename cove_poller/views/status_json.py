@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cove_poller.commands.results import envelope, in_json
-from cove_poller.records.device_state import DeviceState, SourceState
-from cove_poller.records.freshness import poll_freshness, poll_warnings
-from cove_poller.records.news import Condition
-from cove_poller.records.overview import Overview, PollState
+from cove_poller.records.health.device_state import DeviceState, SourceState
+from cove_poller.records.health.freshness import poll_freshness, poll_warnings
+from cove_poller.records.health.news import Condition
+from cove_poller.records.health.overview import Overview, PollState
 
 
 def status_json(overview: Overview, started_at: datetime, finished_at: datetime) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 from datetime import datetime
 
 from cove_poller.config.settings import Config
-from cove_poller.records import news
-from cove_poller.records.device_state import Bucket, Condition, DeviceState
-from cove_poller.records.freshness import poll_warnings
-from cove_poller.records.overview import Overview
+from cove_poller.records.health import news
+from cove_poller.records.health.device_state import Bucket, Condition, DeviceState
+from cove_poller.records.health.freshness import poll_warnings
+from cove_poller.records.health.overview import Overview
 from cove_poller.records.statuses import Status, Statuses
 from cove_poller.text import age, counted, one_line
 from cove_poller.views.bar_days import bar_days

@@ -7,9 +7,9 @@ from rich.text import Text
 
 from cove_poller.config.settings import Config
 from cove_poller.records.colorbar import MOST_DAYS
-from cove_poller.records.device_state import Condition, DeviceState
-from cove_poller.records.freshness import poll_warnings
-from cove_poller.records.overview import Overview
+from cove_poller.records.health.device_state import Condition, DeviceState
+from cove_poller.records.health.freshness import poll_warnings
+from cove_poller.records.health.overview import Overview
 from cove_poller.records.statuses import Status, Statuses
 from cove_poller.views.bar_days import bar_days
 from cove_poller.views.status_lines import (

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cove_poller.cli.status import ONLY as CHOICES
-from cove_poller.records.overview import ONLY
+from cove_poller.records.health.overview import ONLY
 from tests.world.watched import BUCKETS, CONDITIONS, COUNTS, NOW, Watched
 
 

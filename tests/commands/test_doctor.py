@@ -19,7 +19,7 @@ from cove_poller.commands.doctor_report import Verdict
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import migrate_database
 from cove_poller.database.trial import Trial
-from cove_poller.records.overview import PollState
+from cove_poller.records.health.overview import PollState
 from tests.conftest import BEGIN, Cli, TlsFiles
 from tests.world.fake_cove import FakeCove, Fleet, make_fleet, serving_tls
 from tests.world.fake_cove.faults import RpcError

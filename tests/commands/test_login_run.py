@@ -7,7 +7,7 @@ import pytest
 from cove_poller.commands.login_run import say_all, say_news
 from cove_poller.commands.results import LoginResult
 from cove_poller.errors import ApiError, ApiUnavailable, CovePollerError, LoginRejected
-from cove_poller.records.news import Conditions, Trouble
+from cove_poller.records.health.news import Conditions, Trouble
 from tests.conftest import BEGIN
 
 DAY = timedelta(hours=24)

@@ -7,7 +7,7 @@ import pytest
 
 from cove_poller.commands.overview import known_state
 from cove_poller.commands.stale_devices import judged, news
-from cove_poller.records.device_state import Condition, DeviceState
+from cove_poller.records.health.device_state import Condition, DeviceState
 from cove_poller.records.statuses import Status
 from tests.conftest import BEGIN, Site
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, serving

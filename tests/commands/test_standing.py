@@ -8,7 +8,7 @@ import pytest
 from cove_poller.commands.overview import known_state
 from cove_poller.commands.results import CommandResult, LoginResult
 from cove_poller.errors import ApiError
-from cove_poller.records.device_state import Condition
+from cove_poller.records.health.device_state import Condition
 from cove_poller.views.mail import trouble
 from tests.conftest import BEGIN, Site
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, serving

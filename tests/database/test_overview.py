@@ -6,7 +6,7 @@ from cove_poller.commands.installation import Installation
 from cove_poller.commands.overview import known_past, known_state
 from cove_poller.database.engine import Mode
 from cove_poller.database.overview import read_poll
-from cove_poller.records.overview import Overview, PlotSession, PollState
+from cove_poller.records.health.overview import Overview, PlotSession, PollState
 from tests.conftest import Site
 
 

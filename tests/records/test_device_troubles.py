@@ -4,9 +4,10 @@ from datetime import timedelta
 
 from cove_poller.records.device import StatisticsRow, device_from_row
 from cove_poller.records.device_changes import DeviceChanges
-from cove_poller.records.device_troubles import Limits, device_troubles
-from cove_poller.records.news import Trouble
-from cove_poller.records.reading import Circumstances, DeviceReading, read_device
+from cove_poller.records.device_reading import DeviceReading, read_device
+from cove_poller.records.health.device_troubles import Limits, device_troubles
+from cove_poller.records.health.news import Trouble
+from cove_poller.records.reading import Circumstances
 from cove_poller.records.session import Origin, Session, TimeIs
 from cove_poller.records.source_history import Period, SourceHistory
 from cove_poller.records.statuses import Status

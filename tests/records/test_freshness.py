@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cove_poller.records.freshness import Freshness, all_freshness, poll_freshness, poll_warnings
+from cove_poller.records.health.freshness import Freshness, all_freshness, poll_freshness, poll_warnings
 from tests.world.states import LIMIT, NOW, POLL, overview
 
 

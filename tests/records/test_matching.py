@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cove_poller.cove.snapshot_sessions import sessions_from_snapshots
 from cove_poller.records.colorbar import usual_time
 from cove_poller.records.device import SourceFields
-from cove_poller.records.matching import Coverage, SessionChanges, as_session, compare, merged
-from cove_poller.records.reading import Circumstances, DeviceReading, read_source
+from cove_poller.records.device_reading import DeviceReading
+from cove_poller.records.matching import Coverage, SessionChanges, compare
+from cove_poller.records.reading import Circumstances, read_source
+from cove_poller.records.same_session import as_session, merged
 from cove_poller.records.session import Origin, RecordedSession, Session, TimeIs
-from cove_poller.records.snapshot_sessions import sessions_from_snapshots
 from cove_poller.records.statuses import Status
 from cove_poller.records.window import Window
 

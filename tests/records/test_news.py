@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from cove_poller.records.news import Condition, News, Trouble, from_json, news, to_json
+from cove_poller.records.health.news import Condition, News, Trouble, from_json, news, to_json
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = timedelta(hours=24)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from cove_poller.config.settings import AlertSettings
-from cove_poller.records.device_state import Bucket, Condition, source_states, worst_success
-from cove_poller.records.news import Condition as Standing
-from cove_poller.records.overview import alert_after, only
+from cove_poller.records.health.device_state import Bucket, Condition, source_states, worst_success
+from cove_poller.records.health.news import Condition as Standing
+from cove_poller.records.health.overview import alert_after, only
 from cove_poller.records.source_history import Period, SourceHistory
 from cove_poller.records.statuses import Status
 from tests.world.states import NEVER, NOW, OFF, SILENT, ago, overview, source, state

@@ -8,9 +8,10 @@ import pytest
 
 from cove_poller.records.columns import DataSource, label
 from cove_poller.records.device import SourceFields, StatisticsRow, device_from_row
+from cove_poller.records.device_reading import read_device
 from cove_poller.records.matching import compare
-from cove_poller.records.reading import Circumstances, SourceReading, read_device, read_source
-from cove_poller.records.remark import Standing, remark, source_reports
+from cove_poller.records.reading import Circumstances, SourceReading, read_source
+from cove_poller.records.runs.remark import Standing, remark, source_reports
 from cove_poller.records.session import Origin, RecordedSession, Session, TimeIs
 from cove_poller.records.statuses import TABLE, Status, Statuses, worst
 

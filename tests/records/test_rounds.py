@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cove_poller.records.device_history import DeviceHistory, JobRun, RecordedRun
 from cove_poller.records.reading import Problem
-from cove_poller.records.rounds import moments, rounds
-from cove_poller.records.run_content import RunPolicy
-from cove_poller.records.run_plan import RunPlan, plan_runs
+from cove_poller.records.runs.device_history import DeviceHistory, JobRun, RecordedRun
+from cove_poller.records.runs.rounds import moments, rounds
+from cove_poller.records.runs.run_content import RunPolicy
+from cove_poller.records.runs.run_plan import RunPlan, plan_runs
 from cove_poller.records.session import Origin, RecordedSession, TimeIs
 from cove_poller.records.source_history import Period, SourceHistory
 from cove_poller.records.statuses import Status

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cove_poller.records.silence import is_lost, is_switched_off, silence_limit, silent_since
+from cove_poller.records.health.silence import is_lost, is_switched_off, silence_limit, silent_since
 from cove_poller.records.source_history import Period, SourceHistory
 
 DAY = timedelta(days=1)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from cove_poller.records.news import Condition
+from cove_poller.records.health.news import Condition
 from cove_poller.records.statuses import Status
 from cove_poller.views.check_prometheus import prometheus, prometheus_unknown
 from cove_poller.views.check_verdicts import Thresholds, judged

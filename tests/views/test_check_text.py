@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from cove_poller.records.overview import Overview
+from cove_poller.records.health.overview import Overview
 from cove_poller.records.statuses import Status
 from cove_poller.views.check_text import checkmk, checkmk_unknown, nagios, unknown
 from cove_poller.views.check_verdicts import Thresholds, Verdicts, judged

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cove_poller.records.news import Condition
+from cove_poller.records.health.news import Condition
 from cove_poller.records.statuses import Status
 from cove_poller.views.check_verdicts import Level, Thresholds, judged, parse_hours
 from tests.world.states import NEVER, NOW, OFF, POLL, SILENT, ago, overview, source, state

@@ -3,7 +3,7 @@
 import tomllib
 from datetime import timedelta
 
-from cove_poller.commands.record_page import Outcome, Standing
+from cove_poller.commands.outcome import Outcome, Standing
 from cove_poller.commands.results import CommandResult, LoginResult
 from cove_poller.errors import ApiError
 from cove_poller.records.job_matching import CreatedCustomer

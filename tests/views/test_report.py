@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from cove_poller.records.columns import LABELS
-from cove_poller.records.news import Condition
-from cove_poller.records.overview import Overview, PlotSession
+from cove_poller.records.health.news import Condition
+from cove_poller.records.health.overview import Overview, PlotSession
 from cove_poller.records.statuses import Status
 from cove_poller.views.report import Report, make_report
 from tests.world.states import CONFIG, NEVER, NOW, OFF, POLL, SILENT, ago, overview, source, state

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, CDPSession, Locator, Page
 
-from cove_poller.records.device_state import DeviceState
-from cove_poller.records.overview import PlotSession, PollState, make_overview
+from cove_poller.records.health.device_state import DeviceState
+from cove_poller.records.health.overview import PlotSession, PollState, make_overview
 from cove_poller.records.statuses import Status
 from cove_poller.views.report import make_report
 from cove_poller.views.report_page import render

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from cove_poller.records.device_state import DeviceState
+from cove_poller.records.health.device_state import DeviceState
 from cove_poller.views.report import make_report
 from cove_poller.views.report_page import render
 from tests.world.states import CONFIG, POLL, ago, overview, state

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cove_poller.records.overview import PlotSession
+from cove_poller.records.health.overview import PlotSession
 from cove_poller.records.statuses import Statuses
 from cove_poller.views.report_plot import bar_letters, bar_lines, bar_text, packed_sessions, plot_begin
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from cove_poller.records.news import Condition
+from cove_poller.records.health.news import Condition
 from cove_poller.views.status_json import status_json
 from tests.world.states import NOW, POLL, SILENT, ago, overview, source, state
 

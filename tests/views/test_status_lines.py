@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cove_poller.records.news import Condition
+from cove_poller.records.health.news import Condition
 from cove_poller.records.statuses import Status
 from cove_poller.views.status_lines import HEADER, legend, status_lines, summary
 from tests.world.states import CONFIG, NEVER, NOW, POLL, SILENT, ago, overview, source, state

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from cove_poller.records.news import Condition
-from cove_poller.records.overview import Overview
+from cove_poller.records.health.news import Condition
+from cove_poller.records.health.overview import Overview
 from cove_poller.records.statuses import Status
 from cove_poller.views.status_lines import legend, summary
 from cove_poller.views.status_table import status_table

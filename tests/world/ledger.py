@@ -7,13 +7,14 @@ from typing import Any
 
 from cove_poller.records.device import StatisticsRow, device_from_row
 from cove_poller.records.device_changes import DeviceChanges, device_changes
-from cove_poller.records.device_history import DeviceHistory, RecordedRun
+from cove_poller.records.device_reading import DeviceReading, read_device, with_vanished
+from cove_poller.records.health.silence import silence_limit, silent_since
 from cove_poller.records.past import NO_PAST, Past
-from cove_poller.records.reading import Circumstances, DeviceReading, Problem, read_device, with_vanished
-from cove_poller.records.run_content import RunPolicy
-from cove_poller.records.run_plan import plan_runs
+from cove_poller.records.reading import Circumstances, Problem
+from cove_poller.records.runs.device_history import DeviceHistory, RecordedRun
+from cove_poller.records.runs.run_content import RunPolicy
+from cove_poller.records.runs.run_plan import plan_runs
 from cove_poller.records.session import Origin, RecordedSession, Session, TimeIs
-from cove_poller.records.silence import silence_limit, silent_since
 from cove_poller.records.source_history import Look, SourceHistory, from_json, to_json, with_silence
 from cove_poller.records.statuses import Status, Statuses
 from cove_poller.records.window import Window

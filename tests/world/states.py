@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cove_poller.config.settings import Config
-from cove_poller.records.device_state import DeviceState, SourceState
-from cove_poller.records.overview import Overview, PollState, make_overview
+from cove_poller.records.health.device_state import DeviceState, SourceState
+from cove_poller.records.health.overview import Overview, PollState, make_overview
 from cove_poller.records.statuses import Status
 
 NOW = datetime(2026, 3, 10, 8, tzinfo=UTC)

@@ -8,14 +8,27 @@ from functools import cached_property
 from typing import TypeVar
 
 from cove_poller.records.columns import DataSource
-from cove_poller.records.rounds import by_end
-from cove_poller.records.run_objects import RunObject
+from cove_poller.records.runs.rounds import by_end
 from cove_poller.records.session import Origin, RecordedSession, Session, TimeIs
 from cove_poller.records.source_history import SourceHistory
 from cove_poller.records.statuses import SEVERITY, Status
 
 S = TypeVar("S", bound=Session)
 SECOND = timedelta(seconds=1)
+
+
+OBJECT_TYPE = "Cove data source"
+"""The device's backup type would mislead beside the name: it is the job's, and "SQL Server" is no server here."""
+
+
+@dataclass(frozen=True, order=True)
+class RunObject:
+    """A data source of a run as Backupchecks lists it; a field that is not kept there is empty."""
+
+    name: str = ""
+    type: str = ""
+    status: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True)

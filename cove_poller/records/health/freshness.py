@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from cove_poller.records.overview import Overview, PollState
+from cove_poller.records.health.overview import Overview, PollState
 from cove_poller.text import age, one_line
 
 

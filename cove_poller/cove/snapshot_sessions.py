@@ -8,8 +8,9 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import count
 
-from cove_poller.records.matching import as_session, compare
-from cove_poller.records.reading import DeviceReading
+from cove_poller.records.device_reading import DeviceReading
+from cove_poller.records.matching import compare
+from cove_poller.records.same_session import as_session
 from cove_poller.records.session import NEVER, Origin, RecordedSession, Session
 from cove_poller.records.window import Window
 

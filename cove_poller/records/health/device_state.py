@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from cove_poller.records import news
 from cove_poller.records.columns import label
-from cove_poller.records.silence import is_lost, is_switched_off, rhythm_limit
+from cove_poller.records.health import news
+from cove_poller.records.health.silence import is_lost, is_switched_off, rhythm_limit
 from cove_poller.records.source_history import NOTHING, Histories, SourceHistory
 from cove_poller.records.statuses import NOT_STARTED, SEVERITY, Status
 from cove_poller.text import long_age

@@ -7,9 +7,9 @@ from datetime import timedelta
 from cove_poller.records.columns import DataSource, label
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.device_changes import DeviceChanges
-from cove_poller.records.news import Trouble
-from cove_poller.records.reading import DeviceReading, refused_sources
-from cove_poller.records.silence import usual_distance
+from cove_poller.records.device_reading import DeviceReading, refused_sources
+from cove_poller.records.health.news import Trouble
+from cove_poller.records.health.silence import usual_distance
 from cove_poller.records.source_history import NOTHING
 from cove_poller.records.statuses import SEVERITY, code_name, worst
 

@@ -1,13 +1,12 @@
 """What a job run says: its status and its remark, from its round and what is known of all sources at its time. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cove_poller.records.columns import DataSource
-from cove_poller.records.device_history import DeviceHistory, JobRun
-from cove_poller.records.remark import SourceReport, Standing, remark, source_reports
-from cove_poller.records.run_objects import run_objects
+from cove_poller.records.runs.device_history import OBJECT_TYPE, DeviceHistory, JobRun, RunObject
+from cove_poller.records.runs.remark import SourceReport, Standing, remark, source_reports
 from cove_poller.records.session import RecordedSession, Session
 from cove_poller.records.source_history import NOTHING
 from cove_poller.records.statuses import SEVERITY, Status, worst
@@ -97,3 +96,20 @@ def _total_report(
     total = totals[-1] if policy.overall == "total" else gravest
     success = history.newest_success_at(run_at).get(DataSource.TOTAL)
     return source_reports([_standing(DataSource.TOTAL, total, success, totals, run_at, history)], run_at)[0]
+
+
+def run_objects(
+    reports: Iterable[SourceReport], words: Mapping[Status, str], limits: Mapping[str, int | None] | None
+) -> tuple[RunObject, ...]:
+    """The sources that had a session, or of which that is not known, in the order of the reports.
+
+    `limits` has the fields that are kept and how many characters each may have; None if no objects are kept.
+    """
+    if limits is None:
+        return ()
+    told = [
+        {"name": one.name, "type": OBJECT_TYPE, "status": words[one.status], "message": one.text}
+        for one in reports
+        if one.status is not Status.NONE
+    ]
+    return tuple(RunObject(**{name: fitted(one[name], limit) for name, limit in limits.items()}) for one in told)

@@ -7,7 +7,8 @@ from typing import Any
 from cove_poller.records.columns import DataSource
 from cove_poller.records.device import Device
 from cove_poller.records.device_changes import DeviceChanges
-from cove_poller.records.reading import Circumstances, DeviceReading, SourceReading
+from cove_poller.records.device_reading import DeviceReading
+from cove_poller.records.reading import Circumstances, SourceReading
 from cove_poller.records.session import CLOSE, Origin, Session
 from cove_poller.records.source_history import NOTHING, SourceHistory, to_json
 from cove_poller.records.statuses import SEVERITY, Status, worst

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cove_poller.config.settings import AlertSettings
-from cove_poller.records import news
-from cove_poller.records.device_state import RANK, Bucket, Condition, DeviceState
+from cove_poller.records.health import news
+from cove_poller.records.health.device_state import RANK, Bucket, Condition, DeviceState
 from cove_poller.records.job_matching import simplified
 from cove_poller.records.statuses import Status
 

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from itertools import compress
 
 from cove_poller.records.columns import DataSource
-from cove_poller.records.device_history import DeviceHistory, JobRun, RecordedRun
-from cove_poller.records.rounds import by_end, moments, rounds
-from cove_poller.records.run_content import RunPolicy, job_run_from_round
+from cove_poller.records.runs.device_history import DeviceHistory, JobRun, RecordedRun
+from cove_poller.records.runs.rounds import by_end, moments, rounds
+from cove_poller.records.runs.run_content import RunPolicy, job_run_from_round
 from cove_poller.records.session import NEVER, RecordedSession, Session
 from cove_poller.records.source_history import NOTHING
 from cove_poller.records.window import Window

@@ -1,0 +1,82 @@
+"""What became of devices so far, and what is to be said of them."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cove_poller.commands.record_runs import Tally
+from cove_poller.records.health import news
+from cove_poller.records.job_matching import CreatedCustomer
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What has been wrong with a device, or with the login itself, since some moment; `is_told` if it is said now."""
+
+    account_id: int | None
+    what: str
+    since: datetime
+    is_told: bool = False
+
+    @classmethod
+    def of(cls, account_id: int | None, condition: news.Condition, found: news.News) -> "Standing":
+        return cls(account_id, condition.what, condition.since, condition in found.told)
+
+
+SourceAndOrigin = tuple[str, str]
+
+
+@dataclass
+class Outcome:
+    """What became of the devices so far. `failures` make a run partial, `warnings` do not."""
+
+    devices: int = 0
+    running: int = 0
+    unlinked: int = 0
+    sessions: Tally = field(default_factory=Tally)
+    new_by_source: Counter[SourceAndOrigin] = field(default_factory=Counter)
+    job_runs: Tally = field(default_factory=Tally)
+    new_customers: list[CreatedCustomer] = field(default_factory=list)
+    new_jobs: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    standing: list[Standing] = field(default_factory=list)
+
+    def say(self, lines: Iterable[tuple[bool, str]]) -> None:
+        """Add lines to be said, each with whether it is a failure."""
+        for is_failure, text in lines:
+            (self.failures if is_failure else self.warnings).append(text)
+
+    def add(self, other: "Outcome") -> None:
+        """Count what became of further devices."""
+        self.devices += other.devices
+        self.running += other.running
+        self.unlinked += other.unlinked
+        self.sessions.add(other.sessions)
+        self.new_by_source.update(other.new_by_source)
+        self.job_runs.add(other.job_runs)
+        for name in ("new_customers", "new_jobs", "failures", "warnings", "standing"):
+            getattr(self, name).extend(getattr(other, name))
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What is to be said of devices whose row cannot be read, and which of them are recorded."""
+
+    outcome: Outcome
+    account_ids: frozenset[int]
+
+
+def said(told: Mapping[int, news.News]) -> Outcome:
+    """What is to be said of devices, by account."""
+    lines = [line for found in told.values() for line in found.lines()]
+    return Outcome(
+        failures=[text for is_failure, text in lines if is_failure],
+        warnings=[text for is_failure, text in lines if not is_failure],
+        standing=[
+            Standing.of(account, condition, found)
+            for account, found in told.items()
+            for condition in found.standing.values()
+        ],
+    )
