@@ -200,7 +200,8 @@ class Recorder:
 
     def _news(self, work: Work, links: Links, refused: frozenset[str], now: datetime) -> news.News:
         round_gap = timedelta(minutes=self.config.backupchecks.round_gap_minutes)
-        limits = Limits(round_gap, self._look_gap, refused)
+        look_gap = timedelta() if work.past.window else self._look_gap  # a history has what lay between the polls
+        limits = Limits(round_gap, look_gap, refused)
         unlinked = links.unlinked.get(work.account_id)
         present = device_troubles(work.device, work.reading, work.changes, unlinked, limits)
         before = news.from_json(work.previous["conditions"] if work.previous else None)
