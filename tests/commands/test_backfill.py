@@ -550,7 +550,9 @@ def test_28_days_of_colour_bars_never_show_a_day_healthier_than_the_bar(
         days = run_words_by_day(site, device)
         for source in (*device.active, "D09"):
             for day, digit in days_of(told.get(f"{source}F08", "0"), now).items():
-                on_day = [RANK[word] for word in days.get(day, ())]
+                # nobody knows when Cove's days begin, so a record of a day beside it may be what the digit is of
+                beside = [day + timedelta(days=days_off) for days_off in (-1, 0, 1)]
+                on_day = [RANK[word] for one in beside for word in days.get(one, ())]
                 if digit in (0, 1, 9) or (source == "D09" and not on_day):
                     continue
                 assert on_day, (device.account_id, source, day, digit)

@@ -217,7 +217,7 @@ class TestOnTheCommandLine:
     def test_on_a_terminal_it_says_what_it_will_do_and_asks(self, site: Site, cli: Cli) -> None:
         printed = on_terminal(cli, "devices", "link", "1", "--job", "2", said="n\n")
         assert "device 1 srv1_abcde (Example Bakery), computer SRV1, will be linked to job Old name (id 2)" in printed
-        assert "The next sync writes what waits: 2 job runs from 3 recorded sessions." in printed
+        assert "The next sync writes what waits: 1 job run from 1 recorded session." in printed
         assert "Nothing was changed." in printed
         assert links(site)[2] is None
         assert "is linked to job Old name" in on_terminal(cli, "devices", "link", "1", "--job", "2", said="y\n")
@@ -233,7 +233,7 @@ class TestOnTheCommandLine:
         assert [(one["account_id"], one["reason"]) for one in unlinked] == [(1, "there is no job 'SRV1'")]
         assert cli("devices", "list").stdout.splitlines()[2].endswith("Server  SRV2 (id 3)")
         told = answer(cli, "devices", "link", "1", "--job", "2")
-        assert (told["waiting"], told["changed"]) == ({"sessions": 3, "job_runs": 2}, True)
+        assert (told["waiting"], told["changed"]) == ({"sessions": 1, "job_runs": 1}, True)
         assert (told["job"]["name"], told["previous_job"]) == ("Old name", None)
         assert answer(cli, "devices", "list", "--unlinked")["devices"] == []
         with open_database(site.config(), None, Mode.WRITE) as database, database.lock("main"):
