@@ -151,15 +151,16 @@ def with_ignored(history: SourceHistory, now: datetime, *, ignored: bool) -> Sou
 
 
 def with_silence(history: SourceHistory, since: datetime | None, ended_at: datetime | None) -> SourceHistory:
-    """Return the history, silent `since` then if that is set; an earlier silence was over at `ended_at`."""
-    is_open = history.is_silent
+    """Return the history, silent `since` then if that is set; an earlier silence was over at `ended_at`.
+
+    A silence lasts until a session ends, whatever its limit would be by now and whether something runs.
+    """
     silent = history.silent
-    if is_open and since is None and (ended_at is None or ended_at <= (silent[-1].since or ended_at)):
-        return history  # nothing has ended yet, be it that something runs now
-    if is_open and (since is None or silent[-1].since != since):
-        silent = (*silent[:-1], replace(silent[-1], until=ended_at or silent[-1].since))
-        is_open = False
-    if since is not None and not is_open:
+    if history.is_silent:
+        if since is not None or ended_at is None or ended_at <= (silent[-1].since or ended_at):
+            return history
+        silent = (*silent[:-1], replace(silent[-1], until=ended_at))
+    elif since is not None:
         silent = (*silent, Period(since, None))
     return replace(history, silent=silent[-MOST_PERIODS:])
 

@@ -109,6 +109,23 @@ def totals_of(members: Sequence[TrueSession], told: Mapping[str, Sequence[TrueSe
     return [one for one in told.get("D09", ()) if begin <= one.end <= end]
 
 
+def totals_by_round(
+    found: Sequence[Sequence[TrueSession]], told: Mapping[str, Sequence[TrueSession]]
+) -> list[list[TrueSession]]:
+    """The total's sessions of each round: the one in which they end, else the first in which they lie."""
+    by_round: list[list[TrueSession]] = [[] for _ in found]
+    for total in told.get("D09", ()):
+        lies = [number for number, members in enumerate(found) if total in totals_of(members, told)]
+        ends = [
+            number
+            for number in lies
+            if min(one.end for one in found[number]) <= total.end <= max(one.end for one in found[number])
+        ]
+        for number in ends[-1:] or lies[:1]:
+            by_round[number].append(total)
+    return by_round
+
+
 def expected_runs(
     active: Sequence[str],
     told: Mapping[str, Sequence[TrueSession]],
@@ -121,7 +138,11 @@ def expected_runs(
     Where `some_are_starts`, a session's lone time is its start: it may not have ended before a later run.
     """
     known_from = max((one.end for source in active for one in (first or {}).get(source, ())), default=None)
-    runs = [_run(active, members, told, some_are_starts=some_are_starts) for members in rounds(told)]
+    found = rounds(told)
+    runs = [
+        _run(active, members, told, totals, some_are_starts=some_are_starts)
+        for members, totals in zip(found, totals_by_round(found, told), strict=True)
+    ]
     return [run for run in runs if known_from is None or run.run_at >= known_from]
 
 
@@ -129,6 +150,7 @@ def _run(
     active: Sequence[str],
     members: Sequence[TrueSession],
     told: Mapping[str, Sequence[TrueSession]],
+    totals: Sequence[TrueSession],
     *,
     some_are_starts: bool,
 ) -> ExpectedRun:
@@ -138,7 +160,7 @@ def _run(
         known = [one for one in told.get(source, ()) if one.end <= run_at]
         may_last = known and some_are_starts and known[-1].start == known[-1].end < run_at
         statuses += [status_of(one.status) for one in known[-2 if may_last else -1 :]]
-    statuses += [status_of(one.status) for one in totals_of(members, told)[-1:]]
+    statuses += [status_of(one.status) for one in totals]
     return ExpectedRun(run_at, max(statuses, key=RANK.__getitem__))
 
 

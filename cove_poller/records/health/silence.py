@@ -48,7 +48,7 @@ def silent_since(history: SourceHistory, known_since: datetime, limit: timedelta
     from then on.
     """
     begin = history.recent[-1] if history.recent else known_since
-    since = max(begin, history.active_since or begin) + limit
+    since = (max(begin, history.active_since or begin) + limit).replace(microsecond=0)
     return since if since < now else None
 
 
