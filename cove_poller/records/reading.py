@@ -145,6 +145,8 @@ class _Reader:
         last, end = self.fields.last_session_at, self.fields.last_completed_at
         if self.running or self.not_started or last is None or end is None or last > end + _tolerance(last):
             return False
+        if self.memory.last is TimeIs.END and last < end - _tolerance(last):
+            return False  # the end of another session, in a row that is not of one instant
         if not self.is_total:
             return True  # sessions of one source do not overlap, so none begins before the last completed one's end
         same_status = self.fields.last_status == self.fields.last_completed_status

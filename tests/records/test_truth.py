@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from cove_poller.records.session import RecordedSession, TimeIs
+from cove_poller.records.statuses import SEVERITY
 from tests.world.fake_cove.fleet import FakeDevice, TrueSession, ended
 from tests.world.fake_cove.wire import Reading, columns
 from tests.world.ledger import DAY_ONE, Ledger, row
@@ -38,6 +39,10 @@ class World:
     is_polled: Callable[[datetime], bool] = lambda now: True
     active: Callable[[datetime], str] | None = None
     clock_ahead: timedelta = timedelta()
+    whole_minutes: bool = False
+    late: tuple[str, ...] = ()
+    """Fields that are told as they were five minutes before, so that a row is not of one instant."""
+
     days: int = 2
 
 
@@ -68,6 +73,9 @@ WORLDS = {
         active=lambda now: "D01D02" if hours(now) < 12 else "D01D10" if hours(now) < 30 else "D01D02D10"
     ),
     "the device's clock is two hours ahead for a while": World(clock_ahead=timedelta(hours=2)),
+    "neither F06 nor F16": World(refused=("F06", "F16")),
+    "times in whole minutes": World(whole_minutes=True),
+    "a row of two instants": World(late=("F00", "F15")),
     "Microsoft 365": World(sources=("D19", "D20", "D05")),
 }
 
@@ -96,6 +104,9 @@ def polled(device: FakeDevice, world: World) -> Ledger:
     ledger = Ledger(device.kind, "".join(device.active))
     for now in polls_of(world):
         cells = columns(device, "Example Bakery", now, world.reading)
+        before = columns(device, "Example Bakery", now - timedelta(minutes=5), world.reading) if world.late else {}
+        cells = {code: value for code, value in cells.items() if code[3:] not in world.late}
+        cells |= {code: value for code, value in before.items() if code[3:] in world.late}
         if world.active:
             ledger.active = cells["I78"] = world.active(now)
         sources: dict[str, dict[str, str]] = {}
@@ -108,7 +119,9 @@ def polled(device: FakeDevice, world: World) -> Ledger:
 
 
 def ahead(code: str, value: str, now: datetime, world: World) -> str:
-    """A time as a device tells it whose clock is wrong from the tenth to the twentieth hour."""
+    """A time as a device tells it whose clock is wrong from the tenth to the twentieth hour, or in whole minutes."""
+    if world.whole_minutes and code in ("F09", "F15", "F18"):
+        return str(int(value) // 60 * 60)
     if world.clock_ahead and code in ("F09", "F15", "F18") and 10 < hours(now) < 20:
         return str(int(value) + int(world.clock_ahead.total_seconds()))
     return value
@@ -129,12 +142,20 @@ def active_at(world: World, moment: datetime) -> Sequence[str]:
     return sorted(set.intersection(*listed))
 
 
-def is_of(record: RecordedSession, true: TrueSession, ahead: timedelta) -> bool:
-    """Whether a record can be of a session: by its end, or by whichever time Cove told, that may be `ahead`."""
+def is_of(record: RecordedSession, true: TrueSession, world: World) -> bool:
+    """Whether a record can be of a session: by its end, or by whichever time Cove told, be it rounded or ahead.
+
+    In a row that is not of one instant the status may be that of a neighbour, but only a graver one.
+    """
     times = (true.end,) if record.time_is is TimeIs.END else (true.start, true.end)
+    if world.whole_minutes:
+        return record.session_at in {at.replace(second=0) for at in times} and record.status_code == true.status
+    ahead = world.clock_ahead
     starts = (None, true.start, true.start + ahead)
     is_then = record.session_at in times or record.session_at - ahead in times
-    return is_then and record.started_at in starts and record.status_code in (None, true.status)
+    grave = GRAVITY.get(true.status, 2)
+    has_status = record.status_code in (None, true.status) or bool(world.late and SEVERITY[record.status] > grave)
+    return is_then and record.started_at in starts and has_status
 
 
 def told_times(device: FakeDevice, ledger: Ledger, world: World) -> dict[TrueSession, datetime]:
@@ -142,7 +163,7 @@ def told_times(device: FakeDevice, ledger: Ledger, world: World) -> dict[TrueSes
     found: dict[TrueSession, datetime] = {}
     for one in sorted(ledger.sessions.values(), key=lambda one: (one.time_is is None, one.session_at)):
         if one.data_source != "D09":
-            match = [true for true in device.sessions[one.data_source] if is_of(one, true, world.clock_ahead)]
+            match = [true for true in device.sessions[one.data_source] if is_of(one, true, world)]
             assert match, f"{one.data_source} {one.session_at} {one.status_code} never happened"
             fresh = [true for true in match if true not in found or world.clock_ahead]
             assert fresh, f"{one.data_source} {one.session_at} {one.status_code} is there twice"
