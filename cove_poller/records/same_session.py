@@ -34,8 +34,11 @@ def likeness(one: Session, other: Session) -> Likeness | None:
     """Return how surely two records are of the same session; None if they are not.
 
     For example a poll's end 01:40:44 and a history's 01:40 are, and a failed session that began when a completed one
-    did are not. The total's sessions overlap, so only their one time counts.
+    did are not. The total's sessions overlap, so only their one time counts. A mark of the colour bar stands at no time
+    that means anything, so it is like none.
     """
+    if Origin.COLORBAR in (one.origin, other.origin):
+        return None
     in_minutes = in_whole_minutes(one) != in_whole_minutes(other)
     kind = None
     if one.data_source == DataSource.TOTAL:

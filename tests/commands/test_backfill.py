@@ -674,6 +674,34 @@ def test_a_way_that_is_asked_for_is_the_only_one_that_is_gone(way: str, make_sit
     assert (site.cove.count("EnumerateAccountHistoryStatistics") > 0) == (way == "snapshot")
 
 
+def test_a_restarted_session_of_a_history_is_no_success_whether_cleaned_or_not(make_site: Callable[..., Site]) -> None:
+    site = make_site(one_device(*nights("D01", [5, 12, 5, 5, 12]), active=("D01",)), BEGIN + timedelta(days=5))
+    site.backfill()
+    assert sorted((at.day, status) for at, status in runs_by_device(site)["500001"]) == [
+        (2, "Success"),
+        (3, "Warning"),
+        (4, "Success"),
+        (5, "Success"),
+        (6, "Warning"),
+    ]
+
+
+@pytest.mark.parametrize("hours_ahead", [-11, -5, 0, 2, 13])
+def test_a_colour_bar_by_local_days_adds_nothing_to_what_polls_saw(
+    hours_ahead: int, make_site: Callable[..., Site]
+) -> None:
+    fleet = one_device(*nights("D01", [5, 2, 5, 5, 8, 5], hour=22.5), active=("D01",))
+    site = make_site(fleet, BEGIN)
+    site.cove.reading = Reading(color_bar_zone=timedelta(hours=hours_ahead))
+    for _ in range(6 * 4):
+        site.cove.now += timedelta(hours=6)
+        site.sync()
+    before = plain_rows(site)
+    assert sorted(status for _, status in runs_by_device(site)["500001"]) == ["Failed", *["Success"] * 4, "Warning"]
+    assert site.backfill(since=BEGIN, way=Origin.COLORBAR).exit_code == 0
+    assert plain_rows(site) == before
+
+
 def test_on_both_databases_the_rows_are_the_same(
     make_postgres: Callable[[], str], make_site: Callable[..., Site]
 ) -> None:

@@ -168,6 +168,11 @@ def test_a_mark_never_takes_the_place_of_a_record_at_its_very_second() -> None:
     assert sorted((one.status.value, one.origin.value) for one in late) == [("failed", "colorbar"), ("success", "poll")]
 
 
+def test_a_mark_is_not_one_of_the_sessions_that_a_row_tells_though_it_stands_at_its_second() -> None:
+    told, failed = seen(120, origin=Origin.POLL), mark(0, Status.FAILED)
+    assert set(merged([told], [failed])) == {told, failed}
+
+
 def test_a_day_has_one_mark_though_the_usual_time_changes() -> None:
     marks = [on_record(1, mark(0))]
     assert compare([mark(0, minute=300)], marks).new == ()

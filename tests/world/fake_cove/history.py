@@ -13,6 +13,9 @@ from tests.world.fake_cove.fleet import SUCCESS, WITH_ERRORS, FakeDevice, TrueSe
 from tests.world.fake_cove.wire import Reading, columns
 
 IN_PROGRESS = 1
+CLEANED_AFTER = 3 * 86_400
+"""After how many seconds a session's data is cleaned; the session stays in the list."""
+
 STATUS_WORDS = {
     1: "InProgress",
     2: "Failed",
@@ -24,6 +27,7 @@ STATUS_WORDS = {
     8: "CompletedWithErrors",
     10: "OverQuota",
     11: "NoSelection",
+    12: "Restarted",
     13: "Blocked",
 }
 PLUGINS = {
@@ -207,7 +211,7 @@ def _node_row(one: Numbered, now: datetime, faults: Faults) -> Row:
         "EndTime": 0 if one.is_running(now) else one.end,
         "Status": _status(one, now, faults),
         "Type": "Restore" if one.is_restore else "BatchBackup",
-        "Flags": ["Synchronized"],
+        "Flags": ["Synchronized", "Cleaned"] if now.timestamp() - one.end > CLEANED_AFTER else ["Synchronized"],
         "ErrorsCount": _errors(one, now),
         "SelectedSize": size,
         "ProcessedSize": size // 10,

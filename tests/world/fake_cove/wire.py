@@ -28,6 +28,7 @@ class Reading:
     spelling: str = "padded"  # which codes bring data: "padded", "unpadded" or "both"
     sources_as_list: bool = False  # I78 as D1,D2
     color_bar_days: int = 28
+    color_bar_zone: timedelta = timedelta()  # how far the clock by which the bar's days begin is ahead of UTC
     raw_numbers: bool = False
     overrides: dict[str, str | None] = field(default_factory=dict)
     """Columns that are what a test says, on every device; None leaves them out."""
@@ -140,7 +141,8 @@ def _duration(
 
 def color_bar(done: Sequence[TrueSession], current: TrueSession | None, now: datetime, reading: Reading) -> str | None:
     """A digit per day, the newest on the right: the status of the day's last session."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    local = now + reading.color_bar_zone
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0) - reading.color_bar_zone
     begins = [midnight - timedelta(days=day) for day in range(reading.color_bar_days - 1, -1, -1)]
     first = [bisect_left(done, begin, key=lambda session: session.end) for begin in begins]
     days = [_day_status(done[begin:end]) for begin, end in pairwise([*first, len(done)])]
