@@ -28,7 +28,8 @@ class Limits:
 
 def device_name(device: Device) -> str:
     """Return a device as a mail names it."""
-    return f"device {device.account_id} {device.name} ({device.fields.customer_name or 'no customer'})"
+    name = device.fields.name or "without a name"
+    return f"device {device.account_id} {name} ({device.fields.customer_name or 'no customer'})"
 
 
 def device_troubles(
