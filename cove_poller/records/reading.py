@@ -212,6 +212,8 @@ class _Reader:
             return True
         if time > session.session_at:
             return session.ended_at is None and not self.is_total  # nothing of a session is later than its end
+        if session.time_is is TimeIs.START and not self.is_total:
+            return False  # nothing of a session is before its start: the row is not of one instant
         # None is newer than this one, so where it was a success it is the last, and the earlier time its start.
         wanted = self.fields.last_success_status or COMPLETED
         return session.status_code == wanted or (wanted == COMPLETED and bool(session.errors_count))

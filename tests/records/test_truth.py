@@ -76,6 +76,7 @@ WORLDS = {
     "neither F06 nor F16": World(refused=("F06", "F16")),
     "times in whole minutes": World(whole_minutes=True),
     "a row of two instants": World(late=("F00", "F15")),
+    "a row of two other instants": World(Reading(last_session_is="start"), late=("F09", "F12", "F16", "F17", "F18")),
     "Microsoft 365": World(sources=("D19", "D20", "D05")),
 }
 
