@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from cove_poller.config.settings import BackupchecksSettings, Config, DatabaseSettings
 from cove_poller.database import migrate
 from cove_poller.database.inspection import inspect_database
+from cove_poller.database.signals import undisturbed
 from cove_poller.database.store import Store
 from cove_poller.database.tables import Tables
 from cove_poller.errors import ConfigError, DatabaseError, LockHeld, Terminated
@@ -141,8 +142,8 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Give a connection whose statements are all done or none."""
-        with database_errors():
+        """Give a connection whose statements are all done or none. A signal to end waits for that."""
+        with undisturbed(), database_errors():
             if self._shared is not None:
                 with self._shared.begin_nested():
                     yield self._shared
@@ -212,11 +213,14 @@ def _advisory_lock(engine: Engine, login: str) -> Iterator[None]:
     key = int.from_bytes(digest[:8], "big", signed=True)
     with database_errors():
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    with connection:
+    try:
         with database_errors():
             if not connection.scalar(select(func.pg_try_advisory_lock(key))):
                 raise held(login)
-        yield  # closing the connection gives the lock back, also when the process dies
+        yield
+    finally:
+        with undisturbed():
+            connection.close()  # that gives the lock back, as it does when the process dies
 
 
 def missing_file(settings: DatabaseSettings) -> str | None:

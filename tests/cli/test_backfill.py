@@ -331,6 +331,22 @@ def process_bind_param(self, value, dialect):
 
 UtcDateTime.process_bind_param = process_bind_param
 """
+STOPPED_WHILE_A_CONNECTION_IS_GIVEN_BACK = """
+import os, signal
+from sqlalchemy.pool import base
+
+reset = base._ConnectionFairy._reset
+
+def reset_and_stop(self, *arguments, **options):
+    if os.path.exists("half-way"):
+        os.remove("half-way")
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(100):
+            pass  # the signal's handler is called in here
+    reset(self, *arguments, **options)
+
+base._ConnectionFairy._reset = reset_and_stop
+"""
 
 
 @pytest.mark.parametrize(
@@ -348,6 +364,17 @@ def test_a_signal_ends_the_run_whatever_is_just_being_done(how: str, call: int, 
     assert devices_done(place) < 20
     assert place.cove.count("Login") <= 1
     assert "other" not in {row["login"] for row in place.table("cove_polls")}
+
+
+def test_a_signal_ends_the_run_that_is_just_giving_a_connection_back(make_place: MakePlace) -> None:
+    place = make_place(nightly(devices=20), api=SLOWLY)
+    place.cove.faults.slow_seconds = 0.05
+    place.cli.before = STOPPED_WHILE_A_CONNECTION_IS_GIVEN_BACK
+    process = place.start("backfill", "--since", "5d", "--yes")
+    wait_for(lambda: devices_done(place) >= 3)
+    (place.cli.directory / "half-way").touch()
+    assert process.wait(10) == 143
+    assert devices_done(place) < 20
 
 
 # secrets

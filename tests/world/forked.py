@@ -5,6 +5,7 @@ Run as a module this is the server that is forked from. Its socket says whom to 
 """
 
 import atexit
+import faulthandler
 import functools
 import gc
 import importlib
@@ -67,6 +68,9 @@ class Process:
     def wait(self, timeout: float = 60) -> int:
         code = self._wait(timeout)
         if code is None:
+            os.kill(self.pid, signal.SIGUSR1)  # it writes to its stderr where it hangs
+            time.sleep(0.5)
+            print(self._said("stderr"))
             raise subprocess.TimeoutExpired(self.args, timeout)
         return code
 
@@ -191,6 +195,7 @@ def become(arguments: list[str], cwd: str, environ: dict[str, str], before: str,
     sys.stdin = opened(0, "rb", "surrogateescape")
     sys.stdout = opened(1, "wb", "surrogateescape")
     sys.stderr = opened(2, "wb", "backslashreplace")
+    faulthandler.register(signal.SIGUSR1, sys.stderr)
     exec(before, {"__name__": "before"})
 
 
