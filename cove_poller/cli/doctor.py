@@ -14,8 +14,8 @@ from cove_poller.cli.options import Context, json_option
 def doctor(context: Context, as_json: bool) -> None:
     """Check everything once and say what to do. Tries no login again that was rejected."""
     with delivery("doctor", as_json=as_json, results="checks") as deliver:
-        from cove_poller.commands.doctor import examine
-        from cove_poller.commands.doctor_report import as_text
+        from cove_poller.commands.doctor.checks import as_text
+        from cove_poller.commands.doctor.examination import examine
 
         report = examine(context.file, os.environ)
         deliver(as_text(report), report)

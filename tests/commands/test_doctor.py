@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy as sa
 import tomli_w
 
-from cove_poller.commands import doctor, doctor_cove
-from cove_poller.commands.doctor import examine, judged_poll
-from cove_poller.commands.doctor_cove import clock
-from cove_poller.commands.doctor_report import Verdict
+from cove_poller.commands.doctor import cove_checks, examination
+from cove_poller.commands.doctor.checks import Verdict
+from cove_poller.commands.doctor.cove_checks import clock
+from cove_poller.commands.doctor.examination import examine, judged_poll
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import migrate_database
 from cove_poller.database.trial import Trial
@@ -457,13 +457,13 @@ class TestLastPoll:
 @pytest.mark.parametrize(
     ("module", "function", "name"),
     [
-        (doctor_cove, "ask_time", "TLS"),
-        (doctor_cove, "partner_name", "login"),
+        (cove_checks, "ask_time", "TLS"),
+        (cove_checks, "partner_name", "login"),
         (Trial, "write", "trial write"),
         (Trial, "refused_rights", "rights"),
         (Trial, "inspection", "database"),
-        (doctor, "last_poll", "last poll"),
-        (doctor, "_can_be_seen", "secret files"),
+        (examination, "last_poll", "last poll"),
+        (examination, "_can_be_seen", "secret files"),
     ],
 )
 def test_a_check_that_breaks_is_told_and_hides_no_other(

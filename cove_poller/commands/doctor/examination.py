@@ -14,9 +14,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from cove_poller.commands.doctor_cove import CLOCK, COLUMNS, LOGIN, TLS, host_checks, login_checks
-from cove_poller.commands.doctor_database import CONTRACT, DATABASE, RIGHTS, TABLES, TRIAL, database_checks
-from cove_poller.commands.doctor_report import (
+from cove_poller.commands.doctor.checks import (
     FIX_FIRST,
     Check,
     Report,
@@ -28,6 +26,8 @@ from cove_poller.commands.doctor_report import (
     tried,
     warning,
 )
+from cove_poller.commands.doctor.cove_checks import CLOCK, COLUMNS, LOGIN, TLS, host_checks, login_checks
+from cove_poller.commands.doctor.database_checks import CONTRACT, DATABASE, RIGHTS, TABLES, TRIAL, database_checks
 from cove_poller.commands.installation import Installation, utc_now
 from cove_poller.config.credentials import Credentials
 from cove_poller.config.file import load_config

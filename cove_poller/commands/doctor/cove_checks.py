@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from cove_poller.commands.doctor_report import Check, Verdict, failed, fine, not_tried, warning
+from cove_poller.commands.doctor.checks import Check, Verdict, failed, fine, not_tried, warning
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import logged_in, refuse_what_was_rejected
 from cove_poller.commands.results import LoginResult
