@@ -98,12 +98,13 @@ class Recorder:
         told = {one.account_id: self._news(one, links, frozenset(refused), now) for one in page}
         self._save_devices(store, page, links, told, now)
         saved = save_sessions(store, {one.account_id: one.changes for one in page})
+        policy = self._policy(store)
         subjects = {
-            one.account_id: _subject(one, links.jobs[one.account_id], saved)
+            one.account_id: _subject(one, links.jobs[one.account_id], saved, policy)
             for one in page
             if one.account_id in links.jobs
         }
-        return _outcome(page, links, told, saved, save_runs(store, subjects, self._policy(store), now, self.review))
+        return _outcome(page, links, told, saved, save_runs(store, subjects, policy, now, self.review))
 
     def save_gone(self, store: Store, now: datetime) -> Tally:
         """Write what waits of devices that Cove no longer lists: nothing of them will join their newest round."""
@@ -254,13 +255,13 @@ def _is_off(work: Work, histories: Mapping[str, SourceHistory], known_since: dat
     return is_switched_off(bar, idle_for, not_started=not_started) and not is_lost(bar, idle_for, limit)
 
 
-def _subject(work: Work, job_id: int, saved: SavedSessions) -> Subject:
+def _subject(work: Work, job_id: int, saved: SavedSessions, policy: RunPolicy) -> Subject:
     changes = work.changes
     moments = [*changes.moments, *([work.replan_since] if work.replan_since else [])]
     return Subject(
         job_id=job_id,
         sources=changes.sources,
-        running=work.reading.running,
+        running=work.reading.running and work.look.is_repeated_within(policy.settle),
         changed_since=min(moments, default=None),
         changed_ids=saved.ids.get(work.account_id, frozenset()),
         worse_ids=changes.worse_ids,

@@ -1,7 +1,7 @@
 """The rules of the record, each with the smallest input that it is about: what a device's polls and histories make."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import permutations
 
 import pytest
@@ -30,6 +30,18 @@ def test_a_backfill_of_hourly_sessions_makes_a_run_of_each() -> None:
     ledger.poll(at(648) + MINUTE, D01=ended(at(648), 5, 3000))
     ledger.history(at(648) + MINUTE, at(0), sessions)
     assert (len(ledger.told), ledger.statuses.count("Failed")) == (648, 18)
+
+
+@pytest.mark.parametrize(("pause", "told"), [(0.5, []), (2, [(at(4), "Success")])])
+def test_a_round_waits_for_a_running_source_only_if_a_poll_is_due_before_it_has_settled(
+    pause: float, told: list[tuple[datetime, str]]
+) -> None:
+    ledger = Ledger(active="D01D02")
+    ledger.poll(at(4.2) - pause * HOUR, D01=ended(at(-8)), D02=ended(at(-8)))
+    ledger.poll(at(4.2), D01=ended(at(4)), D02=fields(1, F17=5, F18=at(-8), F09=at(-8), F16=5))
+    assert ledger.told[1:] == told
+    ledger.poll(at(4.2) + pause * HOUR, D01=ended(at(4)), D02=ended(at(4.1), 2))
+    assert ledger.told[1:] == [(at(4.1), "Failed")]
 
 
 def test_a_count_of_items_is_no_duration() -> None:

@@ -166,7 +166,7 @@ class Ledger:
         changes = device_changes(reading, past, by_source, self.histories, look, self.gap)
         ids = self._write(changes)
         self._note_silence(changes, reading, look.at, bars)
-        self._plan(changes, look.at, ids, running=reading.running)
+        self._plan(changes, look.at, ids, running=reading.running and look.is_repeated_within(self.policy.settle))
 
     def _write(self, changes: DeviceChanges) -> set[int]:
         for one in changes.removed:
