@@ -10,7 +10,7 @@ from typing import Any
 
 from cove_poller.records.columns import DataSource
 from cove_poller.records.device_reading import DeviceReading
-from cove_poller.records.reading import Problem, TimesAre
+from cove_poller.records.reading import Problem, SourceReading, TimesAre
 from cove_poller.records.session import MINUTE, NEVER, Origin, Session, TimeIs
 from cove_poller.records.statuses import Status
 from cove_poller.records.window import Window
@@ -19,6 +19,7 @@ MOST_PERIODS = 50
 """How many periods of a kind are kept of a source; the oldest are forgotten."""
 
 MOST_RECENT = 9
+RUNNING_AT_FIRST = Problem(Status.WARNING, "was running at the first poll, so its session before is not known")
 KINDS = ("active", "unreadable", "silent", "ignored", "gaps")
 
 
@@ -108,13 +109,22 @@ def _after_look(code: str, history: SourceHistory, reading: DeviceReading, look:
     read = reading.sources.get(code)
     counts = code in (*reading.active_sources, DataSource.TOTAL)
     first = None if look.before is None else look.at
-    problem = read.problem if read and counts else None
+    problem = (read.problem or _hidden(history, read, look)) if read and counts else None
     return replace(
         history,
         active=_held(history.active, code in reading.active_sources, opens=first, closes=look.before),
         unreadable=_held(history.unreadable, bool(problem), opens=look.before, closes=look.at, problem=problem),
         times_are=_learnt(history.times_are, read.times_are) if read else history.times_are,
     )
+
+
+def _hidden(history: SourceHistory, read: SourceReading, look: Look) -> Problem | None:
+    """Why a source that runs since the first poll is not known yet.
+
+    The session before may have failed: whether Cove still tells of that one is left open.
+    """
+    is_open = bool(history.unreadable) and history.unreadable[-1] == Period(None, None, RUNNING_AT_FIRST)
+    return RUNNING_AT_FIRST if read.running and (look.before is None or is_open) else None
 
 
 def _learnt(old: TimesAre, new: TimesAre) -> TimesAre:
@@ -143,7 +153,8 @@ def unreadable_since(history: SourceHistory) -> datetime | None:
     """Return since when a source has not been readable, for whatever reasons one after the other; None if it is."""
     since: datetime | None = None
     for period in reversed(history.unreadable):
-        if period.until is not None and (since is None or period.until < since):
+        is_over = period.until is not None and (since is None or period.until < since)
+        if is_over or period.problem == RUNNING_AT_FIRST:  # of what it did from then on nothing is missing
             break
         since = period.since or NEVER
     return since
