@@ -17,7 +17,7 @@ from cove_poller.commands.sync import clock_troubles, known_partner, listing_tro
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.past_reader import PastReader
-from cove_poller.database.audit_trail import last_complete_sync, note_request, unfinished_request
+from cove_poller.database.audit_trail import last_complete_sync, note_request, poll_rhythm, unfinished_request
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError, DatabaseError, WrongUsage
 from cove_poller.records.device import Device
@@ -126,6 +126,7 @@ class Backfill:
         self._linker = Linker(installation.config.backupchecks)
         self._known_count = 0
         self._looked_at: datetime | None = None
+        self._rhythm: timedelta | None = None
         self._clock_ahead = timedelta()
         self._reported: dict[tuple[bool, str], list[str]] = defaultdict(list)
 
@@ -162,6 +163,7 @@ class Backfill:
         """Take up what a run that was interrupted had left. Return when that was begun; None if there was none."""
         poll_id, login = self._result.poll_id, self._result.login
         self._looked_at = last_complete_sync(self._database, login)
+        self._rhythm = poll_rhythm(self._database, login)
         note = unfinished_request(self._database, COMMAND, login, before=poll_id)
         resumed = self._request.resumed_from(note, self._now())
         if resumed:
@@ -205,7 +207,9 @@ class Backfill:
         settings, request = self._config.backupchecks, self._request
         review = Review(request.window, self._now(), settings.reviewed_by) if request.reviewed else None
         linker = Linker(settings) if request.dry_run else self._linker  # nothing that it made is there any more
-        return Recorder(self._result.login, self._config, linker, self._looked_at, review, self._clock_ahead)
+        return Recorder(
+            self._result.login, self._config, linker, self._looked_at, review, self._clock_ahead, self._rhythm
+        )
 
     def _record(self, devices: Sequence[Device], refused: Sequence[str], pasts: Mapping[int, Past]) -> None:
         with self._database.store() as store:

@@ -23,6 +23,7 @@ from cove_poller.records.health.device_record import LAST_SEEN_PRECISION, Row, c
 from cove_poller.records.health.device_troubles import ROW, Limits, device_troubles
 from cove_poller.records.health.overview import alert_after
 from cove_poller.records.health.silence import is_lost, is_switched_off, silence_limit, silent_since
+from cove_poller.records.intervals import interval_of
 from cove_poller.records.job_matching import mapped_name
 from cove_poller.records.past import NO_PAST, Past
 from cove_poller.records.reading import Circumstances, SourceReading
@@ -68,7 +69,8 @@ class Work:
 class Recorder:
     """Records the pages of one login. `looked_at` is when a poll last saw all of its devices.
 
-    What Cove tells is compared with its own clock, which is `clock_ahead` of the poller's.
+    `rhythm` is how far apart its polls are, None where that is not known yet. What Cove tells is compared with its own
+    clock, which is `clock_ahead` of the poller's.
     """
 
     login: str
@@ -77,6 +79,7 @@ class Recorder:
     looked_at: datetime | None = None
     review: Review | None = None
     clock_ahead: timedelta = timedelta()
+    rhythm: timedelta | None = None
 
     def save_page(
         self,
@@ -100,7 +103,7 @@ class Recorder:
         saved = save_sessions(store, {one.account_id: one.changes for one in page})
         policy = self._policy(store)
         subjects = {
-            one.account_id: _subject(one, links.jobs[one.account_id], saved, policy)
+            one.account_id: _subject(one, links.jobs[one.account_id], saved, waits=self._waits(one, policy))
             for one in page
             if one.account_id in links.jobs
         }
@@ -124,6 +127,12 @@ class Recorder:
 
     def _policy(self, store: Store) -> RunPolicy:
         return run_policy(self.config.backupchecks, store.runs.remark_limit(), store.runs.objects.limits())
+
+    def _waits(self, work: Work, policy: RunPolicy) -> bool:
+        """Whether the newest round may still grow, and a poll that will see it is due before it has settled."""
+        interval = interval_of(work.device.fields.customer_name or "", self.config.intervals)
+        pause = max(filter(None, [self.rhythm, interval]), default=timedelta())
+        return work.reading.running and pause <= policy.settle
 
     def note_unreadable(self, store: Store, rows: Iterable[UnreadableRow], now: datetime) -> Noted:
         """Keep with the recorded devices among `rows` that their row could not be read; nothing else is known of them.
@@ -255,13 +264,13 @@ def _is_off(work: Work, histories: Mapping[str, SourceHistory], known_since: dat
     return is_switched_off(bar, idle_for, not_started=not_started) and not is_lost(bar, idle_for, limit)
 
 
-def _subject(work: Work, job_id: int, saved: SavedSessions, policy: RunPolicy) -> Subject:
+def _subject(work: Work, job_id: int, saved: SavedSessions, *, waits: bool) -> Subject:
     changes = work.changes
     moments = [*changes.moments, *([work.replan_since] if work.replan_since else [])]
     return Subject(
         job_id=job_id,
         sources=changes.sources,
-        running=work.reading.running and work.look.is_repeated_within(policy.settle),
+        running=waits,
         changed_since=min(moments, default=None),
         changed_ids=saved.ids.get(work.account_id, frozenset()),
         worse_ids=changes.worse_ids,

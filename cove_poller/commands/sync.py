@@ -18,7 +18,7 @@ from cove_poller.cove.client import CoveClient
 from cove_poller.cove.column_memory import ColumnMemory, basis_of
 from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.threads import fetched_ahead
-from cove_poller.database.audit_trail import last_complete_sync, last_learnt, syncs_of
+from cove_poller.database.audit_trail import last_complete_sync, last_learnt, poll_rhythm, syncs_of
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiError
 from cove_poller.records.device import Device, describe_columns
@@ -99,6 +99,7 @@ class Poll:
         listing = Listing(client, known_partner(result), memory.learnt)
         looked_at = last_complete_sync(self._database, result.login)
         recorder = Recorder(result.login, self._config, Linker(backupchecks), looked_at)
+        recorder.rhythm = poll_rhythm(self._database, result.login)
         try:
             with closing(fetched_ahead(listing.iter_pages())) as pages:
                 for page in pages:

@@ -153,6 +153,16 @@ def last_complete_sync(database: Database, login: str) -> datetime | None:
         return connection.execute(query).scalar()
 
 
+def poll_rhythm(database: Database, login: str) -> timedelta | None:
+    """Return how far apart the last two syncs of a login began that saw all of its devices; None before there are."""
+    polls = database.tables.polls
+    mine = (polls.c.command == "sync", polls.c.login == login, polls.c.is_complete.is_(True))
+    query = select(polls.c.started_at).where(*mine).order_by(polls.c.started_at.desc()).limit(2)
+    with database.transaction() as connection:
+        times = connection.execute(query).scalars().all()
+    return times[0] - times[1] if len(times) > 1 else None
+
+
 def last_learnt(database: Database, login: str) -> dict[str, Any] | None:
     """Return what the newest run of a login that kept such a thing had learnt of its columns; None if none has."""
     polls = database.tables.polls

@@ -5,7 +5,7 @@ A run is judged by what held at its time, so that switching a source off today c
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from cove_poller.records.columns import DataSource
@@ -89,10 +89,6 @@ class Look:
 
     at: datetime
     before: datetime | None = None
-
-    def is_repeated_within(self, span: timedelta) -> bool:
-        """Whether the next poll is to be expected that soon, if it takes as long as this one did after the last."""
-        return self.before is None or self.at - self.before <= span
 
 
 Histories = Mapping[str, SourceHistory]

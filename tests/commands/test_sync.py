@@ -124,6 +124,20 @@ def test_a_running_session_is_counted_and_its_round_waits(site: Site, cove: Fake
     assert site.rows("SELECT running_since FROM cove_devices")[0]["running_since"] is None
 
 
+def test_a_round_does_not_wait_for_a_running_session_where_no_poll_is_due_before_it_has_settled(
+    site: Site, fleet: Fleet, cove: FakeCove
+) -> None:
+    add_session(fleet.devices[0], "D10", 10.25)
+    add_session(fleet.devices[0], "D01", 10.5, status=2, minutes=100)
+    for hours in (0, 2, 4.5):
+        cove.now = MORNING + timedelta(hours=hours)
+        site.sync()
+    assert runs(site) == [("Success", "SRV1"), ("Success", "SRV1")]
+    cove.now = MORNING + timedelta(hours=6.5)
+    site.sync()
+    assert runs(site) == [("Success", "SRV1"), ("Failed", "SRV1")]
+
+
 def test_configured_words_and_statuses_are_used(site: Site, fleet: Fleet) -> None:
     site.settings = {"backupchecks": {"status": {"failed": "Error"}}, "status": {"6": "failed"}}
     add_session(fleet.devices[0], "D01", 1, status=6)

@@ -11,7 +11,17 @@ import pytest
 from cove_poller.text import counted
 from tests.conftest import BEGIN, Site
 from tests.world.fake_cove import FakeCove, Reading, TrueSession, make_fleet, serving
-from tests.world.oracle import RANK, Score, Seen, as_told, expected_runs, status_of, true_status, visible
+from tests.world.oracle import (
+    RANK,
+    Score,
+    Seen,
+    as_told,
+    expected_runs,
+    running_at_first,
+    status_of,
+    true_status,
+    visible,
+)
 
 DEVICES = 12
 HALF_HOUR, HOUR = timedelta(minutes=30), timedelta(hours=1)
@@ -70,7 +80,8 @@ def judge(site: Site, polls: list[datetime], *, only_basic: bool = False) -> Ver
         )
         found = recorded_runs.get(str(device.account_id), [])
         told_by_start = reading.last_session_is == "start" and not only_basic
-        expected = expected_runs(device.active, told, first, some_are_starts=told_by_start)
+        hidden = running_at_first(device, polls)
+        expected = expected_runs(device.active, told, first, some_are_starts=told_by_start, hidden=hidden)
         wanted = {(run.run_at, WORDS[run.status]) for run in expected}
         runs.add(len(wanted), len(found), len(wanted & set(found)))
         for run in wanted ^ set(found):

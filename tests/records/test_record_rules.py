@@ -1,7 +1,7 @@
 """The rules of the record, each with the smallest input that it is about: what a device's polls and histories make."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import permutations
 
 import pytest
@@ -55,18 +55,6 @@ def test_what_runs_at_a_later_poll_hides_nothing() -> None:
     ledger.poll(at(12), D01=ended(at(11.9), 5, 600), D02=fields(1, F17=5, F18=at(2), F09=at(2), F16=5))
     ledger.poll(at(13), D01=ended(at(11.9), 5, 600), D02=fields(1, F17=5, F18=at(2), F09=at(2), F16=5))
     assert ledger.told[-1] == (at(11.9), "Success")
-
-
-@pytest.mark.parametrize(("pause", "told"), [(0.5, []), (2, [(at(4), "Success")])])
-def test_a_round_waits_for_a_running_source_only_if_a_poll_is_due_before_it_has_settled(
-    pause: float, told: list[tuple[datetime, str]]
-) -> None:
-    ledger = Ledger(active="D01D02")
-    ledger.poll(at(4.2) - pause * HOUR, D01=ended(at(-8)), D02=ended(at(-8)))
-    ledger.poll(at(4.2), D01=ended(at(4)), D02=fields(1, F17=5, F18=at(-8), F09=at(-8), F16=5))
-    assert ledger.told[1:] == told
-    ledger.poll(at(4.2) + pause * HOUR, D01=ended(at(4)), D02=ended(at(4.1), 2))
-    assert ledger.told[1:] == [(at(4.1), "Failed")]
 
 
 def test_a_count_of_items_is_no_duration() -> None:
