@@ -14,14 +14,19 @@ CovePollerError
 └── Terminated         143  the process was told to stop (130 for Ctrl-C)
 """
 
+from cove_poller.redaction import redacted
+
 PARTIAL_EXIT_CODE = 3
 
 
 class CovePollerError(Exception):
-    """Something a person has to know. `code` is for programs, `exit_code` for the shell."""
+    """Something a person has to know. `code` is for programs, `exit_code` for the shell. Its text shows no secret."""
 
     code = "error"
     exit_code = 1
+
+    def __str__(self) -> str:
+        return redacted(super().__str__())
 
 
 class WrongUsage(CovePollerError):

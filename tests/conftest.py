@@ -29,6 +29,7 @@ from cove_poller.config.credentials import Credentials
 from cove_poller.config.settings import Config
 from cove_poller.records.past import Request
 from cove_poller.records.window import Window
+from cove_poller.redaction import forget_all
 from tests.world.fake_cove import FakeCove, Fleet, make_fleet, serving
 from tests.world.forked import Process
 
@@ -49,6 +50,13 @@ settings.load_profile("fixed")
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**30:  # SQLite waits for a disk at each commit
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_remembered() -> Iterator[None]:
+    """Each test begins, as a process does, without any secret that no text may show."""
+    yield
+    forget_all()
 
 
 def the_json(text: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from cove_poller.records.columns import M365_SERVICES, m365_source, plugin_sourc
 from cove_poller.records.device import Device
 from cove_poller.records.statuses import Statuses
 from cove_poller.records.window import Window
+from cove_poller.redaction import remember
 
 PAGE_SIZE = 500
 LONGEST_SESSION = timedelta(days=31)
@@ -137,4 +138,6 @@ class SessionHistory:
 
 
 def _token(account: Account) -> str:
-    return account.token.get_secret_value() if account.token else ""
+    token = account.token.get_secret_value() if account.token else ""
+    remember(token, passing=True)
+    return token
