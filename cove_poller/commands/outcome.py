@@ -8,6 +8,7 @@ from datetime import datetime
 from cove_poller.commands.record_runs import Tally
 from cove_poller.records.health import news
 from cove_poller.records.job_matching import CreatedCustomer
+from cove_poller.records.open_gaps import Missing
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,11 @@ SourceAndOrigin = tuple[str, str]
 
 @dataclass
 class Outcome:
-    """What became of the devices so far. `failures` make a run partial, `warnings` do not."""
+    """What became of the devices so far. `failures` make a run partial, `warnings` do not.
+
+    `gap_ids` are the devices of whose sessions some may be missing, `missing` those of them, only of the page itself,
+    whose histories may be read to find out.
+    """
 
     devices: int = 0
     running: int = 0
@@ -42,6 +47,9 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     standing: list[Standing] = field(default_factory=list)
+    gaps_closed: int = 0
+    gap_ids: set[int] = field(default_factory=set)
+    missing: Mapping[int, Missing] = field(default_factory=dict)
 
     def say(self, lines: Iterable[tuple[bool, str]]) -> None:
         """Add lines to be said, each with whether it is a failure."""
@@ -56,6 +64,8 @@ class Outcome:
         self.sessions.add(other.sessions)
         self.new_by_source.update(other.new_by_source)
         self.job_runs.add(other.job_runs)
+        self.gaps_closed += other.gaps_closed
+        self.gap_ids |= other.gap_ids
         for name in ("new_customers", "new_jobs", "failures", "warnings", "standing"):
             getattr(self, name).extend(getattr(other, name))
 

@@ -68,6 +68,7 @@ class LoginResult:
             "job_runs": asdict(self.outcome.job_runs),
             "running": self.outcome.running,
             "unlinked": self.outcome.unlinked,
+            "gaps": {"closed": self.outcome.gaps_closed, "open": len(self.outcome.gap_ids)},
             "warnings": [*self.outcome.failures, *self.outcome.warnings],
             "standing": [
                 {"account_id": one.account_id, "what": one.what, "since": in_json(one.since)}

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 from itertools import chain
 
+from cove_poller.commands.close_gaps import REFUSED_AT, GapCloser, refused_at
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
@@ -52,7 +53,7 @@ def sync(
     results = [LoginResult(login) for login in logins]
     with installation.open_prepared(Mode.DRY if dry_run else Mode.WRITE) as database, database.together():
         for result in results:
-            poll = Poll(installation, database, partial(progress, result.login), result)
+            poll = Poll(installation, database, partial(progress, result.login), result, closes_gaps=not dry_run)
             run_login(SYNC, installation, database, result, poll.record, poll.is_anybody_due)
     if dry_run:
         remember_rejections(SYNC, installation, results)
@@ -68,7 +69,11 @@ class Poll:
         database: Database,
         progress: Callable[[int], None],
         result: LoginResult,
+        *,
+        closes_gaps: bool,
     ) -> None:
+        self._installation = installation
+        self._closes_gaps = closes_gaps
         self._config = installation.config
         self._database = database
         self._now = installation.now
@@ -98,8 +103,10 @@ class Poll:
         memory = self._column_memory()
         listing = Listing(client, known_partner(result), memory.learnt)
         looked_at = last_complete_sync(self._database, result.login)
-        recorder = Recorder(result.login, self._config, Linker(backupchecks), looked_at)
-        recorder.rhythm = poll_rhythm(self._database, result.login)
+        closer, rhythm = self._gap_closer(), poll_rhythm(self._database, result.login)
+        recorder = Recorder(
+            result.login, self._config, Linker(backupchecks), looked_at, rhythm=rhythm, verdict=closer.verdict
+        )
         try:
             with closing(fetched_ahead(listing.iter_pages())) as pages:
                 for page in pages:
@@ -109,6 +116,7 @@ class Poll:
                         outcome = recorder.save_page(store, devices, listing.refused, self._now())
                         noted = recorder.note_unreadable(store, page.unreadable, self._now())
                     result.outcome.add(outcome)  # not before it is committed
+                    closer.note(devices, outcome.missing)
                     result.outcome.add(noted.outcome)
                     result.troubles |= page_troubles(page, noted.account_ids)
                     self._progress(result.outcome.devices)
@@ -119,16 +127,28 @@ class Poll:
         if not listing.unnamed:
             self._mark_gone(listing, recorder)
             result.troubles |= self._unused_names()
+        if self._closes_gaps:
+            closer.close(client, listing, recorder)
+        if closer.refused_at:
+            result.learnt = {**(result.learnt or {}), REFUSED_AT: closer.refused_at.isoformat(timespec="seconds")}
         result.is_listed = True
         result.is_complete = not result.not_due and not listing.unnamed
         self._note_staleness()
         if result.not_due:
             log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
 
-    def _column_memory(self) -> ColumnMemory:
+    @property
+    def _basis(self) -> str:
         login = self._result.login
-        basis = basis_of(self._config.api_of(login).url, self._config.logins[login])
-        return ColumnMemory.recalled(last_learnt(self._database, login), basis, self._now())
+        return basis_of(self._config.api_of(login).url, self._config.logins[login])
+
+    def _column_memory(self) -> ColumnMemory:
+        return ColumnMemory.recalled(last_learnt(self._database, self._result.login), self._basis, self._now())
+
+    def _gap_closer(self) -> GapCloser:
+        learnt = last_learnt(self._database, self._result.login)
+        refused = refused_at(learnt, self._basis, self._now())
+        return GapCloser(self._installation, self._database, self._result, refused)
 
     def _due(self, devices: Sequence[Device]) -> Sequence[Device]:
         """Return the devices whose customers are due; count the others."""

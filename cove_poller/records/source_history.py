@@ -20,7 +20,7 @@ MOST_PERIODS = 50
 
 MOST_RECENT = 9
 RUNNING_AT_FIRST = Problem(Status.WARNING, "was running at the first poll, so its session before is not known")
-KINDS = ("active", "unreadable", "silent", "ignored", "gaps")
+KINDS = ("active", "unreadable", "silent", "ignored", "gaps", "unseen")
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,20 @@ class SourceHistory:
     gaps: Periods = ()
     """When nobody looked although something happened, so that sessions may be missing."""
 
+    unseen: Periods = ()
+    """When polls may have missed sessions although they looked, as they show only the newest."""
+
+    read_until: datetime | None = None
+    """Until when all of its sessions were read from its history."""
+
     times_are: TimesAre = field(default_factory=TimesAre)
     recent: tuple[datetime, ...] = ()
     """When its newest sessions ended, the oldest first: its rhythm."""
+
+    @property
+    def missing(self) -> Periods:
+        """Return the times of which sessions may be missing in the record."""
+        return (*self.gaps, *self.unseen)
 
     def was_active(self, moment: datetime) -> bool:
         return any(period.holds_at(moment) for period in self.active)
@@ -203,8 +214,21 @@ def with_read(history: SourceHistory, window: Window, problem: Problem | None) -
     left = tuple(piece for period in history.unreadable for piece in _without(period, window))
     if problem:
         left = (*left, Period(window.since, window.until, problem))
-    gaps = history.gaps if problem else tuple(piece for gap in history.gaps for piece in _without(gap, window))
-    return replace(history, unreadable=tuple(sorted(left, key=_order))[-MOST_PERIODS:], gaps=gaps)
+    history = replace(history, unreadable=tuple(sorted(left, key=_order))[-MOST_PERIODS:])
+    if problem:
+        return history
+    return replace(
+        history,
+        gaps=tuple(piece for gap in history.gaps for piece in _without(gap, window)),
+        unseen=tuple(piece for one in history.unseen for piece in _without(one, window)),
+        read_until=max(history.read_until or window.until, window.until),
+    )
+
+
+def with_unseen(history: SourceHistory, since: datetime, until: datetime) -> SourceHistory:
+    """Return the history with a time of which polls may have missed sessions; such times are joined to one."""
+    begins = [one.since for one in history.unseen if one.since]
+    return replace(history, unseen=(Period(min([since, *begins]), until),))
 
 
 def _without(period: Period, window: Window) -> Iterable[Period]:
@@ -238,6 +262,8 @@ def _history_to_json(history: SourceHistory) -> dict[str, Any]:
     }
     if history.recent:
         found["recent"] = [int(moment.timestamp()) for moment in history.recent]
+    if history.read_until:
+        found["read_until"] = int(history.read_until.timestamp())
     if history.times_are != TimesAre():
         found["times_are"] = [history.times_are.last, history.times_are.success]
     return found
@@ -257,7 +283,10 @@ def _history_from_json(content: Mapping[str, Any]) -> SourceHistory:
     periods = {kind: tuple(_from_json(*one) for one in content.get(kind, ())) for kind in KINDS}
     last, success = (one and TimeIs(one) for one in content.get("times_are", (None, None)))
     recent = tuple(datetime.fromtimestamp(one, UTC) for one in content.get("recent", ()))
-    return SourceHistory(**periods, times_are=TimesAre(last or None, success or None), recent=recent)
+    read = content.get("read_until")
+    read_until = None if read is None else datetime.fromtimestamp(read, UTC)
+    times_are = TimesAre(last or None, success or None)
+    return SourceHistory(**periods, times_are=times_are, recent=recent, read_until=read_until)
 
 
 def _from_json(since: int | None, until: int | None, floor: str = "", reason: str = "") -> Period:
