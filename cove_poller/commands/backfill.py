@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,12 +10,13 @@ from typing import Any
 
 from cove_poller.commands.installation import Installation, utc_now
 from cove_poller.commands.login_run import remember_rejections, run_login
+from cove_poller.commands.outcome import Outcome
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import BackfillResult, CommandResult
 from cove_poller.commands.sync import clock_troubles, known_partner, listing_troubles, page_troubles
 from cove_poller.cove.client import CoveClient
-from cove_poller.cove.listing import Listing
+from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.past_reader import PastReader
 from cove_poller.database.audit_trail import last_complete_sync, note_request, unfinished_request
 from cove_poller.database.engine import Database, Mode
@@ -126,6 +127,7 @@ class Backfill:
         self._linker = Linker(installation.config.backupchecks)
         self._known_count = 0
         self._looked_at: datetime | None = None
+        self._listed_at = self._now()
         self._clock_ahead = timedelta()
         self._reported: dict[tuple[bool, str], list[str]] = defaultdict(list)
 
@@ -138,16 +140,16 @@ class Backfill:
         begun_at = self._go_on()
         reader: PastReader | None = None
         try:
-            for page in listing.iter_pages():
+            for page in self._timed(listing.iter_pages()):
                 reader = reader or PastReader(
                     client, listing, self._request, Statuses.from_config(self._config.status), self._now
                 )
                 self._clock_ahead = client.clock_ahead
-                devices = self._left_to_do(page.devices, begun_at, listing.refused)
+                devices = self._left_to_do(page.devices, begun_at, listing)
                 self._result.listed += len(devices)
                 self._result.troubles |= page_troubles(page)
                 for device, past in reader.read(devices, self._tick):
-                    self._save(device, past, listing.refused)
+                    self._save(device, past, listing)
                     self._tick()
         finally:
             self._result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
@@ -157,6 +159,13 @@ class Backfill:
         unlisted -= listing.seen_ids
         if is_last:
             self._result.outcome.failures += [f"device {one}: Cove does not list it" for one in sorted(unlisted)]
+
+    def _timed(self, pages: Iterator[Page]) -> Iterator[Page]:
+        """Yield the pages; keep in mind when each was asked for."""
+        self._listed_at = self._now()
+        for page in pages:
+            yield page
+            self._listed_at = self._now()
 
     def _go_on(self) -> datetime | None:
         """Take up what a run that was interrupted had left. Return when that was begun; None if there was none."""
@@ -173,7 +182,7 @@ class Backfill:
             self._known_count = store.devices.count(login)
         return resumed[1] if resumed else None
 
-    def _left_to_do(self, devices: Iterable[Device], begun_at: datetime | None, refused: Sequence[str]) -> list[Device]:
+    def _left_to_do(self, devices: Iterable[Device], begun_at: datetime | None, listing: Listing) -> list[Device]:
         """Return the devices that are wanted and that the interrupted run had not done.
 
         Of those that it had, the newest facts are recorded, as by a poll.
@@ -188,7 +197,7 @@ class Backfill:
         done = [one for one in wanted if self._is_done(notes.get(one.account_id), begun_at)]
         self._result.resumed += len(done)
         if done:
-            self._record(done, refused, {})
+            self._record(done, {}, listing)
         done_ids = {one.account_id for one in done}
         return [one for one in wanted if one.account_id not in done_ids]
 
@@ -207,13 +216,34 @@ class Backfill:
         linker = Linker(settings) if request.dry_run else self._linker  # nothing that it made is there any more
         return Recorder(self._result.login, self._config, linker, self._looked_at, review, self._clock_ahead)
 
-    def _record(self, devices: Sequence[Device], refused: Sequence[str], pasts: Mapping[int, Past]) -> None:
-        with self._database.store() as store:
-            outcome = self._recorder().save_page(store, devices, refused, self._now(), pasts)
+    def _record(self, devices: Sequence[Device], pasts: Mapping[int, Past], listing: Listing) -> None:
+        """Write devices as they were listed; where a sync has looked since, as they are listed now: it knows better."""
+        outcome = self._written(devices, pasts, listing, self._listed_at, unless_polled=True)
+        if outcome is None:
+            self._looked_at, listed_at = last_complete_sync(self._database, self._result.login), self._now()
+            listed = listing.again(one.account_id for one in devices)
+            for gone in (one for one in devices if one.account_id not in listed):
+                self._reported[True, "Cove no longer lists it, so nothing of it was written"].append(device_name(gone))
+            outcome = self._written([*listed.values()], pasts, listing, listed_at) or Outcome()
         self._result.outcome.add(outcome)  # not before it is committed
 
-    def _save(self, device: Device, past: Past, refused: Sequence[str]) -> None:
-        self._record([device], refused, {device.account_id: past})
+    def _written(
+        self,
+        devices: Sequence[Device],
+        pasts: Mapping[int, Past],
+        listing: Listing,
+        listed_at: datetime,
+        *,
+        unless_polled: bool = False,
+    ) -> Outcome | None:
+        """Write devices that were listed at a moment; None, and nothing, if a sync was at work since then."""
+        with self._database.recording(self._result.login) as store:
+            if unless_polled and store.devices.are_polled_since(self._result.login, listed_at):
+                return None
+            return self._recorder().save_page(store, devices, listing.refused, listed_at, pasts)
+
+    def _save(self, device: Device, past: Past, listing: Listing) -> None:
+        self._record([device], {device.account_id: past}, listing)
         self._result.ways.update(way.value for way in past.ways)
         for is_failure, texts in ((True, past.failures), (False, past.warnings)):
             for text in texts:
