@@ -10,7 +10,6 @@ from typing import Any
 
 from cove_poller.commands.installation import Installation, utc_now
 from cove_poller.commands.login_run import remember_rejections, run_login
-from cove_poller.commands.outcome import Outcome
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import BackfillResult, CommandResult
@@ -20,7 +19,8 @@ from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.past_reader import PastReader
 from cove_poller.database.audit_trail import last_complete_sync, note_request, unfinished_request
 from cove_poller.database.engine import Database, Mode
-from cove_poller.errors import ApiError, DatabaseError, WrongUsage
+from cove_poller.database.signals import undisturbed
+from cove_poller.errors import ApiError, CovePollerError, DatabaseError, Terminated, WrongUsage
 from cove_poller.records.device import Device
 from cove_poller.records.health.device_troubles import device_name
 from cove_poller.records.past import WAYS, Past, Request
@@ -30,6 +30,11 @@ from cove_poller.records.window import Window, parse_when
 from cove_poller.text import counted, listed
 
 COMMAND = "backfill"
+MOST_AT_ONCE = 25
+"""Devices that are written in one transaction: a run begins with one, so that a short one is soon safe, and doubles."""
+
+LONGEST_WAIT = timedelta(seconds=10)
+"""So long what was read waits for more to be written with it."""
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +113,7 @@ def check_for_review(database: Database) -> None:
 
 
 class Backfill:
-    """One backfill with one login, whose outcome goes into `result`. Every device is committed by itself."""
+    """One backfill with one login, whose outcome goes into `result`. Devices are committed in groups."""
 
     def __init__(
         self,
@@ -128,6 +133,7 @@ class Backfill:
         self._known_count = 0
         self._looked_at: datetime | None = None
         self._listed_at = self._now()
+        self._at_once = 1
         self._clock_ahead = timedelta()
         self._reported: dict[tuple[bool, str], list[str]] = defaultdict(list)
 
@@ -148,8 +154,8 @@ class Backfill:
                 devices = self._left_to_do(page.devices, begun_at, listing)
                 self._result.listed += len(devices)
                 self._result.troubles |= page_troubles(page)
-                for device, past in reader.read(devices, self._tick):
-                    self._save(device, past, listing)
+                for group in self._in_groups(reader.read(devices, self._tick)):
+                    self._save(group, listing)
                     self._tick()
         finally:
             self._result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
@@ -159,6 +165,25 @@ class Backfill:
         unlisted -= listing.seen_ids
         if is_last:
             self._result.outcome.failures += [f"device {one}: Cove does not list it" for one in sorted(unlisted)]
+
+    def _in_groups(self, found: Iterable[tuple[Device, Past]]) -> Iterator[list[tuple[Device, Past]]]:
+        """Yield what is found in groups, also what was read before an error; not where the process is to end."""
+        group: list[tuple[Device, Past]] = []
+        began = self._now()
+        try:
+            for one in found:
+                group.append(one)
+                if len(group) >= self._at_once or self._now() - began >= LONGEST_WAIT:
+                    yield group
+                    group, began, self._at_once = [], self._now(), min(2 * self._at_once, MOST_AT_ONCE)
+        except Terminated:
+            raise
+        except CovePollerError:
+            if group:
+                yield group
+            raise
+        if group:
+            yield group
 
     def _timed(self, pages: Iterator[Page]) -> Iterator[Page]:
         """Yield the pages; keep in mind when each was asked for."""
@@ -218,14 +243,12 @@ class Backfill:
 
     def _record(self, devices: Sequence[Device], pasts: Mapping[int, Past], listing: Listing) -> None:
         """Write devices as they were listed; where a sync has looked since, as they are listed now: it knows better."""
-        outcome = self._written(devices, pasts, listing, self._listed_at, unless_polled=True)
-        if outcome is None:
+        if not self._written(devices, pasts, listing, self._listed_at, unless_polled=True):
             self._looked_at, listed_at = last_complete_sync(self._database, self._result.login), self._now()
             listed = listing.again(one.account_id for one in devices)
             for gone in (one for one in devices if one.account_id not in listed):
                 self._reported[True, "Cove no longer lists it, so nothing of it was written"].append(device_name(gone))
-            outcome = self._written([*listed.values()], pasts, listing, listed_at) or Outcome()
-        self._result.outcome.add(outcome)  # not before it is committed
+            self._written([*listed.values()], pasts, listing, listed_at)
 
     def _written(
         self,
@@ -235,19 +258,23 @@ class Backfill:
         listed_at: datetime,
         *,
         unless_polled: bool = False,
-    ) -> Outcome | None:
-        """Write devices that were listed at a moment; None, and nothing, if a sync was at work since then."""
-        with self._database.recording(self._result.login) as store:
-            if unless_polled and store.devices.are_polled_since(self._result.login, listed_at):
-                return None
-            return self._recorder().save_page(store, devices, listing.refused, listed_at, pasts)
+    ) -> bool:
+        """Write devices that were listed at a moment; nothing, and say so, if a sync was at work since then."""
+        with undisturbed():  # so that what is committed is counted
+            with self._database.recording(self._result.login) as store:
+                if unless_polled and store.devices.are_polled_since(self._result.login, listed_at):
+                    return False
+                outcome = self._recorder().save_page(store, devices, listing.refused, listed_at, pasts)
+            self._result.outcome.add(outcome)
+        return True
 
-    def _save(self, device: Device, past: Past, listing: Listing) -> None:
-        self._record([device], {device.account_id: past}, listing)
-        self._result.ways.update(way.value for way in past.ways)
-        for is_failure, texts in ((True, past.failures), (False, past.warnings)):
-            for text in texts:
-                self._reported[is_failure, text].append(device_name(device))
+    def _save(self, group: Sequence[tuple[Device, Past]], listing: Listing) -> None:
+        self._record([device for device, _ in group], {device.account_id: past for device, past in group}, listing)
+        for device, past in group:
+            self._result.ways.update(way.value for way in past.ways)
+            for is_failure, texts in ((True, past.failures), (False, past.warnings)):
+                for text in texts:
+                    self._reported[is_failure, text].append(device_name(device))
 
     def _report(self) -> None:
         """Say what there is to say of the devices; what is the same of several of them, once."""
