@@ -55,7 +55,7 @@ def run_login(
     Terminated if the process is to end.
     """
     try:
-        lock = database.lock(result.login)
+        lock = database.lock(result.login, command)
         with lock, audited(database, command, result.login, installation.now) as audit:
             result.poll_id = audit.poll_id
             try:

@@ -112,7 +112,7 @@ class Poll:
                 for page in pages:
                     devices = self._due(page.devices)
                     recorder.clock_ahead = client.clock_ahead
-                    with self._database.store() as store:
+                    with self._database.recording(result.login) as store:
                         outcome = recorder.save_page(store, devices, listing.refused, self._now())
                         noted = recorder.note_unreadable(store, page.unreadable, self._now())
                     result.outcome.add(outcome)  # not before it is committed
@@ -161,7 +161,7 @@ class Poll:
 
     def _mark_gone(self, listing: Listing, recorder: Recorder) -> None:
         login, result = self._result.login, self._result
-        with self._database.store() as store:
+        with self._database.recording(login) as store:
             if not listing.seen_ids and (known := store.devices.count(login)):
                 raise ApiError(f"Cove lists no device at all, though there were {known}; they were left as they are")
             now = self._now()

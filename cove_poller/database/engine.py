@@ -1,6 +1,5 @@
 """The database as a whole: the engine, its preparation, transactions and the lock. `store` has the statements."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from enum import Enum
@@ -19,6 +18,7 @@ from cove_poller.config.settings import BackupchecksSettings, Config, DatabaseSe
 from cove_poller.database import migrate
 from cove_poller.database.inspection import inspect_database
 from cove_poller.database.signals import undisturbed
+from cove_poller.database.statements import lock_key
 from cove_poller.database.store import Store
 from cove_poller.database.tables import Tables
 from cove_poller.errors import ConfigError, DatabaseError, LockHeld, Terminated
@@ -176,29 +176,44 @@ class Database:
             transaction.rollback()
 
     @contextmanager
-    def lock(self, login: str) -> Iterator[None]:
-        """Keep other runs away from this login. Raise LockHeld if one is busy with it."""
+    def recording(self, login: str) -> Iterator[Store]:
+        """Give the statements of one transaction in which no other run writes what it knows of this login's devices.
+
+        Another run's transaction is waited for: it takes no longer than a page.
+        """
+        with self.store() as store:
+            if self._mode is Mode.WRITE:
+                store.devices.hold_recording(login)
+            yield store
+
+    @contextmanager
+    def lock(self, login: str, command: str = "sync") -> Iterator[None]:
+        """Keep other runs of a command away from this login. Raise LockHeld if one is busy with it.
+
+        A sync and a backfill of one login are not in each other's way: each writes by `recording`.
+        """
+        which = "" if command == "sync" else f"+{command}"  # no login's name has a plus once it is quoted
         if self._engine.dialect.name == "sqlite":
             file = _sqlite_file(self._engine.url)
-            with _file_lock(Path(file), login) if file else nullcontext():
+            lock_file = f"{file}.{quote(login, safe='')}{which}.lock"
+            with _file_lock(lock_file, held(login, command)) if file else nullcontext():
                 yield
         else:
-            with _advisory_lock(self._engine, login):
+            with _advisory_lock(self._engine, lock_key(f"cove-poller{which}:{login}"), held(login, command)):
                 yield
 
 
-def held(login: str) -> LockHeld:
-    return LockHeld(f"another run is busy with login {login}; nothing was done")
+def held(login: str, command: str) -> LockHeld:
+    return LockHeld(f"another {command} is busy with login {login}; nothing was done")
 
 
 @contextmanager
-def _file_lock(database: Path, login: str) -> Iterator[None]:
-    name = quote(login, safe="")
-    lock = filelock.FileLock(f"{database}.{name}.lock")
+def _file_lock(file: str, held: LockHeld) -> Iterator[None]:
+    lock = filelock.FileLock(file)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise held(login) from None
+        raise held from None
     except OSError as error:
         raise DatabaseError(f"the lock file {lock.lock_file} cannot be used: {error.strerror}") from error
     try:
@@ -208,15 +223,13 @@ def _file_lock(database: Path, login: str) -> Iterator[None]:
 
 
 @contextmanager
-def _advisory_lock(engine: Engine, login: str) -> Iterator[None]:
-    digest = hashlib.sha256(f"cove-poller:{login}".encode()).digest()
-    key = int.from_bytes(digest[:8], "big", signed=True)
+def _advisory_lock(engine: Engine, key: int, held: LockHeld) -> Iterator[None]:
     with database_errors():
         connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     try:
         with database_errors():
             if not connection.scalar(select(func.pg_try_advisory_lock(key))):
-                raise held(login)
+                raise held
         yield
     finally:
         with undisturbed():

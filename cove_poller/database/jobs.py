@@ -1,6 +1,5 @@
 """The statements about Backupchecks' customers and jobs, and about which device each job is linked to."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,11 +10,11 @@ from sqlalchemy import Column, Text, func, select, update
 from cove_poller.config.backupchecks_columns import JOBS
 from cove_poller.database.bulk import Row
 from cove_poller.database.devices import COLUMNS, RecordedDevice
-from cove_poller.database.statements import Statements, named
+from cove_poller.database.statements import Statements, lock_key, named
 from cove_poller.records.job_matching import Job, Partner
 
-CREATION = int.from_bytes(hashlib.sha256(b"cove-poller: customers and jobs").digest()[:8], "big", signed=True)
-"""The key of the lock under which customers and jobs are made; PostgreSQL has such keys per database."""
+CREATION = lock_key("cove-poller: customers and jobs")
+"""The key of the lock under which customers and jobs are made."""
 
 COMPUTER = Column("computer", Text)
 

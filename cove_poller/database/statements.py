@@ -1,5 +1,6 @@
 """How every statement of a page is made: its rows as one parameter, its columns under our names."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,11 @@ from cove_poller.database.tables import Tables, UtcDateTime
 
 ACCOUNT = Column("account_id", BigInteger)
 MOMENT: Column[datetime] = Column("moment", UtcDateTime(timezone=True))
+
+
+def lock_key(name: str) -> int:
+    """Return the number of an advisory lock; PostgreSQL has such numbers per database."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 class Statements:

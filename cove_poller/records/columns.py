@@ -8,6 +8,7 @@ asked for at a time, and every spelling is read.
 import re
 from collections.abc import Collection, Iterator
 from enum import StrEnum
+from functools import lru_cache
 
 
 class DataSource(StrEnum):
@@ -144,6 +145,7 @@ def m365_source(service: str) -> str | None:
     return {_simplified(name): code for name, code in M365_SERVICES.items()}.get(_simplified(service))
 
 
+@lru_cache(maxsize=1024)
 def _simplified(word: str) -> str:
     return "".join(letter for letter in word.lower() if letter.isalnum())
 

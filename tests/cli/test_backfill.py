@@ -881,17 +881,48 @@ def test_json_of_a_database_that_is_not_prepared_has_14_and_cove_is_not_asked(ma
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_json_of_a_login_that_another_run_is_busy_with_has_15(kind: str, make_place: MakePlace) -> None:
+def test_while_a_backfill_runs_another_one_ends_with_15_and_a_sync_does_its_work(
+    kind: str, make_place: MakePlace
+) -> None:
     cove = HeldNodes(nightly(devices=6))
     place = make_place(cove=cove, kind=kind)
     busy = place.start("backfill", "--since", "5d", "--yes", "--json")
     wait_for(lambda: NODE in cove.arrived)
-    codes = [place.answer(*command)["exit_code"] for command in (("backfill", "--since", "5d"), ("sync",))]
+    contents = [place.answer(*command) for command in (("backfill", "--since", "5d"), ("sync",), ("sync",))]
     assert busy.poll() is None
     cove.go_on.set()
     stdout, _ = busy.communicate()
-    assert codes == [15, 15]
+    assert [one["exit_code"] for one in contents] == [15, 0, 0]
+    assert "another backfill is busy with login main" in the_login(contents[0])["error"]["message"]
+    assert the_login(contents[1])["sessions"]["new"] > 0
     assert the_login(the_json(stdout))["devices"] == 6
+    assert place.facts() == truth(cove.fleet.devices, cove.now - 5 * DAY, cove.now)
+    assert place.found_runs() == place.expected_runs()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_sync_saw_while_a_backfill_ran_is_not_overwritten_by_what_that_had_been_told_before(
+    kind: str, make_place: MakePlace
+) -> None:
+    cove = HeldNodes(nightly({"D01": (5, 5, 5, 2)}, devices=3))
+    now, gone = cove.now, cove.fleet.devices[2]
+    place = make_place(cove=cove, kind=kind)
+    cove.now = now - 5 * HOUR  # before the sessions that failed
+    backfill = place.start("backfill", "--since", "5d", "--yes", "--json")
+    wait_for(lambda: NODE in cove.arrived)
+    cove.now = now
+    cove.fleet.devices.remove(gone)
+    assert place.answer("sync")["exit_code"] == 0
+    listed = cove.count("EnumerateAccountStatistics")
+    cove.go_on.set()
+    stdout, _ = backfill.communicate()
+    login = the_login(the_json(stdout))
+    assert [row["status"] for row in place.table("cove_devices")] == ["failed", "failed"]
+    assert cove.count("EnumerateAccountStatistics") > listed
+    who = f"device {gone.account_id} {gone.name} (Example Bakery)"
+    assert f"{who}: Cove no longer lists it, so nothing of it was written" in login["warnings"]
+    assert place.facts() == truth(cove.fleet.devices, now - 5 * DAY, now)
+    assert place.found_runs() == place.expected_runs()
 
 
 # when

@@ -201,7 +201,7 @@ def test_a_run_that_is_told_to_stop_says_so_and_closes_its_audit_row(
 def test_sync_while_another_one_runs_ends_with_15(cli: Cli, hanging: Process) -> None:
     done = cli("sync")
     assert done.returncode == 15
-    assert "another run is busy with login main; nothing was done" in done.stderr
+    assert "another sync is busy with login main; nothing was done" in done.stderr
 
 
 def exit_codes(cli: Cli, cove: FakeCove) -> dict[int, Any]:

@@ -148,8 +148,9 @@ class TestOnBothDatabases:
         site.sync()
         assert outcomes(site) == [("SRV2", "Success"), ("SRV2", "Failed")]
 
-    def test_while_another_run_is_busy_with_the_login_nothing_is_changed(self, site: Site) -> None:
-        with open_database(site.config(), None, Mode.WRITE) as database, database.lock("main"):
+    @pytest.mark.parametrize("command", ["sync", "backfill"])
+    def test_while_another_run_is_busy_with_the_login_nothing_is_changed(self, site: Site, command: str) -> None:
+        with open_database(site.config(), None, Mode.WRITE) as database, database.lock("main", command):
             with pytest.raises(LockHeld):
                 link(site, 1, 2)
             with pytest.raises(LockHeld):
