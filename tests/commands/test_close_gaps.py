@@ -162,7 +162,7 @@ def test_a_failure_that_a_poll_could_not_see_is_read_when_a_mark_of_the_colour_b
     assert polled(site, 72, 72.5)["gaps"] == {"closed": 0, "open": 0}
     assert len(site.rows("SELECT * FROM job_runs WHERE status = 'Failed'")) == 1
     asked = histories_asked(site)
-    polled(site, 73, 73.5, 96, 96.5)
+    polled(site, *half_hours(73, 75))
     assert histories_asked(site) == asked
 
 

@@ -139,6 +139,9 @@ def test_a_gap_keeps_why_it_could_not_be_read_until_it_is_tried_again() -> None:
 def test_how_far_back_a_history_is_read_depends_on_what_ran_when_the_gap_began() -> None:
     gaps = {"D01": OpenGap(at(5)), "D02": OpenGap(at(1))}
     left_over = {"D01": SourceHistory(gaps=(Period(at(5), None),))}
-    cases = (({}, None), ({}, at(-30)), (left_over, None))
-    back_to = [found.begun_after for case in cases if (found := missing(gaps, *case, at(10)))]
-    assert back_to == [at(1) - DAY, at(-30) - DAY, at(1) - LONGEST]
+    found = [
+        missing(gaps, {}, None, at(10)),
+        missing(gaps, {}, at(-30), at(10)),
+        missing(gaps, left_over, None, at(10)),
+    ]
+    assert [one and one.begun_after for one in found] == [at(1) - DAY, at(-30) - DAY, at(1) - LONGEST]
