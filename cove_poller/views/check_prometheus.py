@@ -30,6 +30,8 @@ DEVICE_GAUGES: Sequence[tuple[str, str, Callable[[DeviceVerdict], float | None]]
 SOURCE_GAUGES: Sequence[tuple[str, str, Callable[[DeviceVerdict, SourceState], float | None]]] = (
     ("stale", "Whether it has had no session, or no success, for too long.",
      lambda one, source: source in one.device.stale_sources),
+    ("gap_timestamp_seconds", "Since when sessions may be missing in the record, in Unix time; absent if none is.",
+     lambda _, source: _seconds(source.gap_since)),
     ("unreadable", "Whether it could not be read.", lambda _, source: source.problem is not None),
     ("last_success_timestamp_seconds", "When it last succeeded, in Unix time.",
      lambda _, source: _seconds(source.last_success_at)),
