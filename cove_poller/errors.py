@@ -10,6 +10,7 @@ CovePollerError
 │   ├── ApiUnavailable  13  no usable answer: network, time-out, 429, 5xx; worth another try
 │   └── VisaRefused     13  the visa has run out (Cove's 1701); worth one new login
 ├── DatabaseError       14
+│   └── DatabaseUnavailable 14  it cannot be reached or cannot do it now; what was polled is spooled
 ├── LockHeld            15  another run is busy with this login
 └── Terminated         143  the process was told to stop (130 for Ctrl-C)
 """
@@ -81,6 +82,10 @@ class VisaRefused(ApiError):
 class DatabaseError(CovePollerError):
     code = "database"
     exit_code = 14
+
+
+class DatabaseUnavailable(DatabaseError):
+    pass
 
 
 class LockHeld(CovePollerError):

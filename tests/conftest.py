@@ -206,7 +206,7 @@ class Site:
         login = {"username": self.cove.username, "password": self.cove.password, **self.settings.get("login", {})}
         return Config.model_validate(
             {
-                "database": {"url": self.database_url},
+                "database": {"url": self.database_url, "spool_directory": "spool"},
                 "api": api,
                 "logins": {"main": login},
                 "backupchecks": self.settings.get("backupchecks", {}),

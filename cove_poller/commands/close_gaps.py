@@ -143,7 +143,7 @@ class GapCloser:
         """Record what was read of a device, and why not all of it was, if so."""
         now, total, account = self._now(), self._result.outcome, device.account_id
         self._read += not past.is_refused
-        with self._database.store() as store:
+        with self._database.recording(self._result.login) as store:
             own = replace(past, read_at=None)  # what backfill has noted with the device stays
             outcome = replace(recorder, verdict=_verdict(past, now)).save_page(
                 store, [device], refused, now, {account: own}

@@ -15,12 +15,14 @@ from pydantic import SecretStr
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.outcome import Standing
 from cove_poller.commands.results import LoginResult
+from cove_poller.commands.spool import Spool
 from cove_poller.config.settings import ApiSettings
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.replies import LoginUser
 from cove_poller.database.audit_trail import (
     ACCEPTED,
     LOCKED,
+    Rejection,
     audited,
     fingerprint,
     is_same,
@@ -93,9 +95,14 @@ def refuse_what_was_rejected(
 
     A user who was locked is tried again after some hours.
     """
+    if rejection := last_rejection(database, result.login):
+        refuse(installation, result, password, rejection)
+
+
+def refuse(installation: Installation, result: LoginResult, password: SecretStr, rejection: Rejection) -> None:
+    """Raise LoginRejected if these are the credentials that were rejected, and it is too early to try them again."""
     config, login = installation.config, result.login
-    rejection = last_rejection(database, login)
-    if not rejection or not is_same(rejection.fingerprint, config.api_of(login).url, config.logins[login], password):
+    if not is_same(rejection.fingerprint, config.api_of(login).url, config.logins[login], password):
         return
     if rejection.retry_at and installation.now() >= rejection.retry_at:
         return
@@ -116,14 +123,17 @@ def logged_in(
     """Give a client that has logged in, and as whom; note in the `result` what Cove said of the credentials."""
     settings, api = installation.config.logins[result.login], api or installation.config.api_of(result.login)
     client = CoveClient(settings, password, api)
+    spool = Spool.of(installation, result.login)
     try:
         user = client.login()
         result.login_fingerprint = ACCEPTED
+        spool.forget_rejection()
         result.partner_id = settings.partner_id or user.partner_id
         yield client, user
     except LoginRejected as error:
         locked = LOCKED if isinstance(error, LoginLocked) else ""
         result.login_fingerprint = fingerprint(api.url, settings, password) + locked
+        spool.keep_rejection(installation.now(), str(error), result.login_fingerprint)
         raise
     finally:
         result.request_count, result.login_count = client.request_count, client.login_count

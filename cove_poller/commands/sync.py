@@ -11,6 +11,7 @@ from cove_poller.commands.close_gaps import REFUSED_AT, GapCloser, refused_at
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
+from cove_poller.commands.outage import record_spooled, spool_poll
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import CommandResult, LoginResult
@@ -21,7 +22,7 @@ from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.threads import fetched_ahead
 from cove_poller.database.audit_trail import last_complete_sync, last_learnt, poll_rhythm, syncs_of
 from cove_poller.database.engine import Database, Mode
-from cove_poller.errors import ApiError
+from cove_poller.errors import ApiError, DatabaseUnavailable
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.health.news import Trouble
 from cove_poller.records.intervals import Schedule
@@ -51,13 +52,42 @@ def sync(
     """
     started_at = installation.now()
     results = [LoginResult(login) for login in logins]
-    with installation.open_prepared(Mode.DRY if dry_run else Mode.WRITE) as database, database.together():
-        for result in results:
-            poll = Poll(installation, database, partial(progress, result.login), result, closes_gaps=not dry_run)
-            run_login(SYNC, installation, database, result, poll.record, poll.is_anybody_due)
     if dry_run:
+        with installation.open_prepared(Mode.DRY) as database, database.together():
+            for result in results:
+                _poll(installation, database, progress, result, closes_gaps=False)
         remember_rejections(SYNC, installation, results)
+    else:
+        _sync(installation, progress, results)
     return CommandResult(SYNC, started_at, installation.now(), results)
+
+
+def _sync(installation: Installation, progress: Callable[[str, int], None], results: Sequence[LoginResult]) -> None:
+    """Record what waits in the spool, and a poll. Where the database is away, what is polled goes into the spool."""
+    try:
+        with installation.open_prepared(Mode.WRITE) as database:
+            for result in results:
+                record_spooled(installation, database, result)
+                if result.error is None:
+                    _poll(installation, database, progress, result, closes_gaps=True)
+    except DatabaseUnavailable as error:
+        for result in results:
+            result.error = result.error or error
+    for result in results:
+        if isinstance(result.error, DatabaseUnavailable):
+            spool_poll(installation, result)
+
+
+def _poll(
+    installation: Installation,
+    database: Database,
+    progress: Callable[[str, int], None],
+    result: LoginResult,
+    *,
+    closes_gaps: bool,
+) -> None:
+    poll = Poll(installation, database, partial(progress, result.login), result, closes_gaps=closes_gaps)
+    run_login(SYNC, installation, database, result, poll.record, poll.is_anybody_due)
 
 
 class Poll:

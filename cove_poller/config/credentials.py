@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from cove_poller.config.secrets import database_password, exposed_files, login_password, resolved
 from cove_poller.config.settings import Config
+from cove_poller.config.spool_place import spool_folder
 from cove_poller.config.urls import passwords_in_url
 from cove_poller.errors import ConfigError
 
@@ -33,6 +34,10 @@ class Credentials:
         if password:
             self._given.append(password.get_secret_value())
         return password
+
+    def spool_folder(self) -> Path:
+        """Return where polls are kept that the database could not take."""
+        return spool_folder(self._config.database, self._environ, self._file.parent)
 
     def given(self) -> list[str]:
         """Return every password that was fetched so far, and that in the database URL: what no text may show."""

@@ -30,6 +30,7 @@ class DatabaseSettings(Settings, SecretSource):
 
     url: Annotated[str, AfterValidator(checked_database_url)]
     db_schema: str = Field("public", alias="schema")
+    spool_directory: str = ""
 
     @property
     def has_password(self) -> bool:

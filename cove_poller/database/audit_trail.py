@@ -83,9 +83,13 @@ def locked_rejection(tries: Sequence[Mapping[str, Any]]) -> Rejection | None:
     if not tries:
         return None
     newest = tries[0]
-    wait = timedelta(hours=min(2 ** min(len(tries) - 1, 10), LONGEST_WAIT_HOURS))
     at = newest["started_at"]
-    return Rejection(at, newest["error"] or "", newest["login_fingerprint"], at + wait)
+    return Rejection(at, newest["error"] or "", newest["login_fingerprint"], at + wait_of_locked(len(tries)))
+
+
+def wait_of_locked(tries: int) -> timedelta:
+    """Return how long a user who is locked is left alone after so many tries."""
+    return timedelta(hours=min(2 ** min(tries - 1, 10), LONGEST_WAIT_HOURS))
 
 
 class AuditRow(dict[str, Any]):
@@ -117,6 +121,24 @@ def audited(database: Database, command: str, login: str, now: Callable[[], date
     finally:
         with database.transaction() as connection:
             connection.execute(update(polls).where(polls.c.id == poll_id).values(**result, finished_at=now()))
+
+
+def note_past_run(database: Database, command: str, login: str, at: datetime, **values: Any) -> None:
+    """Write the row of a run that could not write it itself, unless it is there."""
+    polls = database.tables.polls
+    row = {"command": command, "login": login, "started_at": at}
+    same = select(polls.c.id).where(*(polls.c[name] == value for name, value in row.items()))
+    with database.transaction() as connection:
+        if connection.execute(same).first() is None:
+            connection.execute(insert(polls).values(**row, finished_at=at, **values))
+
+
+def knows_fingerprint(database: Database, login: str, fingerprint: str) -> bool:
+    """Return whether a run has noted this very rejection of a login: no two have the same salt."""
+    polls = database.tables.polls
+    same = select(polls.c.id).where(polls.c.login == login, polls.c.login_fingerprint == fingerprint)
+    with database.transaction() as connection:
+        return connection.execute(same.limit(1)).first() is not None
 
 
 def login_conditions(database: Database, login: str) -> dict[str, Any]:

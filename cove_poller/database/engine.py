@@ -1,5 +1,6 @@
 """The database as a whole: the engine, its preparation, transactions and the lock. `store` has the statements."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from enum import Enum
@@ -11,7 +12,7 @@ from urllib.parse import quote
 import filelock
 from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from cove_poller.config.settings import BackupchecksSettings, Config, DatabaseSettings
@@ -21,7 +22,7 @@ from cove_poller.database.signals import undisturbed
 from cove_poller.database.statements import lock_key
 from cove_poller.database.store import Store
 from cove_poller.database.tables import Tables
-from cove_poller.errors import ConfigError, DatabaseError, LockHeld, Terminated
+from cove_poller.errors import ConfigError, DatabaseError, DatabaseUnavailable, LockHeld, Terminated
 from cove_poller.text import one_line
 
 CONNECT_TIMEOUT_SECONDS = 10
@@ -37,8 +38,11 @@ def database_errors() -> Iterator[None]:
         reason = getattr(error, "orig", None) or error
         if isinstance(reason, Terminated):
             raise reason from None  # a signal came while a statement was under way, and the library took it for its own
+        is_wrong = getattr(reason, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # the statement, not the moment
         reason = getattr(getattr(reason, "diag", None), "message_primary", None) or reason
-        raise DatabaseError(f"the database says: {one_line(str(reason))}") from error
+        is_outage = isinstance(error, (OperationalError, InterfaceError)) and not is_wrong
+        kind = DatabaseUnavailable if is_outage else DatabaseError
+        raise kind(f"the database says: {one_line(str(reason))}") from error
 
 
 class Mode(Enum):
@@ -196,7 +200,7 @@ class Database:
         if self._engine.dialect.name == "sqlite":
             file = _sqlite_file(self._engine.url)
             lock_file = f"{file}.{quote(login, safe='')}{which}.lock"
-            with _file_lock(lock_file, held(login, command)) if file else nullcontext():
+            with file_lock(lock_file, held(login, command)) if file else nullcontext():
                 yield
         else:
             with _advisory_lock(self._engine, lock_key(f"cove-poller{which}:{login}"), held(login, command)):
@@ -208,7 +212,8 @@ def held(login: str, command: str) -> LockHeld:
 
 
 @contextmanager
-def _file_lock(file: str, held: LockHeld) -> Iterator[None]:
+def file_lock(file: str, held: LockHeld) -> Iterator[None]:
+    """Hold a lock by a file. Raise `held` if another process does, DatabaseError if the file cannot be used."""
     lock = filelock.FileLock(file)
     try:
         lock.acquire(timeout=0)

@@ -833,7 +833,7 @@ def test_json_is_one_object_with_window_and_per_login_sources_and_ways(make_plac
         assert (said["since"], said["until"]) == tuple(f"{one:%Y-%m-%dT%H:%M:%SZ}" for one in (since, until))
     assert list(login) == [
         "login", "partner_id", "devices", "requests", "login_requests", "sessions", "job_runs", "running", "unlinked",
-        "warnings", "standing", "error", "since", "until", "sources", "ways", "resumed",
+        "spooled", "warnings", "standing", "error", "since", "until", "sources", "ways", "resumed",
     ]  # fmt: skip
     assert (login["devices"], login["ways"], login["resumed"]) == (4, {"sessions": 4}, 0)
     really = Counter(one[1] for one in truth(fleet.devices, since, until))

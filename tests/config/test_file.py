@@ -258,7 +258,12 @@ def test_what_is_shown_is_toml_in_which_every_secret_is_hidden(make_config: Make
 
 def test_the_database_password_is_hidden_too(make_config: MakeConfig) -> None:
     content = tomllib.loads(shown(make_config(config_text(database=f'password = "{SECRET}"'))))
-    assert content["database"] == {"password": "********", "url": "sqlite:///cove.db", "schema": "public"}
+    assert content["database"] == {
+        "password": "********",
+        "url": "sqlite:///cove.db",
+        "schema": "public",
+        "spool_directory": "",
+    }
 
 
 def test_what_is_shown_loads_again_as_the_same_configuration(make_config: MakeConfig) -> None:
