@@ -19,6 +19,7 @@ REDACTED = "[redacted]"
 SHORTEST_REDACTED = 4  # shorter ones would tear holes into ordinary words
 MAX_TEXT_LENGTH = 200
 MAX_READ_LENGTH = 20_000  # of a text that somebody else sent
+LONGEST_SPELT = 1000  # longer ones are no passwords, and would take long to look for in each spelling
 PASSING_KEPT = 16  # visas: each answer may bring another one
 VISA = re.compile(r"[\d-]*[0-9A-Fa-f]{32,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 """A visa's looks, and a token's."""
@@ -54,7 +55,9 @@ def remembered() -> list[str]:
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     """Return the text without any remembered secret or one of `secrets`, in whatever spelling, and without visas."""
     for secret in (*secrets, *remembered()):
-        if len(secret) >= SHORTEST_REDACTED:
+        if len(secret) > LONGEST_SPELT:
+            text = text.replace(secret, REDACTED)
+        elif len(secret) >= SHORTEST_REDACTED:
             text = _spellings(secret).sub(REDACTED, text)
     return VISA.sub(REDACTED, text)
 

@@ -329,6 +329,7 @@ def cli(tmp_path: Path) -> Iterator[Cli]:
     """The command in an empty directory."""
     directory = tmp_path / "home"
     directory.mkdir()
+    directory.chmod(0o755)  # whatever the umask is: a folder that others can write is warned of
     cli = Cli(directory)
     yield cli
     cli.close()

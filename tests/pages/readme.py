@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cove_poller.cli.main import main
+from cove_poller.cli.program import program
 from cove_poller.records.statuses import TABLE
 from tests.pages.questions import answers
 from tests.world.layouts import GRANTS
@@ -31,14 +31,14 @@ def below(command: click.Command) -> dict[str, click.Command]:
 
 
 def help_texts() -> str:
-    shown = (f"$ cove-poller {' '.join([*path, '--help'])}\n{help_text(path)}" for path in commands(main))
+    shown = (f"$ cove-poller {' '.join([*path, '--help'])}\n{help_text(path)}" for path in commands(program))
     return "\n".join(f"```\n{text}\n```\n" for text in shown)
 
 
 def help_text(path: tuple[str, ...]) -> str:
     """What `--help` of a command prints, without running anything of it in this process."""
-    command: click.Command = main
-    context = click.Context(main, info_name="cove-poller", terminal_width=78, **main.context_settings)
+    command: click.Command = program
+    context = click.Context(program, info_name="cove-poller", terminal_width=78, **program.context_settings)
     for name in path:
         command = below(command)[name]
         context = click.Context(command, info_name=name, parent=context)

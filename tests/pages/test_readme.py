@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from cove_poller.cli.main import main
+from cove_poller.cli.program import program
 from tests.conftest import Cli
 from tests.pages.questions import masked
 from tests.pages.readme import README, answered, commands, rendered
@@ -16,7 +16,7 @@ def test_the_generated_parts_of_the_readme_are_up_to_date() -> None:
 
 def test_every_command_is_documented_with_what_its_help_really_prints(cli: Cli) -> None:
     text = README.read_text(encoding="utf-8")
-    for path in commands(main):
+    for path in commands(program):
         printed = cli(*path, "--help").stdout
         assert f"$ {' '.join(['cove-poller', *path, '--help'])}\n{printed}```\n" in text
 
