@@ -8,7 +8,7 @@ from cove_poller.commands.installation import Installation
 from cove_poller.database.engine import Mode
 from cove_poller.database.overview import read_overview, read_sessions
 from cove_poller.errors import WrongUsage
-from cove_poller.records.health.overview import Overview, PlotSession, only
+from cove_poller.records.health.overview import Overview, PlotSession, of_login, only
 from cove_poller.records.window import parse_when
 
 chosen = only
@@ -17,11 +17,20 @@ DAYS_AGO = {"today": 0, "yesterday": 1}
 
 
 def known_state(
-    installation: Installation, now: datetime, *, customer: str | None = None, condition: str | None = None
+    installation: Installation,
+    now: datetime,
+    *,
+    customer: str | None = None,
+    condition: str | None = None,
+    login: str | None = None,
 ) -> Overview:
-    """Return what is known of all devices, or of those of a customer or that a filter of `status --only` lets pass."""
+    """Return what is known of all devices, or of those of a customer, of a login, or that a filter of `ONLY` lets pass.
+
+    Raise WrongUsage for a customer or a login that nobody is called.
+    """
     with installation.open(Mode.READ) as database:
-        return only(read_overview(database, installation.config, now, customer=customer), condition)
+        found = read_overview(database, installation.config, now, customer=customer)
+    return only(of_login(found, login) if login else found, condition)
 
 
 @contextmanager

@@ -116,6 +116,19 @@ def only(overview: Overview, name: str | None) -> Overview:
     return replace(overview, devices=tuple(filter(ONLY[name], overview.devices))) if name else overview
 
 
+def of_login(overview: Overview, login: str) -> Overview:
+    """Return the overview of one login. Raise WrongUsage if there is none of that name."""
+    known = sorted({*(poll.login for poll in overview.polls), *overview.unpolled})
+    if login not in known:
+        raise WrongUsage(f"there is no login {login!r}; there are: {listed(known)}", "--login")
+    return replace(
+        overview,
+        devices=tuple(one for one in overview.devices if one.login == login),
+        polls=tuple(one for one in overview.polls if one.login == login),
+        unpolled=tuple(one for one in overview.unpolled if one == login),
+    )
+
+
 def alert_after(alerts: AlertSettings, device_type: str, customers: Iterable[str]) -> timedelta:
     """How long a device of this type may be without a success; `customers` are all names of its customer."""
     names = {simplified(name) for name in customers}
