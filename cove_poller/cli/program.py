@@ -2,6 +2,10 @@
 
 import atexit
 import gc
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,19 @@ COMMANDS = ("backfill", "check", "config", "devices", "doctor", "migrate", "prun
             "test-login")  # fmt: skip
 
 
+@contextmanager
+def usage_in_json(context: click.Context | None = None) -> Iterator[None]:
+    """Print the one JSON object that `--json` promises also where it was used wrongly; click tells the person."""
+    try:
+        yield
+    except click.UsageError as error:
+        if "--json" in sys.argv[1:]:
+            command = (context and context.invoked_subcommand) or "cove-poller"
+            told = {"code": "usage", "message": error.format_message()}
+            click.echo(json.dumps({"command": command, "outcome": "error", "exit_code": 2, "error": told}))
+        raise
+
+
 class Commands(click.Group):
     """A group whose commands are each imported from the module of the same name, and only when they are used."""
 
@@ -26,6 +43,16 @@ class Commands(click.Group):
         atexit.register(tell_lost_output)
         atexit.register(gc.freeze)  # apart before the process ends, would be a third of the time of a short run
         return super().__call__(*arguments, **{"prog_name": "cove-poller", **options})
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Read the global options. Wrong ones are told in JSON too, where that is wanted."""
+        with usage_in_json():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Its wrong use is told in JSON too, where that is wanted."""
+        with usage_in_json(ctx):
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         del ctx

@@ -29,6 +29,27 @@ def test_thresholds_by_type_decide_from_when_on_a_device_is_bad(watched_site: Wa
     assert "OFF (" not in strict
 
 
+def test_one_customer_or_one_login_can_be_checked_alone(watched_site: Watched) -> None:
+    said = watched_site.cli("check", "--customer", "dental").stdout
+    assert said.startswith("COVE WARNING: 1 warning of 1 device: LONELY (Example Dental) belongs to no job")
+    assert watched_site.cli("check", "--login", "main").returncode == 2
+    for option, name in (("--customer", "nobody"), ("--login", "other")):
+        done = watched_site.cli("check", option, name)
+        assert (done.returncode, done.stdout.startswith("COVE UNKNOWN: "), name in done.stdout) == (3, True, True)
+
+
+@pytest.mark.parametrize(
+    ("counts", "word", "code"),
+    [(("1", "2"), "WARNING", 1), (("4", "2"), "WARNING", 1), (("5", "2"), "OK", 0), (("5", "1"), "CRITICAL", 2)],
+)
+def test_so_many_devices_are_a_warning_or_critical_as_is_asked(
+    watched_site: Watched, counts: tuple[str, str], word: str, code: int
+) -> None:
+    done = watched_site.cli("check", "--warning-count", counts[0], "--critical-count", counts[1])
+    assert (done.returncode, done.stdout.split(":")[0]) == (code, f"COVE {word}")
+    assert "1 critical, 3 warning of 9 devices" in done.stdout
+
+
 def test_a_dead_poller_is_critical_by_the_configured_limit_or_the_one_that_is_asked_for(own_watched: Watched) -> None:
     own_watched.execute("DELETE FROM cove_devices WHERE account_id <> 1")
     assert own_watched.cli("check").stdout.startswith("COVE OK: 1 device, none in trouble | ")

@@ -172,6 +172,24 @@ def test_an_unknown_login_is_wrong_usage_and_the_known_ones_are_named(cli: Cli) 
     assert "there is no login 'mian'; configured are: main" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command", "said"),
+    [
+        (["sync", "--json", "--login", "mian"], "sync", "there is no login 'mian'"),
+        (["status", "--json", "--only", "bad"], "status", "'bad' is not one of"),
+        (["devices", "list", "--json", "--no-such-option"], "devices", "No such option"),
+        (["--no-such-option", "sync", "--json"], "cove-poller", "No such option"),
+    ],
+)
+def test_wrong_usage_is_one_json_object_too(cli: Cli, arguments: list[str], command: str, said: str) -> None:
+    done = cli(*arguments)
+    content = the_json(done.stdout)
+    assert (done.returncode, content["exit_code"], content["outcome"]) == (2, 2, "error")
+    assert (content["command"], content["error"]["code"]) == (command, "usage")
+    assert said in content["error"]["message"]
+    assert said in done.stderr
+
+
 @pytest.fixture
 def hanging(cli: Cli, cove: FakeCove) -> Process:
     """A sync that waits for Cove's answer."""

@@ -44,7 +44,7 @@ def test_everything_that_is_known_is_there_in_plain_json_values() -> None:
         "name": "SQL Server", "source": "D10", "status": "failed", "status_code": 2, "errors_count": 4,
         "last_session_at": at, "last_success_at": at, "color_bar": "", "running": False, "problem": None,
         "not_started": False, "silent_since": None, "gap_since": None, "gap_why": None, "active_since": None,
-        "is_stale": False, "limit_seconds": 172800,
+        "is_stale": False, "failing_since": None, "limit_seconds": 172800,
     }  # fmt: skip
     assert poll == {
         "login": "main", "last_started_at": seen, "last_outcome": "ok", "last_error": None,

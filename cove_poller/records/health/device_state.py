@@ -48,6 +48,7 @@ class SourceState:
     `known_since` is when the device was first seen, `active_since` when the source was switched on, if that was later.
     `rhythm` is what its own rhythm allows it to be without a session, `silent_since` when that or the configured limit
     was over. Since `gap_since` sessions of it may be missing in the record; `gap_why` says why they were not read.
+    `failing_since` is the first recorded session since its last success, where that went wrong.
     """
 
     source: str
@@ -66,6 +67,7 @@ class SourceState:
     known_since: datetime = FIRST
     active_since: datetime | None = None
     rhythm: timedelta = timedelta()
+    failing_since: datetime | None = None
 
     @property
     def name(self) -> str:
