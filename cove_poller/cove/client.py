@@ -221,7 +221,9 @@ class CoveClient:
 
 def rows_asked(params: Mapping[str, Any]) -> int:
     """Return how many rows a method is asked for: of the listing, of its past, or of sessions."""
-    return int(params.get("query", {}).get("RecordsCount", 0) or params.get("range", {}).get("Size", 0))
+    query = params.get("query")  # of sessions it is a text
+    asked = query.get("RecordsCount") if isinstance(query, Mapping) else None
+    return int(asked or params.get("range", {}).get("Size", 0))
 
 
 def _is_locked(message: str) -> bool:

@@ -47,8 +47,7 @@ class SourceState:
 
     `known_since` is when the device was first seen, `active_since` when the source was switched on, if that was later.
     `rhythm` is what its own rhythm allows it to be without a session, `silent_since` when that or the configured limit
-    was over. Since `gap_since` sessions of it may be missing in the record; `gap_why` says why they were not read.
-    `failing_since` is the first recorded session since its last success, where that went wrong.
+    was over. Since `gap_since` sessions of it may be missing, `gap_why` says why; since `failing_since` all went wrong.
     """
 
     source: str
