@@ -10,6 +10,9 @@ CovePollerError
 │   ├── ApiUnavailable  13  no usable answer: network, time-out, 429, 5xx; worth another try
 │   └── VisaRefused     13  the visa has run out (Cove's 1701); worth one new login
 ├── DatabaseError       14
+│   ├── DatabaseBusy    14  somebody else holds what is needed, or it takes too long; worth another try
+│   ├── DatabaseAway    14  the connection is lost, or the server starts or stops; worth another try
+│   └── ValueRefused    14  the database does not take a value of a device
 ├── LockHeld            15  another run is busy with this login
 └── Terminated         143  the process was told to stop (130 for Ctrl-C)
 """
@@ -76,6 +79,18 @@ class VisaRefused(ApiError):
 class DatabaseError(CovePollerError):
     code = "database"
     exit_code = 14
+
+
+class DatabaseBusy(DatabaseError):
+    pass
+
+
+class DatabaseAway(DatabaseError):
+    pass
+
+
+class ValueRefused(DatabaseError):
+    pass
 
 
 class LockHeld(CovePollerError):

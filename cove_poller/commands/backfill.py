@@ -12,6 +12,7 @@ from cove_poller.commands.installation import Installation, utc_now
 from cove_poller.commands.login_run import remember_rejections, run_login
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
+from cove_poller.commands.record_takeable import save_takeable
 from cove_poller.commands.results import BackfillResult, CommandResult
 from cove_poller.commands.sync import clock_troubles, known_partner, listing_troubles, page_troubles
 from cove_poller.cove.client import CoveClient
@@ -64,7 +65,7 @@ def backfill(
     started_at = installation.now()
     unlisted = set(request.devices)
     results = [BackfillResult(login, window=request.window) for login in logins]
-    with installation.open_prepared(Mode.DRY if request.dry_run else Mode.WRITE) as database:
+    with installation.open_prepared(Mode.DRY if request.dry_run else Mode.WRITE, logins) as database:
         if request.reviewed:
             check_for_review(database)
         for result in results:
@@ -208,9 +209,9 @@ class Backfill:
         return Recorder(self._result.login, self._config, linker, self._looked_at, review, self._clock_ahead)
 
     def _record(self, devices: Sequence[Device], refused: Sequence[str], pasts: Mapping[int, Past]) -> None:
-        with self._database.store() as store:
-            outcome = self._recorder().save_page(store, devices, refused, self._now(), pasts)
-        self._result.outcome.add(outcome)  # not before it is committed
+        for saved in save_takeable(self._database, self._recorder(), devices, refused, self._now, pasts):
+            self._result.outcome.add(saved.outcome)
+            self._result.troubles |= saved.troubles
 
     def _save(self, device: Device, past: Past, refused: Sequence[str]) -> None:
         self._record([device], refused, {device.account_id: past})

@@ -27,6 +27,7 @@ from cove_poller.database.audit_trail import (
     last_rejection,
     login_conditions,
 )
+from cove_poller.database.connecting import signals
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiUnavailable, CovePollerError, LoginLocked, LoginRejected, Terminated
 from cove_poller.records.health.news import ERROR, STILL, Condition, Conditions, News, Trouble, from_json, news, to_json
@@ -67,7 +68,9 @@ def run_login(
             except CovePollerError as error:
                 log.debug("login %s ended early", result.login, exc_info=error)
                 result.error = error
-            if not isinstance(result.error, Terminated):
+            if isinstance(result.error, Terminated):
+                signals.hurry()
+            else:
                 _say(command, installation, database, result)
             audit |= audit_row(result)
     except CovePollerError as error:

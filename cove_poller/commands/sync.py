@@ -1,7 +1,7 @@
 """`sync`: ask Cove how every device's backups went, and write what is new into the database."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import closing
 from datetime import timedelta
 from functools import partial
@@ -12,15 +12,16 @@ from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
+from cove_poller.commands.record_takeable import save_takeable
 from cove_poller.commands.results import CommandResult, LoginResult
 from cove_poller.commands.stale_devices import note_staleness
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.column_memory import ColumnMemory, basis_of
 from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.threads import fetched_ahead
-from cove_poller.database.audit_trail import last_complete_sync, last_learnt, syncs_of
+from cove_poller.database.audit_trail import last_complete_sync, last_learnt, last_sync_before
 from cove_poller.database.engine import Database, Mode
-from cove_poller.errors import ApiError
+from cove_poller.errors import ApiError, CovePollerError, Terminated
 from cove_poller.records.device import Device, describe_columns
 from cove_poller.records.health.news import Trouble
 from cove_poller.records.intervals import Schedule
@@ -50,7 +51,7 @@ def sync(
     """
     started_at = installation.now()
     results = [LoginResult(login) for login in logins]
-    with installation.open_prepared(Mode.DRY if dry_run else Mode.WRITE) as database, database.together():
+    with installation.open_prepared(Mode.DRY if dry_run else Mode.WRITE, logins) as database:
         for result in results:
             poll = Poll(installation, database, partial(progress, result.login), result)
             run_login(SYNC, installation, database, result, poll.record, poll.is_anybody_due)
@@ -81,8 +82,8 @@ class Poll:
         intervals, result = self._config.intervals, self._result
         if not intervals.are_set:
             return True
-        began, last = syncs_of(self._database, result.login)
-        self._schedule = Schedule(intervals, last, began)
+        began = self._now()
+        self._schedule = Schedule(intervals, last_sync_before(self._database, result.login, began), began)
         with self._database.store() as store:
             known = store.devices.count_by_customer(result.login)
         is_due = self._schedule.is_anybody_due(known)
@@ -100,29 +101,39 @@ class Poll:
         looked_at = last_complete_sync(self._database, result.login)
         recorder = Recorder(result.login, self._config, Linker(backupchecks), looked_at)
         try:
-            with closing(fetched_ahead(listing.iter_pages())) as pages:
+            pages = fetched_ahead(listing.iter_pages())
+            with closing(all_of(pages) if self._database.is_dry else pages) as pages, self._database.together():
                 for page in pages:
-                    devices = self._due(page.devices)
                     recorder.clock_ahead = client.clock_ahead
-                    with self._database.store() as store:
-                        outcome = recorder.save_page(store, devices, listing.refused, self._now())
-                        noted = recorder.note_unreadable(store, page.unreadable, self._now())
-                    result.outcome.add(outcome)  # not before it is committed
-                    result.outcome.add(noted.outcome)
-                    result.troubles |= page_troubles(page, noted.account_ids)
-                    self._progress(result.outcome.devices)
+                    self._save(page, recorder, listing)
+                self._finish(listing, recorder)
         finally:
             if listing.seen_ids:
                 result.learnt = memory.note(listing.learnt, self._now())
             result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
+        if result.not_due:
+            log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
+
+    def _save(self, page: Page, recorder: Recorder, listing: Listing) -> None:
+        """Write a page in one transaction, or in several where the database does not take what is said of a device."""
+        result, devices = self._result, self._due(page.devices)
+        for saved in save_takeable(self._database, recorder, devices, listing.refused, self._now):
+            result.outcome.add(saved.outcome)
+            result.troubles |= saved.troubles
+        noted = self._database.tried_twice(partial(recorder.note_unreadable, rows=page.unreadable, now=self._now()))
+        result.outcome.add(noted.outcome)
+        result.troubles |= page_troubles(page, noted.account_ids)
+        self._progress(result.outcome.devices)
+
+    def _finish(self, listing: Listing, recorder: Recorder) -> None:
+        """Write what a listing that came to its end tells."""
+        result = self._result
         if not listing.unnamed:
             self._mark_gone(listing, recorder)
             result.troubles |= self._unused_names()
         result.is_listed = True
         result.is_complete = not result.not_due and not listing.unnamed
         self._note_staleness()
-        if result.not_due:
-            log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
 
     def _column_memory(self) -> ColumnMemory:
         login = self._result.login
@@ -175,6 +186,29 @@ class Poll:
         found = note_staleness(self._database, self._config, self._result.login, self._now())
         outcome.warnings += found.lines
         outcome.standing += found.standing
+
+
+def all_of(pages: Iterable[Page]) -> Generator[Page, None, None]:
+    """Return what yields the pages once all are there, and then raises what kept further ones from being read.
+
+    So no transaction is open while Cove is waited for where one is to span all pages.
+    """
+    found = list[Page]()
+    error: CovePollerError | None = None
+    try:
+        for page in pages:
+            found.append(page)
+    except Terminated:
+        raise
+    except CovePollerError as kept:
+        error = kept
+
+    def give() -> Generator[Page, None, None]:
+        yield from found
+        if error:
+            raise error
+
+    return give()
 
 
 def known_partner(result: LoginResult) -> int:

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from cove_poller.commands.doctor.checks import Check, Verdict, attempted, fine, not_tried, tried, warning
 from cove_poller.config.settings import Config
 from cove_poller.config.urls import hidden_url
-from cove_poller.database.engine import missing_file
+from cove_poller.database.connecting.engines import missing_file
 from cove_poller.database.inspection import Inspection
 from cove_poller.database.trial import Trial, trial
 from cove_poller.errors import DatabaseError
