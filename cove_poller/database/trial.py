@@ -12,6 +12,7 @@ from cove_poller.config.settings import BackupchecksSettings, Config
 from cove_poller.database import migrate
 from cove_poller.database.connecting.engines import make_engine
 from cove_poller.database.connecting.faults import database_errors
+from cove_poller.database.connecting.pooler import refuse_shared_sessions
 from cove_poller.database.connecting.signals import undisturbed
 from cove_poller.database.inspection import Inspection, inspect_database
 from cove_poller.database.store import Store
@@ -104,6 +105,9 @@ def trial(config: Config, password: SecretStr | None) -> Iterator[Trial]:
     """Connect to try things. Raise DatabaseError. An SQLite file is not made."""
     engine = make_engine(config.database, password)
     try:
+        with undisturbed(), database_errors():
+            if engine.dialect.name == "postgresql":
+                refuse_shared_sessions(engine)
         with undisturbed(), database_errors(), engine.connect() as connection, connection.begin() as transaction:
             migrate.limit_waiting(connection)
             yield Trial(connection, config)
