@@ -10,6 +10,7 @@ from itertools import chain
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
+from cove_poller.commands.other_writers import other_writers
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.record_takeable import save_takeable
@@ -130,7 +131,7 @@ class Poll:
         result = self._result
         if not listing.unnamed:
             self._mark_gone(listing, recorder)
-            result.troubles |= self._unused_names()
+            result.troubles |= self._unused_names() | self._other_writers()
         result.is_listed = True
         result.is_complete = not result.not_due and not listing.unnamed
         self._note_staleness()
@@ -170,6 +171,14 @@ class Poll:
                 f"Cove lists {counted(len(gone.doubted), 'device')} less than before, {listed(gone.doubted)}; they stay"
                 " as they were until the next complete listing lacks them too"
             )
+
+    def _other_writers(self) -> dict[str, Trouble]:
+        """Return whether somebody else writes runs too; one login says it for all."""
+        if self._result.login != next(iter(self._config.logins)):
+            return {}
+        with self._database.store() as store:
+            said = other_writers(store, self._now())
+        return {"other writers": Trouble(said)} if said else {}
 
     def _unused_names(self) -> dict[str, Trouble]:
         """Return which names in the configuration no customer of any login has; one login says it for all."""

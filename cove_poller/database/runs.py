@@ -163,6 +163,18 @@ class Runs(Statements):
         lost = [(row, one) for row, one in both if one is None or (one["id"] in made and self._differing(row, one))]
         self._refuse(lost, len(rows))
 
+    def written_by_others(self, since: datetime) -> int:
+        """Count the jobs of polled devices that somebody else has written runs of, too, since the poller knows them."""
+        runs, jobs, devices = self._tables.job_runs, self._tables.jobs, self._tables.devices
+        query = (
+            select(func.count(jobs.c.id.distinct()))
+            .join_from(jobs, devices, devices.c.account_id == jobs.c.cove_account_id)
+            .join(runs, runs.c.job_id == jobs.c.id)
+            .where(runs.c.run_at >= since, runs.c.run_at >= devices.c.first_seen_at)
+            .where(func.coalesce(runs.c.source_type, "") != self._settings.source_type)
+        )
+        return self._connection.scalar(query) or 0
+
     def remark_limit(self) -> int | None:
         """Return how many characters a remark may have; None if as many as it likes."""
         return getattr(self._tables.job_runs.c.remark.type, "length", None)

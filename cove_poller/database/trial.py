@@ -56,6 +56,10 @@ class Trial:
         with database_errors():
             return inspect_database(self._connection, self._config)
 
+    def store(self, tables: Tables) -> Store:
+        """Return the statements of the transaction."""
+        return Store(self._connection, tables, self._settings)
+
     def refused_rights(self, tables: Tables) -> Iterator[str]:
         """Try each right by a statement that needs it and touches no row. Yield those refused, with the reason."""
         for table, right, statement in _statements(tables, self._settings):

@@ -475,3 +475,15 @@ def test_domains_are_taken_for_the_types_they_stand_for(site: Site, command: Cli
     done = command("sync", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     assert the_json(done.stdout)["logins"][0]["job_runs"]["new"] == 3
+
+
+def test_that_somebody_else_writes_runs_too_is_said_once_by_sync_and_by_doctor(site: Site, command: Cli) -> None:
+    assert command("sync").stderr == ""
+    site.execute(
+        "INSERT INTO job_runs (job_id, run_at, status, source_type)"
+        " SELECT min(id), now() + interval '1 minute', 'Success', 'mail' FROM jobs"
+    )
+    said = "1 job of polled devices also got runs from somebody else"
+    assert command("sync").stderr.count(said) == 1
+    assert command("sync").stderr == ""
+    assert said in command("doctor").stdout
