@@ -10,7 +10,10 @@ CovePollerError
 │   ├── ApiUnavailable  13  no usable answer: network, time-out, 429, 5xx; worth another try
 │   └── VisaRefused     13  the visa has run out (Cove's 1701); worth one new login
 ├── DatabaseError       14
-│   └── DatabaseUnavailable 14  it cannot be reached or cannot do it now; what was polled is spooled
+│   ├── DatabaseUnavailable 14  it cannot be reached; what was polled is spooled
+│   │   └── DatabaseAway 14  the connection is lost, or the server starts or stops; worth another try
+│   ├── DatabaseBusy    14  somebody else holds what is needed, or it takes too long; worth another try
+│   └── ValueRefused    14  the database does not take a value of a device
 ├── LockHeld            15  another run is busy with this login
 └── Terminated         143  the process was told to stop (130 for Ctrl-C)
 """
@@ -85,6 +88,18 @@ class DatabaseError(CovePollerError):
 
 
 class DatabaseUnavailable(DatabaseError):
+    pass
+
+
+class DatabaseAway(DatabaseUnavailable):
+    pass
+
+
+class DatabaseBusy(DatabaseError):
+    pass
+
+
+class ValueRefused(DatabaseError):
     pass
 
 

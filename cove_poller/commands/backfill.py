@@ -10,16 +10,20 @@ from typing import Any
 
 from cove_poller.commands.installation import Installation, utc_now
 from cove_poller.commands.login_run import remember_rejections, run_login
+from cove_poller.commands.outcome import Outcome
+from cove_poller.commands.poll_troubles import clock_troubles, listing_troubles, page_troubles
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
+from cove_poller.commands.record_takeable import save_takeable
 from cove_poller.commands.results import BackfillResult, CommandResult
-from cove_poller.commands.sync import clock_troubles, known_partner, listing_troubles, page_troubles
+from cove_poller.commands.sync import known_partner
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.past_reader import PastReader
 from cove_poller.database.audit_trail import last_complete_sync, note_request, poll_rhythm, unfinished_request
+from cove_poller.database.connecting.signals import undisturbed
 from cove_poller.database.engine import Database, Mode
-from cove_poller.database.signals import undisturbed
+from cove_poller.database.store import Store
 from cove_poller.errors import ApiError, CovePollerError, DatabaseError, Terminated, WrongUsage
 from cove_poller.records.device import Device
 from cove_poller.records.health.device_troubles import device_name
@@ -110,6 +114,10 @@ def check_for_review(database: Database) -> None:
             "job_runs has no column reviewed_at, so no run can be written as reviewed; leave --reviewed out, or name"
             ' the right column with [backupchecks.columns.job_runs] reviewed_at = "..."'
         )
+
+
+class PolledMeanwhile(Exception):
+    """A sync has looked at the devices of a login since they were listed."""
 
 
 class Backfill:
@@ -247,30 +255,31 @@ class Backfill:
 
     def _record(self, devices: Sequence[Device], pasts: Mapping[int, Past], listing: Listing) -> None:
         """Write devices as they were listed; where a sync has looked since, as they are listed now: it knows better."""
-        if not self._written(devices, pasts, listing, self._listed_at, unless_polled=True):
+        try:
+            self._write(devices, pasts, listing, self._listed_at, unless_polled=True)
+        except PolledMeanwhile:
             self._looked_at, listed_at = last_complete_sync(self._database, self._result.login), self._now()
             listed = listing.again(one.account_id for one in devices)
             for gone in (one for one in devices if one.account_id not in listed):
                 self._reported[True, "Cove no longer lists it, so nothing of it was written"].append(device_name(gone))
-            self._written([*listed.values()], pasts, listing, listed_at)
+            self._write([*listed.values()], pasts, listing, listed_at)
 
-    def _written(
-        self,
-        devices: Sequence[Device],
-        pasts: Mapping[int, Past],
-        listing: Listing,
-        listed_at: datetime,
-        *,
-        unless_polled: bool = False,
-    ) -> bool:
-        """Write devices that were listed at a moment; nothing, and say so, if a sync was at work since then."""
+    def _write(
+        self, devices: Sequence[Device], pasts: Mapping[int, Past], listing: Listing, listed_at: datetime,
+        *, unless_polled: bool = False,
+    ) -> None:  # fmt: skip
+        """Write devices that were listed at a moment. Raise PolledMeanwhile where that is not to be."""
+        recorder, result = self._recorder(), self._result
+
+        def save(store: Store, some: Sequence[Device]) -> Outcome:
+            if unless_polled and store.devices.are_polled_since(result.login, listed_at):
+                raise PolledMeanwhile
+            return recorder.save_page(store, some, listing.refused, listed_at, pasts)
+
         with undisturbed():  # so that what is committed is counted
-            with self._database.recording(self._result.login) as store:
-                if unless_polled and store.devices.are_polled_since(self._result.login, listed_at):
-                    return False
-                outcome = self._recorder().save_page(store, devices, listing.refused, listed_at, pasts)
-            self._result.outcome.add(outcome)
-        return True
+            for saved in save_takeable(self._database, result.login, devices, save):
+                result.outcome.add(saved.outcome)
+                result.troubles |= saved.troubles
 
     def _save(self, group: Sequence[tuple[Device, Past]], listing: Listing) -> None:
         self._record([device for device, _ in group], {device.account_id: past for device, past in group}, listing)

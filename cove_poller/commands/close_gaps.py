@@ -14,12 +14,15 @@ from heapq import nsmallest
 from typing import Any
 
 from cove_poller.commands.installation import Installation
+from cove_poller.commands.outcome import Outcome
 from cove_poller.commands.record_page import Recorder
+from cove_poller.commands.record_takeable import save_takeable
 from cove_poller.commands.results import LoginResult
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.past_reader import PastReader
 from cove_poller.database.engine import Database
+from cove_poller.database.store import Store
 from cove_poller.errors import ApiError
 from cove_poller.records.device import Device
 from cove_poller.records.health.news import Trouble
@@ -143,15 +146,19 @@ class GapCloser:
         """Record what was read of a device, and why not all of it was, if so."""
         now, total, account = self._now(), self._result.outcome, device.account_id
         self._read += not past.is_refused
-        with self._database.recording(self._result.login) as store:
-            own = replace(past, read_at=None)  # what backfill has noted with the device stays
-            outcome = replace(recorder, verdict=_verdict(past, now)).save_page(
-                store, [device], refused, now, {account: own}
-            )
-        total.standing = [one for one in total.standing if one.account_id != account]
-        total.gap_ids.discard(account)
-        outcome.devices = outcome.running = outcome.unlinked = outcome.sessions.unchanged = 0  # the poll counted it
-        total.add(outcome)
+        own = replace(past, read_at=None)  # what backfill has noted with the device stays
+        judging = replace(recorder, verdict=_verdict(past, now))
+
+        def save(store: Store, some: Sequence[Device]) -> Outcome:
+            return judging.save_page(store, some, refused, now, {account: own})
+
+        for saved in save_takeable(self._database, self._result.login, [device], save):
+            total.standing = [one for one in total.standing if one.account_id != account]
+            total.gap_ids.discard(account)
+            outcome = saved.outcome
+            outcome.devices = outcome.running = outcome.unlinked = outcome.sessions.unchanged = 0  # the poll counted it
+            total.add(outcome)
+            self._result.troubles |= saved.troubles
 
 
 def _verdict(past: Past, now: datetime) -> Verdict:

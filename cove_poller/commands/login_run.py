@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from pydantic import SecretStr
 
 from cove_poller.commands.installation import Installation
+from cove_poller.commands.outages.spool import Spool
 from cove_poller.commands.outcome import Standing
 from cove_poller.commands.results import LoginResult
-from cove_poller.commands.spool import Spool
 from cove_poller.config.settings import ApiSettings
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.replies import LoginUser
@@ -29,6 +29,7 @@ from cove_poller.database.audit_trail import (
     last_rejection,
     login_conditions,
 )
+from cove_poller.database.connecting import signals
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import ApiUnavailable, CovePollerError, LoginLocked, LoginRejected, Terminated
 from cove_poller.records.health.news import ERROR, STILL, Condition, Conditions, News, Trouble, from_json, news, to_json
@@ -69,7 +70,9 @@ def run_login(
             except CovePollerError as error:
                 log.debug("login %s ended early", result.login, exc_info=error)
                 result.error = error
-            if not isinstance(result.error, Terminated):
+            if isinstance(result.error, Terminated):
+                signals.hurry()
+            else:
                 _say(command, installation, database, result)
             audit |= audit_row(result)
     except CovePollerError as error:

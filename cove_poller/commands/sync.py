@@ -1,9 +1,8 @@
 """`sync`: ask Cove how every device's backups went, and write what is new into the database."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from datetime import timedelta
 from functools import partial
 from itertools import chain
 
@@ -11,26 +10,28 @@ from cove_poller.commands.close_gaps import REFUSED_AT, GapCloser, refused_at
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
-from cove_poller.commands.outage import record_spooled, spool_poll
+from cove_poller.commands.other_writers import other_writers
+from cove_poller.commands.outages.outage import record_spooled, spool_poll
+from cove_poller.commands.outcome import Outcome
+from cove_poller.commands.poll_troubles import clock_troubles, listing_troubles, page_troubles
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
+from cove_poller.commands.record_takeable import save_takeable
 from cove_poller.commands.results import CommandResult, LoginResult
 from cove_poller.commands.stale_devices import note_staleness
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.column_memory import ColumnMemory, basis_of
 from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.threads import fetched_ahead
-from cove_poller.database.audit_trail import last_complete_sync, last_learnt, poll_rhythm, syncs_of
+from cove_poller.database.audit_trail import last_complete_sync, last_learnt, last_sync_before, poll_rhythm
 from cove_poller.database.engine import Database, Mode
-from cove_poller.errors import ApiError, DatabaseUnavailable
-from cove_poller.records.device import Device, describe_columns
+from cove_poller.database.store import Store
+from cove_poller.errors import ApiError, CovePollerError, DatabaseUnavailable, Terminated
+from cove_poller.records.device import Device
 from cove_poller.records.health.news import Trouble
 from cove_poller.records.intervals import Schedule
 from cove_poller.records.job_matching import unused_names
-from cove_poller.text import age, counted, listed
-
-SKEWS = (timedelta(days=30), timedelta(days=1), timedelta(hours=1), timedelta(minutes=10))
-"""How far two clocks may be apart, in words that stay the same while they do; less is not worth a word."""
+from cove_poller.text import counted, listed
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def sync(
 def _sync(installation: Installation, progress: Callable[[str, int], None], results: Sequence[LoginResult]) -> None:
     """Record what waits in the spool, and a poll. Where the database is away, what is polled goes into the spool."""
     try:
-        with installation.open_prepared(Mode.WRITE) as database:
+        with installation.open_prepared(Mode.WRITE, [one.login for one in results]) as database:
             for result in results:
                 record_spooled(installation, database, result)
                 if result.error is None:
@@ -116,8 +117,8 @@ class Poll:
         intervals, result = self._config.intervals, self._result
         if not intervals.are_set:
             return True
-        began, last = syncs_of(self._database, result.login)
-        self._schedule = Schedule(intervals, last, began)
+        began = self._now()
+        self._schedule = Schedule(intervals, last_sync_before(self._database, result.login, began), began)
         with self._database.store() as store:
             known = store.devices.count_by_customer(result.login)
         is_due = self._schedule.is_anybody_due(known)
@@ -138,34 +139,49 @@ class Poll:
             result.login, self._config, Linker(backupchecks), looked_at, rhythm=rhythm, verdict=closer.verdict
         )
         try:
-            with closing(fetched_ahead(listing.iter_pages())) as pages:
+            pages = fetched_ahead(listing.iter_pages())
+            with closing(all_of(pages) if self._database.is_dry else pages) as pages, self._database.together():
                 for page in pages:
-                    devices = self._due(page.devices)
                     recorder.clock_ahead = client.clock_ahead
-                    with self._database.recording(result.login) as store:
-                        outcome = recorder.save_page(store, devices, listing.refused, self._now())
-                        noted = recorder.note_unreadable(store, page.unreadable, self._now())
-                    result.outcome.add(outcome)  # not before it is committed
-                    closer.note(devices, outcome.missing)
-                    result.outcome.add(noted.outcome)
-                    result.troubles |= page_troubles(page, noted.account_ids)
-                    self._progress(result.outcome.devices)
+                    self._save(page, recorder, listing, closer)
+                self._finish(client, listing, recorder, closer)
         finally:
             if listing.seen_ids:
                 result.learnt = memory.note(listing.learnt, self._now())
             result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
+            if closer.refused_at:
+                result.learnt = {**(result.learnt or {}), REFUSED_AT: closer.refused_at.isoformat(timespec="seconds")}
+        if result.not_due:
+            log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
+
+    def _save(self, page: Page, recorder: Recorder, listing: Listing, closer: GapCloser) -> None:
+        """Write a page in one transaction, or in several where the database does not take what is said of a device."""
+        result, devices = self._result, self._due(page.devices)
+
+        def save(store: Store, some: Sequence[Device]) -> Outcome:
+            return recorder.save_page(store, some, listing.refused, self._now())
+
+        for saved in save_takeable(self._database, result.login, devices, save):
+            result.outcome.add(saved.outcome)
+            result.troubles |= saved.troubles
+            closer.note(devices, saved.outcome.missing)
+        note = partial(recorder.note_unreadable, rows=page.unreadable, now=self._now())
+        noted = self._database.tried_twice(result.login, note)
+        result.outcome.add(noted.outcome)
+        result.troubles |= page_troubles(page, noted.account_ids)
+        self._progress(result.outcome.devices)
+
+    def _finish(self, client: CoveClient, listing: Listing, recorder: Recorder, closer: GapCloser) -> None:
+        """Write what a listing that came to its end tells, and what is missing of its devices."""
+        result = self._result
         if not listing.unnamed:
             self._mark_gone(listing, recorder)
-            result.troubles |= self._unused_names()
+            result.troubles |= self._unused_names() | self._other_writers()
         if self._closes_gaps:
             closer.close(client, listing, recorder)
-        if closer.refused_at:
-            result.learnt = {**(result.learnt or {}), REFUSED_AT: closer.refused_at.isoformat(timespec="seconds")}
         result.is_listed = True
         result.is_complete = not result.not_due and not listing.unnamed
         self._note_staleness()
-        if result.not_due:
-            log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
 
     @property
     def _basis(self) -> str:
@@ -211,6 +227,14 @@ class Poll:
                 " as they were until the next complete listing lacks them too"
             )
 
+    def _other_writers(self) -> dict[str, Trouble]:
+        """Return whether somebody else writes runs too; one login says it for all."""
+        if self._result.login != next(iter(self._config.logins)):
+            return {}
+        with self._database.store() as store:
+            said = other_writers(store, self._now())
+        return {"other writers": Trouble(said)} if said else {}
+
     def _unused_names(self) -> dict[str, Trouble]:
         """Return which names in the configuration no customer of any login has; one login says it for all."""
         logins = list(self._config.logins)
@@ -228,37 +252,31 @@ class Poll:
         outcome.standing += found.standing
 
 
+def all_of(pages: Iterable[Page]) -> Generator[Page, None, None]:
+    """Return what yields the pages once all are there, and then raises what kept further ones from being read.
+
+    So no transaction is open while Cove is waited for where one is to span all pages.
+    """
+    found = list[Page]()
+    error: CovePollerError | None = None
+    try:
+        for page in pages:
+            found.append(page)
+    except Terminated:
+        raise
+    except CovePollerError as kept:
+        error = kept
+
+    def give() -> Generator[Page, None, None]:
+        yield from found
+        if error:
+            raise error
+
+    return give()
+
+
 def known_partner(result: LoginResult) -> int:
     """Return the partner whose devices are polled. Raise ApiError if it is not known."""
     if result.partner_id is None:
         raise ApiError("Cove's answer to the login names no partner; set partner_id for this login")
     return result.partner_id
-
-
-def page_troubles(page: Page, noted: Collection[int] = ()) -> dict[str, Trouble]:
-    """Return what is wrong with a page's rows, by a key that stays; but for the devices of which that is noted."""
-    unreadable = [row for row in page.unreadable if row.account_id not in noted]
-    rows = {f"row {row.account_id or row.what}": Trouble(str(row), is_failure=True) for row in unreadable}
-    return rows | {f"twice {one}": Trouble(f"device {one}: {text}") for one, text in page.twice.items()}
-
-
-def listing_troubles(listing: Listing) -> dict[str, Trouble]:
-    """Return what is wrong with a login's listing as a whole, by a key that stays while it lasts."""
-    return {"columns": Trouble(refusal_warning(listing.refused))} if listing.refused else {}
-
-
-def clock_troubles(ahead: timedelta) -> dict[str, Trouble]:
-    """Return what is wrong with the clocks where Cove's is `ahead` of this machine's, or behind."""
-    skew = next((span for span in SKEWS if abs(ahead) > span), None)
-    if skew is None:
-        return {}
-    where = "behind" if ahead > timedelta() else "ahead of"
-    text = f"this machine's clock is {where} Cove's by more than {age(skew)}; what Cove tells is compared with its own"
-    return {"clock": Trouble(f"{text}. Set the clock, best by NTP")}
-
-
-def refusal_warning(refused: Sequence[str]) -> str:
-    return (
-        f"Cove refuses {counted(len(refused), 'column')} to this user: {describe_columns(refused)};"
-        " a source whose status cannot be read is never shown as a success"
-    )

@@ -150,19 +150,16 @@ def login_conditions(database: Database, login: str) -> dict[str, Any]:
         return connection.execute(query.order_by(polls.c.id.desc()).limit(1)).scalar() or {}
 
 
-def syncs_of(database: Database, login: str) -> tuple[datetime, datetime | None]:
-    """Return when the running sync of a login began, and the last one before it that went through to its end.
+def last_sync_before(database: Database, login: str, began: datetime) -> datetime | None:
+    """Return when the last sync of a login began, before one that `began` now, that went through to its end.
 
     A clock that was ahead once leaves rows from the future behind: they count for nothing.
     """
     polls = database.tables.polls
     mine = (polls.c.command == "sync", polls.c.login == login)
+    went_through = (polls.c.outcome.in_(("ok", "partial")), polls.c.error.is_(None), polls.c.started_at <= began)
     with database.transaction() as connection:
-        newest = select(polls.c.started_at).where(*mine).order_by(polls.c.id.desc()).limit(1)
-        began: datetime = connection.execute(newest).scalar_one()
-        went_through = (polls.c.outcome.in_(("ok", "partial")), polls.c.error.is_(None), polls.c.started_at <= began)
-        last = select(func.max(polls.c.started_at)).where(*mine, *went_through)
-        return began, connection.execute(last).scalar()
+        return connection.execute(select(func.max(polls.c.started_at)).where(*mine, *went_through)).scalar()
 
 
 def last_complete_sync(database: Database, login: str) -> datetime | None:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cove_poller.commands.outage import record_spooled
+from cove_poller.commands.outages.outage import record_spooled
+from cove_poller.commands.outages.spool import Spool
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import LoginResult
-from cove_poller.commands.spool import Spool
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Mode
 from cove_poller.errors import DatabaseError
@@ -189,7 +189,7 @@ def test_a_spool_that_cannot_be_read_is_set_aside_named_and_stops_nothing(away: 
 def test_the_spool_is_bounded_in_size_and_age(away: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
     away.poll()
     size = away.spool[0].stat().st_size
-    monkeypatch.setattr("cove_poller.commands.spool.MOST_BYTES", int(size * 3.5))
+    monkeypatch.setattr("cove_poller.commands.outages.spool.MOST_BYTES", int(size * 3.5))
     for _ in range(5):
         away.cove.now += HALF
         result = away.poll()

@@ -15,7 +15,7 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from cove_poller.config.settings import Config
-from cove_poller.database import engine as database
+from cove_poller.database.connecting import limits
 from cove_poller.database.engine import Database, Mode, migrate_database, open_database
 from cove_poller.errors import ConfigError, DatabaseError, LockHeld
 from tests.conftest import Cli
@@ -250,7 +250,7 @@ class TestTransaction:
     def test_sqlite_waits_for_another_writer_and_then_says_that_it_is_locked(
         self, database_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr(limits, "BUSY", 0.2)
         config = make_config(database_url)
         migrate_database(config, None, dry_run=False)
         with opened(config) as first, opened(config) as second, first.transaction():

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cove_poller.database import engine as database
 from cove_poller.database import migrate
+from cove_poller.database.connecting import limits
 from cove_poller.errors import DatabaseError
 from tests.conftest import BEGIN, Cli, Site
 from tests.world.fake_cove import FakeCove, Fleet, Partner, TrueSession, make_fleet
@@ -455,7 +455,7 @@ class TestBusyDatabase:
     def test_migrate_does_not_wait_forever_for_another_writer(
         self, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr(limits, "BUSY", 0.2)
         live = make_site(RENAMED)
         with transaction(live, "UPDATE customers SET tier = 'silver'"):
             assert "locked" in problems(live.prepare)

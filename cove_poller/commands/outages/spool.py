@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 from cove_poller.commands.installation import Installation
-from cove_poller.database.engine import file_lock, held
+from cove_poller.database.connecting.locks import file_lock, held
 from cove_poller.errors import CovePollerError
 from cove_poller.files import write_whole
 from cove_poller.records.device import Device, UnreadableRow

@@ -5,17 +5,20 @@ recorded, so a run that dies in the middle is gone on with; what is recorded a s
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import logged_in, refuse
+from cove_poller.commands.outages.spool import Spool, SpooledPage, SpooledPoll, SpoolUnreadable
+from cove_poller.commands.outcome import Outcome
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
+from cove_poller.commands.record_takeable import save_takeable
 from cove_poller.commands.results import LoginResult
-from cove_poller.commands.spool import Spool, SpooledPage, SpooledPoll, SpoolUnreadable
 from cove_poller.commands.stale_devices import note_staleness
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
@@ -29,6 +32,7 @@ from cove_poller.database.audit_trail import (
     wait_of_locked,
 )
 from cove_poller.database.engine import Database
+from cove_poller.database.store import Store
 from cove_poller.errors import (
     ApiError,
     CovePollerError,
@@ -37,6 +41,7 @@ from cove_poller.errors import (
     PermissionDenied,
     Terminated,
 )
+from cove_poller.records.device import Device
 from cove_poller.text import counted, listed
 
 log = logging.getLogger(__name__)
@@ -153,10 +158,11 @@ def _record(installation: Installation, database: Database, result: LoginResult,
         login, config, Linker(config.backupchecks), looked_at, clock_ahead=poll.clock_ahead, rhythm=rhythm
     )
     for page in poll.pages:
-        with database.recording(login) as store:
-            outcome = recorder.save_page(store, page.devices, poll.refused, poll.at)
-            noted = recorder.note_unreadable(store, page.unreadable, poll.at)
-        for one in (outcome, noted.outcome):  # the devices themselves are counted by the poll that follows
+        save = partial(_save, recorder, poll)
+        saved = [*save_takeable(database, login, page.devices, save)]
+        note = partial(recorder.note_unreadable, rows=page.unreadable, now=poll.at)
+        noted = database.tried_twice(login, note)
+        for one in (*(part.outcome for part in saved), noted.outcome):  # the poll that follows counts the devices
             result.outcome.add(replace(one, devices=0, running=0, unlinked=0, standing=[]))
     if poll.is_complete:
         with database.recording(login) as store:
@@ -169,6 +175,10 @@ def _record(installation: Installation, database: Database, result: LoginResult,
         devices=sum(len(page.devices) for page in poll.pages),
     )  # fmt: skip
     log.info("login %s: recorded the poll of %s from the spool", login, poll.at)
+
+
+def _save(recorder: Recorder, poll: SpooledPoll, store: Store, devices: Sequence[Device]) -> Outcome:
+    return recorder.save_page(store, devices, poll.refused, poll.at)
 
 
 def _say_gone(result: LoginResult, names: Iterable[str]) -> None:
