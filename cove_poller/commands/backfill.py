@@ -14,7 +14,7 @@ from cove_poller.commands.outcome import Outcome
 from cove_poller.commands.poll_troubles import clock_troubles, listing_troubles, page_troubles
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
-from cove_poller.commands.record_takeable import save_takeable
+from cove_poller.commands.record_takeable import PolledMeanwhile, save_takeable
 from cove_poller.commands.results import BackfillResult, CommandResult
 from cove_poller.commands.sync import known_partner
 from cove_poller.cove.client import CoveClient
@@ -114,10 +114,6 @@ def check_for_review(database: Database) -> None:
             "job_runs has no column reviewed_at, so no run can be written as reviewed; leave --reviewed out, or name"
             ' the right column with [backupchecks.columns.job_runs] reviewed_at = "..."'
         )
-
-
-class PolledMeanwhile(Exception):
-    """A sync has looked at the devices of a login since they were listed."""
 
 
 class Backfill:

@@ -20,6 +20,10 @@ class Saved:
     troubles: Mapping[str, Trouble] = field(default_factory=dict)
 
 
+class PolledMeanwhile(Exception):
+    """A sync has looked at the devices of a login since they were listed."""
+
+
 Save = Callable[[Store, Sequence[Device]], Outcome]
 
 
