@@ -94,4 +94,4 @@ def success_age(device: DeviceState) -> str:
 
 def legend() -> str:
     """Return what the marks of the bar mean."""
-    return "Last 28 days, today on the right: " + ", ".join(f"{mark} {status}" for status, mark in MARKS.items())
+    return "Days, today on the right: " + ", ".join(f"{mark} {status}" for status, mark in MARKS.items())

@@ -58,10 +58,12 @@ def totals(overview: Overview, zone: tzinfo | None) -> list[str]:
     need = "1 needs" if problems == 1 else f"{problems or 'none'} need{'' if problems else 's'}"
     counts, buckets = overview.counts(), overview.buckets()
     unlinked = sum(not one.is_linked for one in overview.devices)
-    conditions = [f"{counts[one]} {one}" for one in Condition] + ([f"{unlinked} unlinked"] if unlinked else [])
+    conditions = [f"{counts[one]} {one}" for one in Condition if counts[one]] + (
+        [f"{unlinked} unlinked"] if unlinked else []
+    )
     return [
         f"{counted(len(overview.devices), 'device')}, {need} attention ({_zoned(overview.as_of, zone)})",
-        f"Condition: {', '.join(conditions)}",
+        f"Condition: {', '.join(conditions) or 'none known'}",
         f"Last success: {', '.join(f'{buckets[one]} {words}' for one, words in BUCKET_WORDS.items())}",
         legend(),
     ]

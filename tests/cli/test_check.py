@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from cove_poller import __version__
 from tests.conftest import Cli
 from tests.world.watched import COUNTS, NOW, Watched
 
@@ -80,6 +81,11 @@ def test_prometheus_gets_a_whole_file_that_its_own_parser_reads(watched_site: Wa
     assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["cove.prom"]
     families = {family.name: family for family in text_string_to_metric_families(file.read_text())}
     assert {one.labels["condition"]: one.value for one in families["cove_devices"].samples} == COUNTS
+    (build,) = families["cove_poller_build_info"].samples
+    assert (build.labels, build.value) == ({"version": __version__}, 1)
+    ended = families["cove_source_last_session_timestamp_seconds"].samples
+    (sql,) = (one.value for one in ended if one.labels["source"] == "SQL Server")
+    assert sql == (NOW - timedelta(hours=2)).timestamp()
     success = families["cove_device_last_success_timestamp_seconds"].samples
     times = {sample.labels["account_id"]: sample.value for sample in success}
     assert times["3"] == (NOW - timedelta(hours=62)).timestamp()

@@ -75,4 +75,6 @@ def test_a_device_carries_all_its_labels_hostile_ones_as_text_on_one_line() -> N
 
 def test_where_nothing_is_known_no_old_value_stays() -> None:
     found = families(prometheus_unknown())
-    assert (list(found), found["cove_check_success"].samples[0].value) == (["cove_check_success"], 0)
+    assert (list(found), found["cove_check_success"].samples[0].value) == (
+        ["cove_check_success", "cove_poller_build_info"], 0,
+    )  # fmt: skip

@@ -71,4 +71,4 @@ def test_what_is_wrong_with_a_login_itself_is_said_before_the_header() -> None:
 
 
 def test_the_legend_leaves_nothing_out() -> None:
-    assert legend() == "Last 28 days, today on the right: + success, ! warning, X failed, > running, - none"
+    assert legend() == "Days, today on the right: + success, ! warning, X failed, > running, - none"

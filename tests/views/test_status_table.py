@@ -44,7 +44,7 @@ def test_the_totals_come_first_then_a_line_for_each_device_that_needs_attention_
     ]
     assert plain(drawn(overview(*devices)))[:9] == [
         "4 devices, 3 need attention (2026-03-10 08:00 UTC)",
-        "Condition: 1 failed, 1 stale, 0 warning, 0 never, 0 offline, 0 running, 2 success, 1 unlinked",
+        "Condition: 1 failed, 1 stale, 2 success, 1 unlinked",
         "Last success: 4 within 24 h, 0 within 48 h, 0 longer ago, 0 never",
         legend(),
         "",
@@ -70,6 +70,15 @@ def test_times_are_in_the_zone_that_the_head_names() -> None:
     assert "(2026-03-10 09:00 CET)" in printed[0]
     assert "SINCE (CET)" in printed[-2]
     assert "2026-03-09 06:00" in printed[-1]
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_two_thousand_devices_of_which_60_need_attention_are_60_lines_and_a_head(width: int) -> None:
+    named = {"customer": "A customer with a rather long name", "computer_name": "SRV-0815-BACKUP"}
+    known = overview(*(state(account_id=one, **named, **(FAILED if one < 60 else {})) for one in range(2000)))
+    lines = plain(drawn(known, width))
+    assert len(lines) == 6 + 60
+    assert max(map(cell_len, lines)) <= width
 
 
 LONG: dict[str, Any] = {"customer": "株式会社サンプル" * 9, "computer_name": "SRV" * 40}
