@@ -147,7 +147,7 @@ def _covered(
 
 def _read_in_part(session: Session, coverage: Coverage) -> Session:
     """A new session from a past of which something could not be read: others before it may be missing."""
-    is_read = session.origin in (Origin.SESSIONS, Origin.SNAPSHOT, Origin.COLORBAR)
+    is_read = session.origin not in (Origin.POLL, Origin.GAP)
     if coverage.is_complete or not is_read or session.unknown_since or session.session_at not in coverage.window:
         return session
     return replace(session, unknown_since=coverage.window.since)
