@@ -4,16 +4,28 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cove_poller.cli.logs import ProgressLog
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 def is_lively() -> bool:
     """Return whether something may move and be coloured."""
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
+@contextmanager
+def shown_cursor(console: "Console") -> Iterator[None]:
+    """Show the cursor again at the end, also where a signal came before what hides it could see to that."""
+    try:
+        yield
+    finally:
+        console.show_cursor()
 
 
 @contextmanager
@@ -24,7 +36,8 @@ def shown_progress() -> Iterator[Callable[[str, int], None]]:
         return
     from rich.console import Console
 
-    with Console(stderr=True).status("connecting") as status:
+    console = Console(stderr=True)
+    with shown_cursor(console), console.status("connecting") as status:
         yield lambda login, devices: status.update(f"{login}: {devices} devices")
 
 
@@ -44,7 +57,8 @@ def shown_past(what: str) -> Iterator[Callable[[Any], None]]:
         TextColumn("devices, {task.fields[sessions]} new sessions, time left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with shown_cursor(console), Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=None, sessions=0)
         yield lambda progress: bar.update(
             task,

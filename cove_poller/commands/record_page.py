@@ -224,7 +224,7 @@ def _as_known(
 def _grave_days(device: Device, row: Row | None, around: Circumstances, look: Look) -> dict[str, GraveDays]:
     """The days on which each source's colour bar shows trouble that it did not show at the look before."""
     before = row["data_sources"] if row else {}
-    bars = {code: (color_bar(device, code), before[code]["color_bar"] or "") for code in before}
+    bars = {code: (color_bar(device, code), before[code].get("color_bar") or "") for code in before}
     found = {code: grave_days(*bar, around.now, look, around.statuses) for code, bar in bars.items()}
     return {code: days for code, days in found.items() if days}
 

@@ -54,7 +54,7 @@ def sync(
     started_at = installation.now()
     results = [LoginResult(login) for login in logins]
     if dry_run:
-        with installation.open_prepared(Mode.DRY) as database, database.together():
+        with installation.open_prepared(Mode.DRY) as database:
             for result in results:
                 _poll(installation, database, progress, result, closes_gaps=False)
         remember_rejections(SYNC, installation, results)

@@ -165,13 +165,14 @@ class Database:
             with file_lock(name, held(login, command), leaves_no_file=is_dry) if file else nullcontext():
                 yield
             return
-        self._lock = AdvisoryLock(self._connected, login, command)
+        outer, lock = self._lock, AdvisoryLock(self._connected, login, command)
         try:
-            self._lock.take()
+            lock.take()
+            self._lock = lock
             yield
         finally:
-            self._lock.release()
-            self._lock = None
+            self._lock = outer
+            lock.release()
 
 
 @contextmanager

@@ -833,7 +833,7 @@ def test_json_is_one_object_with_window_and_per_login_sources_and_ways(make_plac
         assert (said["since"], said["until"]) == tuple(f"{one:%Y-%m-%dT%H:%M:%SZ}" for one in (since, until))
     assert list(login) == [
         "login", "partner_id", "devices", "requests", "login_requests", "sessions", "job_runs", "running", "unlinked",
-        "spooled", "warnings", "standing", "error", "since", "until", "sources", "ways", "resumed",
+        "gaps", "spooled", "warnings", "standing", "error", "since", "until", "sources", "ways", "resumed",
     ]  # fmt: skip
     assert (login["devices"], login["ways"], login["resumed"]) == (4, {"sessions": 4}, 0)
     really = Counter(one[1] for one in truth(fleet.devices, since, until))
@@ -973,23 +973,23 @@ def test_every_right_way_to_write_a_time_is_understood(make_place: MakePlace) ->
 
 
 def test_on_a_terminal_a_bar_shows_how_many_devices_are_done(make_place: MakePlace) -> None:
-    place = make_place(nightly(devices=8))
+    place = make_place(nightly(devices=30))
     place.cove.faults.slow_seconds = 0.1
     terminal = Terminal(place.cli, "backfill", "--since", "5d", "--yes", columns=80)
     assert terminal.finish() == 0
-    shown = [int(count) for count in re.findall(r"(\d+)/8", terminal.text)]
-    assert shown[-1] == 8
+    shown = [int(count) for count in re.findall(r"(\d+)/30", terminal.text)]
+    assert shown[-1] == 30
     assert shown == sorted(shown)
     assert len(set(shown)) > 2
     assert re.findall(r"(\d+) new sess", terminal.text)[-1] == str(len(place.table("cove_sessions")))
-    assert "8 devices (8 by sessions)" in terminal.text
+    assert "30 devices (30 by sessions)" in terminal.text
 
 
 def test_ctrl_c_gives_the_terminal_back_as_it_was(make_place: MakePlace) -> None:
-    place = make_place(nightly(devices=20))
+    place = make_place(nightly(devices=80))
     place.cove.faults.slow_seconds = 0.1
     terminal = Terminal(place.cli, "backfill", "--since", "5d", "--yes")
-    terminal.read_until("0/20")  # the bar is redrawn so seldom that it may leave out any other number
+    terminal.read_until("0/80")  # the bar is redrawn so seldom that it may leave out any other number
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.finish() == 130
     assert "what was saved before is right and stays" in terminal.text

@@ -247,7 +247,10 @@ class TestSilence:
 
 class TestRestart:
     def test_a_page_that_the_server_went_away_in_is_tried_once_more(self, site: Site, command: Cli) -> None:
-        ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cove-poller'"
+        ends = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'cove-poller' AND datname = current_database()"
+        )
         with locked(site, "SHARE"):
             command.before = QUICK.replace("= 1, 2", "= 20, 30")
             process = command.start("sync", "--json")
@@ -260,7 +263,10 @@ class TestRestart:
     def test_a_lost_lock_that_another_run_has_by_now_ends_the_run_with_15(self, site: Site, command: Cli) -> None:
         site.cove.faults.slow_seconds = 0.5
         process = command.start("sync")
-        query = "SELECT pid FROM pg_locks WHERE locktype = 'advisory'"
+        query = (
+            "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database"
+            " WHERE locktype = 'advisory' AND datname = current_database()"
+        )
         wait_for(lambda: site.rows(query))
         with closing(psycopg2.connect(plain(site.database_url))) as other, other.cursor() as cursor:
             cursor.execute(f"SELECT pg_terminate_backend(pid) FROM ({query}) AS holders")
