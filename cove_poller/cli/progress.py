@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cove_poller.cli.logs import ProgressLog
+from cove_poller.errors import WrongUsage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,9 +70,16 @@ def shown_past(what: str) -> Iterator[Callable[[Any], None]]:
         )
 
 
+def can_ask() -> bool:
+    """Return whether somebody sits there who can answer a question."""
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())
+
+
 def go_on(question: str | None) -> bool:
-    """Return whether a person agrees; where nobody can be asked, the question is printed and taken as agreed to."""
+    """Return whether a person agrees. Raise WrongUsage where there is a question, and nobody can be asked."""
     if question is None:
         return True
+    if not can_ask():
+        raise WrongUsage(f"nobody can be asked here, so nothing was done; say it to go on. {question}", "--yes")
     click.echo(question, err=True)
-    return not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()) or click.confirm("Go on?", err=True)
+    return click.confirm("Go on?", err=True)

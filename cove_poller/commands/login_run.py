@@ -31,7 +31,14 @@ from cove_poller.database.audit_trail import (
 )
 from cove_poller.database.connecting import signals
 from cove_poller.database.engine import Database, Mode
-from cove_poller.errors import ApiUnavailable, CovePollerError, LoginLocked, LoginRejected, Terminated
+from cove_poller.errors import (
+    ApiUnavailable,
+    CovePollerError,
+    DatabaseUnavailable,
+    LoginLocked,
+    LoginRejected,
+    Terminated,
+)
 from cove_poller.records.health.news import ERROR, STILL, Condition, Conditions, News, Trouble, from_json, news, to_json
 
 SYNC = "sync"
@@ -206,7 +213,9 @@ def _error_trouble(error: CovePollerError | None, before: Mapping[str, Condition
     if error is None:
         return {}
     old = before.get(_key(error))
-    is_same = old and (isinstance(error, ApiUnavailable) or _plain(str(error)).startswith(_plain(old.what)))
+    is_same = old and (
+        isinstance(error, ApiUnavailable | DatabaseUnavailable) or _plain(str(error)).startswith(_plain(old.what))
+    )
     return {_key(error): Trouble(old.what if old and is_same else str(error))}
 
 

@@ -19,6 +19,7 @@ from cove_poller.commands.results import LoginResult
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Mode
 from cove_poller.errors import DatabaseError
+from cove_poller.views.mail import trouble
 from tests.conftest import BEGIN, Site
 from tests.world.fake_cove import FakeCove, Fleet, RpcError
 from tests.world.recorded import plain_rows
@@ -87,6 +88,23 @@ def undisturbed(cove: FakeCove, tmp_path: Path) -> Callable[..., dict[str, Any]]
         return rows(other)
 
     return poll_all
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_outage_is_mailed_when_it_begins_once_a_day_and_when_it_is_over(away: Outage) -> None:
+    mails = []
+    for _ in range(50):
+        result = away.sync()
+        assert result.exit_code == 14
+        mails.append(trouble(result))
+        away.cove.now += HALF
+    assert [number for number, mail in enumerate(mails) if mail] == [0, 48]
+    assert "20 devices is safe and will be recorded" in mails[0]
+    assert "still, since 2026-03-04 01:00Z" in mails[48]
+    away.is_away = False
+    assert "the database is back: 50 polls" in trouble(away.sync())
+    away.cove.now += HALF
+    assert trouble(away.sync()) == ""
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

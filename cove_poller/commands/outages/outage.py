@@ -12,7 +12,7 @@ from functools import partial
 
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
-from cove_poller.commands.login_run import logged_in, refuse
+from cove_poller.commands.login_run import logged_in, refuse, say_news
 from cove_poller.commands.outages.spool import Spool, SpooledPage, SpooledPoll, SpoolUnreadable
 from cove_poller.commands.outcome import Outcome
 from cove_poller.commands.record_jobs import Linker
@@ -42,6 +42,7 @@ from cove_poller.errors import (
     Terminated,
 )
 from cove_poller.records.device import Device
+from cove_poller.records.health.news import Trouble, from_json, to_json
 from cove_poller.text import counted, listed
 
 log = logging.getLogger(__name__)
@@ -50,19 +51,25 @@ log = logging.getLogger(__name__)
 def spool_poll(installation: Installation, result: LoginResult) -> None:
     """Poll a login whose `result` has the database's error, and keep what Cove tells. Say in the error what is safe.
 
-    Raise Terminated if the process is to end.
+    An outage is said when it begins, and else once a day. Raise Terminated if the process is to end.
     """
     spool = Spool.of(installation, result.login)
     outage = str(result.error)
+    is_polled = False
     try:
         with spool.lock():
             said = _spooled(installation, result, spool)
+            is_polled = True
     except Terminated:
         raise
     except OSError as error:
         said = f"nothing was polled, since it could not be kept in {spool.folder}: {error.strerror or error}"
     except CovePollerError as error:
         said = f"nothing was polled: {error}"
+    if not is_polled:
+        result.troubles["spool"] = Trouble(said, is_failure=True)
+    told = from_json(spool.standing())
+    spool.keep_standing(to_json(say_news(result, told, installation.now(), installation.config.alerts.remind)))
     result.spooled = len(spool.waiting())
     waiting = f"; {counted(result.spooled, 'poll')} in {spool.folder} wait for it" if result.spooled else ""
     result.error = DatabaseUnavailable(f"{outage} ({said}{waiting})")
@@ -104,7 +111,9 @@ def record_spooled(installation: Installation, database: Database, result: Login
     An error that ends it early is the result's. Raise Terminated if the process is to end.
     """
     spool = Spool.of(installation, result.login)
+    was_away = spool.forget_standing()
     if not spool.waiting() and not spool.rejection():
+        result.outcome.warnings += ["the database is back; nothing was polled meanwhile"] if was_away else []
         return
     try:
         with database.lock(result.login), spool.lock():  # the latter: nobody adds to it meanwhile

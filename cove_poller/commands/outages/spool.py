@@ -106,6 +106,7 @@ class Spool:
         self._login = login
         self._name = quote(login, safe="")
         self._rejection = folder / f"{self._name}.rejected"
+        self._standing = folder / f"{self._name}.standing"
 
     @classmethod
     def of(cls, installation: Installation, login: str) -> "Spool":
@@ -174,6 +175,26 @@ class Spool:
         """Keep nothing of a rejection any more: Cove has accepted the login."""
         with suppress(OSError):
             self._rejection.unlink()
+
+    def standing(self) -> dict[str, Any] | None:
+        """Return the conditions that were told while the database was away; None if it was not."""
+        try:
+            return dict(json.loads(self._standing.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def keep_standing(self, conditions: Mapping[str, Any]) -> None:
+        """Keep what was told, so that the next run in this outage need not say it again."""
+        with suppress(OSError):
+            write_whole(self._standing, json.dumps(conditions), PRIVATE)
+
+    def forget_standing(self) -> bool:
+        """Keep nothing of an outage any more. Return whether there was one."""
+        try:
+            self._standing.unlink()
+        except OSError:
+            return False
+        return True
 
 
 def _plain(value: object) -> object:
