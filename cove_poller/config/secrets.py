@@ -169,8 +169,10 @@ def _from_command(where: str, command: str | list[str]) -> SecretStr:
     said = f'; it said: "{last}"' if last else ""
     if done.exit_code is None:
         raise ConfigError(f"{problem} did not end within {COMMAND_TIMEOUT_SECONDS:g} seconds and was ended{said}")
-    if done.exit_code or not done.output.strip():
+    if done.exit_code:
         raise ConfigError(f"{problem} ended with {done.exit_code} and gave no password{said}")
+    if not done.output.strip():  # it went well, so what it said elsewhere may be the password itself
+        raise ConfigError(f"{problem} printed no password on its standard output")
     return checked_secret(problem, done.output, may_have_blanks=False)
 
 
