@@ -126,12 +126,13 @@ def _after_look(code: str, history: SourceHistory, reading: DeviceReading, look:
 
 
 def _hidden(history: SourceHistory, read: SourceReading, look: Look) -> Problem | None:
-    """Why a source that runs since the first poll is not known yet.
+    """Why a source that runs since the first poll is not known yet, until something of it has ended.
 
     The session before may have failed: whether Cove still tells of that one is left open.
     """
     is_open = bool(history.unreadable) and history.unreadable[-1] == Period(None, None, RUNNING_AT_FIRST)
-    return RUNNING_AT_FIRST if read.running and (look.before is None or is_open) else None
+    has_ended = look.before is not None and any(one.session_at > look.before for one in read.sessions)
+    return RUNNING_AT_FIRST if read.running and not has_ended and (look.before is None or is_open) else None
 
 
 def _learnt(old: TimesAre, new: TimesAre) -> TimesAre:

@@ -126,5 +126,6 @@ def test_without_configuration_database_or_preparation_every_format_says_unknown
     (cli.directory / "cove.prom").write_text("cove_device_stale 0\n")
     done = cli("check", "--format", "prometheus", "--output", "cove.prom")
     assert (done.returncode, done.stderr[:13]) == (3, "COVE UNKNOWN:")
-    (family,) = text_string_to_metric_families((cli.directory / "cove.prom").read_text())
-    assert (family.name, family.samples[0].value) == ("cove_check_success", 0)
+    families = text_string_to_metric_families((cli.directory / "cove.prom").read_text())
+    told = {family.name: family.samples[0].value for family in families}
+    assert told == {"cove_check_success": 0, "cove_poller_build_info": 1}

@@ -62,7 +62,7 @@ def test_sync_json_is_one_object_with_the_agreed_keys(cli: Cli) -> None:
     (login,) = content["logins"]
     assert list(login) == [
         "login", "partner_id", "devices", "requests", "login_requests", "sessions", "job_runs", "running", "unlinked",
-        "spooled", "warnings", "standing", "error",
+        "gaps", "spooled", "warnings", "standing", "error",
     ]  # fmt: skip
     assert login["sessions"].keys() == {"new", "updated", "unchanged"}
     assert login["job_runs"].keys() == {"new", "updated", "unchanged", "protected"}
