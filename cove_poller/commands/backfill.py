@@ -273,7 +273,7 @@ class Backfill:
             return recorder.save_page(store, some, listing.refused, listed_at, pasts)
 
         with undisturbed():  # so that what is committed is counted
-            for saved in save_takeable(self._database, result.login, devices, save):
+            for saved in save_takeable(self._database, recorder, devices, save, listed_at):
                 result.outcome.add(saved.outcome)
                 result.troubles |= saved.troubles
 

@@ -21,6 +21,7 @@ from cove_poller.commands.results import LoginResult
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.past_reader import PastReader
+from cove_poller.database.connecting.signals import undisturbed
 from cove_poller.database.engine import Database
 from cove_poller.database.store import Store
 from cove_poller.errors import ApiError
@@ -66,7 +67,7 @@ class Candidate:
 
 def refused_at(learnt: Mapping[str, Any] | None, basis: str, now: datetime) -> datetime | None:
     """Return when Cove refused a login its histories, by what was kept, if that was less than a day ago."""
-    text = learnt.get(REFUSED_AT) if learnt and learnt["basis"] == basis else None
+    text = learnt.get(REFUSED_AT) if learnt and learnt.get("basis") == basis else None
     moment = datetime.fromisoformat(text) if text else None
     return moment if moment and timedelta() <= now - moment < REFUSED_FOR else None
 
@@ -85,6 +86,7 @@ class GapCloser:
         self._candidates: list[Candidate] = []
         self._refusals = 0
         self._read = 0
+        self._done: set[int] = set()
         self.refused_at = refused_at
 
     @property
@@ -120,6 +122,7 @@ class GapCloser:
         except ApiError as error:
             text = f"histories could not be read, so gaps stay open until a later run: {error}"
             self._result.troubles[TROUBLE] = Trouble(text)
+            self._give_up(recorder, error, listing.refused)
         left = len(self._candidates) - self._read
         log.info("login %s: closed gaps of %s, %d left", self._result.login, counted(self._read, "device"), left)
 
@@ -144,21 +147,36 @@ class GapCloser:
 
     def _save(self, recorder: Recorder, device: Device, past: Past, refused: Sequence[str]) -> None:
         """Record what was read of a device, and why not all of it was, if so."""
-        now, total, account = self._now(), self._result.outcome, device.account_id
         self._read += not past.is_refused
+        self._done.add(device.account_id)
         own = replace(past, read_at=None)  # what backfill has noted with the device stays
-        judging = replace(recorder, verdict=_verdict(past, now))
+        judging = replace(recorder, verdict=_verdict(past, self._now()))
+        self._write(judging, [device], {device.account_id: own}, refused)
+
+    def _give_up(self, recorder: Recorder, error: ApiError, refused: Sequence[str]) -> None:
+        """Record of the devices that are left why their gaps stay open, so that their runs need not wait any longer."""
+        left = [one.device for one in self._candidates if one.device.account_id not in self._done]
+        why = Verdict(fitted(str(error), LONGEST_WHY), self._now() + FAILED_FOR)
+        self._write(replace(recorder, verdict=why), left, {}, refused)
+
+    def _write(
+        self, recorder: Recorder, devices: Sequence[Device], pasts: Mapping[int, Past], refused: Sequence[str]
+    ) -> None:
+        now, total = self._now(), self._result.outcome
 
         def save(store: Store, some: Sequence[Device]) -> Outcome:
-            return judging.save_page(store, some, refused, now, {account: own})
+            return recorder.save_page(store, some, refused, now, pasts)
 
-        for saved in save_takeable(self._database, self._result.login, [device], save):
-            total.standing = [one for one in total.standing if one.account_id != account]
-            total.gap_ids.discard(account)
-            outcome = saved.outcome
-            outcome.devices = outcome.running = outcome.unlinked = outcome.sessions.unchanged = 0  # the poll counted it
-            total.add(outcome)
-            self._result.troubles |= saved.troubles
+        accounts = {one.account_id for one in devices}
+        with undisturbed():  # so that what is committed is counted
+            for saved in save_takeable(self._database, recorder, devices, save, now):
+                if not saved.troubles:
+                    total.standing = [one for one in total.standing if one.account_id not in accounts]
+                    total.gap_ids -= accounts
+                outcome = saved.outcome
+                outcome.devices = outcome.running = outcome.unlinked = outcome.sessions.unchanged = 0  # the poll did
+                total.add(outcome)
+                self._result.troubles |= saved.troubles
 
 
 def _verdict(past: Past, now: datetime) -> Verdict:

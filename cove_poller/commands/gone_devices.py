@@ -33,5 +33,7 @@ def note_gone(store: Store, login: str, seen_ids: Collection[int], now: datetime
         missing = [row for row in missing if row["missing_since"] is not None]
     else:
         doubted = []
+        # a listing that is recorded a second time confirms nothing
+        missing = [row for row in missing if row["missing_since"] is None or row["missing_since"] < now]
     store.devices.mark_gone((row["account_id"] for row in missing), now)
     return Gone([row["device_name"] for row in missing], doubted)

@@ -117,7 +117,10 @@ class Recorder:
 
         Return what there is to say, and which devices these are.
         """
-        texts = {row.account_id: str(row) for row in rows if row.account_id}
+        return self.note_left_out(store, {row.account_id: str(row) for row in rows if row.account_id}, now)
+
+    def note_left_out(self, store: Store, texts: Mapping[int, str], now: datetime) -> Noted:
+        """Keep with the recorded devices why nothing of them is known or saved now, so that a gap remains."""
         recorded = store.devices.rows(texts) if texts else {}
         told = {}
         for account, row in recorded.items():

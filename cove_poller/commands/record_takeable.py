@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from cove_poller.commands.outcome import Outcome
+from cove_poller.commands.outcome import Noted, Outcome
+from cove_poller.commands.record_page import Recorder
 from cove_poller.database.engine import Database
 from cove_poller.database.store import Store
 from cove_poller.errors import ValueRefused
@@ -27,28 +29,37 @@ class PolledMeanwhile(Exception):
 Save = Callable[[Store, Sequence[Device]], Outcome]
 
 
-def save_takeable(database: Database, login: str, devices: Sequence[Device], save: Save) -> Iterator[Saved]:
-    """Write a login's devices by `save`, all in one transaction. Yield what became of them, true since it is committed.
+def save_takeable(
+    database: Database, recorder: Recorder, devices: Sequence[Device], save: Save, now: datetime
+) -> Iterator[Saved]:
+    """Write devices by `save`, all in one transaction. Yield what became of them, true since it is committed.
 
     Where the database does not take a value, its encoding lacks a letter for instance, the devices are halved until
-    the one is found that has it.
+    the one is found that has it; that is noted with the device, as nothing of it is known from its last poll on.
     """
     try:
-        outcome = database.tried_twice(login, lambda store: save(store, devices))
+        outcome = database.tried_twice(recorder.login, lambda store: save(store, devices))
     except ValueRefused as error:
         if not devices:
             raise
         if len(devices) == 1:
-            yield Saved(troubles=_trouble(devices[0], error))
+            yield _left_out(database, recorder, devices[0], error, now)
             return
     else:
         yield Saved(outcome)
         return
     half = len(devices) // 2
     for part in (devices[:half], devices[half:]):
-        yield from save_takeable(database, login, part, save)
+        yield from save_takeable(database, recorder, part, save, now)
 
 
-def _trouble(device: Device, error: ValueRefused) -> dict[str, Trouble]:
+def _left_out(database: Database, recorder: Recorder, device: Device, error: ValueRefused, now: datetime) -> Saved:
     text = f"{device_name(device)}: nothing of it is saved, since the database does not take what Cove says of it"
-    return {f"refused {device.account_id}": Trouble(f"{text} ({error})", is_failure=True)}
+    texts = {device.account_id: f"{text} ({error})"}
+    try:
+        noted = database.tried_twice(recorder.login, lambda store: recorder.note_left_out(store, texts, now))
+    except ValueRefused:
+        noted = Noted(Outcome(), frozenset())
+    if device.account_id in noted.account_ids:
+        return Saved(noted.outcome)
+    return Saved(troubles={f"refused {device.account_id}": Trouble(texts[device.account_id], is_failure=True)})

@@ -7,9 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cove_poller.commands.outcome import Outcome
-from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, DatabaseUnavailable, Terminated
+from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, DatabaseError, LockHeld, Terminated
 from cove_poller.records.health.news import Conditions, Trouble
 from cove_poller.records.window import Window
+
+ENDS_ALL = (Terminated, DatabaseError, LockHeld)
+"""Errors whose code a run keeps also where some of it was saved before."""
 
 
 @dataclass
@@ -48,7 +51,7 @@ class LoginResult:
 
     @property
     def exit_code(self) -> int:
-        if self.error and (not self.outcome.devices or isinstance(self.error, (Terminated, DatabaseUnavailable))):
+        if self.error and (not self.outcome.devices or isinstance(self.error, ENDS_ALL)):
             return self.error.exit_code
         return PARTIAL_EXIT_CODE if self.error or self.outcome.failures else 0
 

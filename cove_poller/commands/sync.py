@@ -24,6 +24,7 @@ from cove_poller.cove.column_memory import ColumnMemory, basis_of
 from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.threads import fetched_ahead
 from cove_poller.database.audit_trail import last_complete_sync, last_learnt, last_sync_before, poll_rhythm
+from cove_poller.database.connecting.signals import undisturbed
 from cove_poller.database.engine import Database, Mode
 from cove_poller.database.store import Store
 from cove_poller.errors import ApiError, CovePollerError, DatabaseUnavailable, Terminated
@@ -149,8 +150,8 @@ class Poll:
             if listing.seen_ids:
                 result.learnt = memory.note(listing.learnt, self._now())
             result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
-            if closer.refused_at:
-                result.learnt = {**(result.learnt or {}), REFUSED_AT: closer.refused_at.isoformat(timespec="seconds")}
+            if result.learnt and closer.refused_at:
+                result.learnt = {**result.learnt, REFUSED_AT: closer.refused_at.isoformat(timespec="seconds")}
         if result.not_due:
             log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
 
@@ -161,10 +162,11 @@ class Poll:
         def save(store: Store, some: Sequence[Device]) -> Outcome:
             return recorder.save_page(store, some, listing.refused, self._now())
 
-        for saved in save_takeable(self._database, result.login, devices, save):
-            result.outcome.add(saved.outcome)
-            result.troubles |= saved.troubles
-            closer.note(devices, saved.outcome.missing)
+        with undisturbed():  # so that what is committed is counted
+            for saved in save_takeable(self._database, recorder, devices, save, self._now()):
+                result.outcome.add(saved.outcome)
+                result.troubles |= saved.troubles
+                closer.note(devices, saved.outcome.missing)
         note = partial(recorder.note_unreadable, rows=page.unreadable, now=self._now())
         noted = self._database.tried_twice(result.login, note)
         result.outcome.add(noted.outcome)

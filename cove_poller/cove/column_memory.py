@@ -28,7 +28,7 @@ class ColumnMemory:
     @classmethod
     def recalled(cls, note: Mapping[str, Any] | None, basis: str, now: datetime) -> "ColumnMemory":
         """Return what the newest `note` tells, if that still holds; else that Cove is asked now."""
-        if note is None or note["basis"] != basis:
+        if note is None or note.get("basis") != basis or "asked_at" not in note:
             return cls(NOTHING_LEARNT, now, basis)
         asked_at = datetime.fromisoformat(note["asked_at"])
         if not timedelta() <= now - asked_at < ASKED_ANEW:

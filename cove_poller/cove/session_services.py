@@ -132,7 +132,10 @@ class SessionHistory:
 
         def ask(start: int) -> list[SessionRow]:
             params = {"accountToken": _token(account), "range": {"Offset": start, "Size": size}, "filter": wanted}
-            return self._rows("EnumerateSessions", params, self._reporting)
+            try:
+                return self._rows("EnumerateSessions", params, self._reporting)
+            except VisaRefused as error:  # a new one is refused too, so it is not the visa
+                raise PermissionDenied(str(error)) from error
 
         def ask_sparingly(start: int) -> list[SessionRow]:
             return self._breaker.unless_refused(

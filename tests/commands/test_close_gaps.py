@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import BEGIN, Site
-from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, make_fleet, serving
+from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, RpcError, TrueSession, make_fleet, serving
 from tests.world.oracle import truth
 from tests.world.recorded import facts, plain, utc
 
@@ -218,6 +218,41 @@ def test_a_user_who_may_not_read_histories_is_told_once_and_asked_again_a_day_la
     assert login["gaps"] == {"closed": 1, "open": 0}
     assert [one.startswith("over: Cove does not let this user read") for one in login["warnings"]] == [True]
     assert {one[3] for one in facts(site)} == {one.end for one in fleet.devices[0].sessions["D01"][:9]}
+
+
+def test_a_run_that_ends_before_its_first_page_leaves_nothing_that_breaks_a_later_one(
+    make_site: Callable[..., Site],
+) -> None:
+    site = make_site(one_device(*(session("D01", 6 * number + 2) for number in range(20))))
+    site.cove.faults.forbidden_methods = frozenset({"GetAccountInfoById"})
+    polled(site, 3, 27)
+    site.cove.faults.forbidden_methods = frozenset({"GetAccountInfoById", "EnumerateAccountStatistics"})
+    assert polled(site, 27.5)["error"]["code"] == "permission_denied"
+    site.cove.faults.forbidden_methods = frozenset({"GetAccountInfoById"})
+    asked = histories_asked(site)
+    assert polled(site, 28, 28.5)["error"] is None
+    assert histories_asked(site) == asked
+
+
+def test_where_cove_fails_to_tell_histories_the_runs_of_the_gap_are_written_as_warnings(
+    make_site: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statuses = (5, 5, 5, 5, 2)  # at the second poll the last success and, later, a failure are seen
+    site = make_site(one_device(*(session("D01", 6 * number + 2, one) for number, one in enumerate(statuses))))
+    polled(site, 3)
+    answer = site.cove.answer_at
+
+    def out_of_order(path: str, message: dict[str, Any], bearer: str | None = None) -> dict[str, Any]:
+        if message["method"] != "GetAccountInfoById":
+            return answer(path, message, bearer)
+        return {"id": message["id"], "jsonrpc": "2.0", "error": RpcError(None, "bad visa").payload}
+
+    monkeypatch.setattr(site.cove, "answer_at", out_of_order)
+    login = polled(site, 27)
+    assert login["gaps"] == {"closed": 0, "open": 1}
+    assert any("histories could not be read" in one for one in login["warnings"])
+    found = [row["status"] for row in site.rows("SELECT status FROM job_runs ORDER BY run_at")]
+    assert found == ["Success", "Warning", "Failed"]
 
 
 def test_a_device_whose_history_cannot_be_read_stays_marked_and_is_tried_again_an_hour_later(

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from cove_poller.database.engine import Database, Mode, open_database
 from cove_poller.errors import DatabaseAway
 from tests.conftest import NEVER_STALE, Cli, Site, the_json, wait_for
 from tests.world.fake_cove import FakeCove, Fleet, serving
-from tests.world.small_fleet import MORNING, make_device, make_small_fleet
+from tests.world.small_fleet import MORNING, NIGHT, add_session, make_device, make_small_fleet
 
 QUICK = "from cove_poller.database.connecting import limits\nlimits.LOCK, limits.ANSWER = 1, 2\n"
 """Code before a command, so that nobody has to wait as long as in earnest."""
@@ -357,6 +358,29 @@ class TestEncoding:
         assert "Traceback" not in done.stderr
         assert [row["account_id"] for row in site.rows("SELECT account_id FROM cove_devices ORDER BY 1")] == [1, 3]
         assert cli("sync").stderr == ""  # it is said once
+
+    def test_a_device_that_the_database_did_not_take_for_a_while_has_a_gap_of_that_time(
+        self, make_encoded: Callable[[str], Site], fleet: Fleet
+    ) -> None:
+        site, device = make_encoded("LATIN1"), fleet.devices[1]
+        site.settings = {"api": {"histories": "never"}}
+        begin, name = site.cove.now, device.computer_name
+        assert site.sync().exit_code == 0
+        device.computer_name = "Zoë ✓"
+        exit_codes = []
+        for number in range(1, 6):
+            site.cove.now = begin + timedelta(minutes=30 * number)
+            exit_codes.append(site.sync().exit_code)
+        assert exit_codes == [3, 0, 0, 0, 0]
+        device.computer_name = name
+        site.cove.now = begin + timedelta(hours=3)
+        add_session(device, "D01", (site.cove.now - NIGHT).total_seconds() / 3600 - 0.5)
+        site.sync()
+        (newest,) = site.rows(
+            "SELECT unknown_since FROM cove_sessions WHERE account_id = 2 AND data_source = 'D01'"
+            " ORDER BY session_at DESC LIMIT 1"
+        )
+        assert newest["unknown_since"] is not None
 
 
 class TestDryRun:

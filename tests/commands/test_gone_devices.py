@@ -76,3 +76,13 @@ def test_a_name_in_the_configuration_that_fits_nobody_is_said_once(site: Site) -
     (line,) = poll(site)
     assert line.startswith('[backupchecks.customers] "Example Bakkery": no customer is called so')
     assert poll(site, 30) == []
+
+
+def test_the_same_listing_recorded_a_second_time_confirms_nothing(site: Site) -> None:
+    poll(site)
+    del site.cove.fleet.devices[:6]
+    for _ in range(2):
+        poll(site, 30)
+        assert gone(site) == 0
+    poll(site, 60)
+    assert gone(site) == 6

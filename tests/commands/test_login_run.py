@@ -6,7 +6,15 @@ import pytest
 
 from cove_poller.commands.login_run import say_all, say_news
 from cove_poller.commands.results import LoginResult
-from cove_poller.errors import ApiError, ApiUnavailable, CovePollerError, LoginRejected
+from cove_poller.errors import (
+    ApiError,
+    ApiUnavailable,
+    CovePollerError,
+    DatabaseAway,
+    DatabaseBusy,
+    LockHeld,
+    LoginRejected,
+)
 from cove_poller.records.health.news import Conditions, Trouble
 from tests.conftest import BEGIN
 
@@ -88,3 +96,14 @@ def test_where_a_person_asked_for_the_run_everything_is_said_each_time() -> None
     result = LoginResult("main", troubles={**REFUSED, "nameless 2": Trouble("left out", is_failure=True)})
     say_all(result)
     assert (result.outcome.failures, result.outcome.warnings) == (["left out"], ["Cove refuses 2 columns"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(LockHeld("x"), 15), (DatabaseBusy("x"), 14), (DatabaseAway("x"), 14), (ApiError("x"), 3)]
+)
+def test_what_ends_a_run_that_has_saved_something_keeps_its_code_where_another_run_or_the_database_is_in_the_way(
+    error: CovePollerError, code: int
+) -> None:
+    result = LoginResult("main", error=error)
+    result.outcome.devices = 3
+    assert result.exit_code == code

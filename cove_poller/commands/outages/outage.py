@@ -56,6 +56,8 @@ def spool_poll(installation: Installation, result: LoginResult) -> None:
     spool = Spool.of(installation, result.login)
     outage = str(result.error)
     is_polled = False
+    result.troubles.clear()  # of a poll that was begun: this one is a poll of its own
+    result.outcome.standing = [one for one in result.outcome.standing if one.account_id is not None]
     try:
         with spool.lock():
             said = _spooled(installation, result, spool)
@@ -111,14 +113,14 @@ def record_spooled(installation: Installation, database: Database, result: Login
     An error that ends it early is the result's. Raise Terminated if the process is to end.
     """
     spool = Spool.of(installation, result.login)
-    was_away = spool.forget_standing()
-    if not spool.waiting() and not spool.rejection():
-        result.outcome.warnings += ["the database is back; nothing was polled meanwhile"] if was_away else []
+    was_away = spool.standing() is not None
+    if not was_away and not spool.waiting() and not spool.rejection():
         return
     try:
         with database.lock(result.login), spool.lock():  # the latter: nobody adds to it meanwhile
             _note_rejection(database, result.login, spool)
             recorded = [*_recorded(installation, database, result, spool)]
+            spool.forget_standing()
     except Terminated:
         raise
     except OSError as error:
@@ -134,6 +136,8 @@ def record_spooled(installation: Installation, database: Database, result: Login
             f"the database is back: {counted(len(recorded), 'poll')} from {recorded[0]:%Y-%m-%d %H:%M}Z to"
             f" {recorded[-1]:%Y-%m-%d %H:%M}Z, kept meanwhile, {'is' if len(recorded) == 1 else 'are'} recorded now"
         )
+    elif was_away:
+        result.outcome.warnings.append("the database is back; nothing was kept meanwhile")
 
 
 def _recorded(installation: Installation, database: Database, result: LoginResult, spool: Spool) -> Iterator[datetime]:
@@ -168,7 +172,9 @@ def _record(installation: Installation, database: Database, result: LoginResult,
     )
     for page in poll.pages:
         save = partial(_save, recorder, poll)
-        saved = [*save_takeable(database, login, page.devices, save)]
+        saved = [*save_takeable(database, recorder, page.devices, save, poll.at)]
+        for part in saved:
+            result.troubles |= part.troubles
         note = partial(recorder.note_unreadable, rows=page.unreadable, now=poll.at)
         noted = database.tried_twice(login, note)
         for one in (*(part.outcome for part in saved), noted.outcome):  # the poll that follows counts the devices
