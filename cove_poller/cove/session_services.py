@@ -132,10 +132,7 @@ class SessionHistory:
 
         def ask(start: int) -> list[SessionRow]:
             params = {"accountToken": _token(account), "range": {"Offset": start, "Size": size}, "filter": wanted}
-            try:
-                return self._rows("EnumerateSessions", params, self._reporting)
-            except VisaRefused as error:  # a new one is refused too, so it is not the visa
-                raise PermissionDenied(str(error)) from error
+            return self._rows("EnumerateSessions", params, self._reporting)
 
         def ask_sparingly(start: int) -> list[SessionRow]:
             return self._breaker.unless_refused(
