@@ -84,8 +84,12 @@ def make_request(
     begin = parse_option("--since", since, now)
     end = now if until is None else parse_option("--until", until, now)
     window = Window(begin, min(end, now))
-    if window.since >= window.until:
-        raise WrongUsage("lies in the future, or not before --until", "--since")
+    if begin >= now:
+        raise WrongUsage(f"{since} is {begin:%Y-%m-%d %H:%M}Z, which lies in the future", "--since")
+    if begin >= end:
+        raise WrongUsage(
+            f"{since} is {begin:%Y-%m-%d %H:%M}Z, not before --until {until}, {end:%Y-%m-%d %H:%M}Z", "--since"
+        )
     return Request(window, end >= now, WAYS.get(way), frozenset(devices), reviewed=reviewed, dry_run=dry_run)
 
 

@@ -53,10 +53,11 @@ def sync(
     with installation.open_prepared(Mode.DRY if dry_run else Mode.WRITE) as database, database.together():
         for result in results:
             poll = Poll(installation, database, partial(progress, result.login), result)
+            poll.earlier = [one for one in results[: results.index(result)] if one.is_listed]
             run_login(SYNC, installation, database, result, poll.record, poll.is_anybody_due)
     if dry_run:
         remember_rejections(SYNC, installation, results)
-    return CommandResult(SYNC, started_at, installation.now(), results)
+    return CommandResult(SYNC, started_at, installation.now(), results, dry_run=dry_run)
 
 
 class Poll:
@@ -75,6 +76,7 @@ class Poll:
         self._progress = progress
         self._result = result
         self._schedule: Schedule | None = None
+        self.earlier: Sequence[LoginResult] = ()
 
     def is_anybody_due(self) -> bool:
         """Return whether there is a customer to poll. Where there is none, every device counts as left out."""
@@ -119,6 +121,7 @@ class Poll:
             self._mark_gone(listing, recorder)
             result.troubles |= self._unused_names()
         result.is_listed = True
+        result.troubles |= self._same_tenant()
         result.is_complete = not result.not_due and not listing.unnamed
         self._note_staleness()
         if result.not_due:
@@ -149,7 +152,9 @@ class Poll:
             runs = recorder.save_gone(store, now)
         result.outcome.job_runs.add(runs)
         if not listing.seen_ids:
-            result.troubles["no devices"] = Trouble(f"Cove lists no device for partner {result.partner_id}")
+            wanted = self._config.logins[login].partner_id
+            key = f"; check logins.{login}.partner_id, or leave it out for the login's own" if wanted else ""
+            result.troubles["no devices"] = Trouble(f"Cove lists no device for partner {result.partner_id}{key}")
         if gone.names:
             result.outcome.warnings.append(
                 f"Cove no longer lists {counted(len(gone.names), 'device')}: {listed(gone.names)}"
@@ -169,6 +174,16 @@ class Poll:
             names = [store.devices.count_by_customer(login).keys() for login in logins]
             others = [name for _, name in store.jobs.customers()]
         return unused_names(self._config, {*chain(*names)}, others) if all(names) else {}
+
+    def _same_tenant(self) -> dict[str, Trouble]:
+        """Return that an earlier login of this run has polled the same partner, if one has."""
+        config, result = self._config, self._result
+        for one in self.earlier:
+            is_same_host = config.api_of(one.login).url == config.api_of(result.login).url
+            if is_same_host and one.partner_id == result.partner_id:
+                text = f"polls partner {result.partner_id} as login {one.login} does, so each device is read twice"
+                return {"same tenant": Trouble(f"{text}; keep one of the two in the configuration")}
+        return {}
 
     def _note_staleness(self) -> None:
         outcome = self._result.outcome

@@ -12,11 +12,13 @@ from urllib.parse import quote
 import filelock
 from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from cove_poller.config.settings import BackupchecksSettings, Config, DatabaseSettings
 from cove_poller.database import migrate
+from cove_poller.database.grants import grants, with_grant
 from cove_poller.database.inspection import inspect_database
 from cove_poller.database.signals import undisturbed
 from cove_poller.database.store import Store
@@ -38,7 +40,7 @@ def database_errors() -> Iterator[None]:
         if isinstance(reason, Terminated):
             raise reason from None  # a signal came while a statement was under way, and the library took it for its own
         reason = getattr(getattr(reason, "diag", None), "message_primary", None) or reason
-        raise DatabaseError(f"the database says: {one_line(str(reason))}") from error
+        raise DatabaseError(f"the database says: {with_grant(one_line(str(reason)))}") from error
 
 
 class Mode(Enum):
@@ -90,6 +92,7 @@ def _sqlite_file(url: URL) -> str | None:
 @lru_cache(maxsize=4)
 def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    event.listen(engine, "handle_error", _name_the_file)
     event.listen(engine, "connect", _leave_transactions_to_us)
     event.listen(engine, "begin", _begin_for_reading if read_only else _begin_for_writing)
     return engine
@@ -110,6 +113,15 @@ def _think_in_utc(connection: Any, _: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET TIME ZONE 'UTC'")
     connection.commit()
+
+
+def _name_the_file(context: ExceptionContext) -> None:
+    """Say which file it was: SQLite does not. Its folder counts too, since journal and lock stand beside it."""
+    reason, file = str(context.original_exception), context.engine and context.engine.url.database
+    if file and ("unable to open" in reason or "readonly database" in reason):
+        raise DatabaseError(
+            f"the database says of {file}: {reason}; the user who runs this needs the right to write it and its folder"
+        ) from context.original_exception
 
 
 def _leave_transactions_to_us(connection: Any, _: Any) -> None:
@@ -252,15 +264,22 @@ def open_database(
         engine.dispose()
 
 
-def migrate_database(config: Config, password: SecretStr | None, *, dry_run: bool) -> str:
-    """Make the database ready, or with `dry_run` only say how. Return the SQL; empty if it is ready already."""
+def migrate_database(config: Config, password: SecretStr | None, *, dry_run: bool, grant: str | None = None) -> str:
+    """Make the database ready, or with `dry_run` only say how. Return the SQL; empty if it is ready already.
+
+    The role `grant` then gets the rights that the poller needs, on PostgreSQL.
+    """
     engine = make_engine(config.database, password)
     try:
         with database_errors(), engine.begin() as connection:
             migrate.limit_waiting(connection)
             found = inspect_database(connection, config)
             said = migrate.notes(connection, found, config.backupchecks)
+            wanted = [*grants(connection, config, grant)] if grant else []
             done = migrate.statements(connection, found) if dry_run else migrate.run(connection, found)
+            for statement in () if dry_run else wanted:
+                connection.exec_driver_sql(statement)
+            done += wanted
         return migrate.as_script(done, said) if done else ""
     finally:
         engine.dispose()

@@ -1,6 +1,6 @@
 """Tries what the poller does with a database: each right by a statement that touches no row, and a write undone."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, delete, false, func, insert, null, sel
 from cove_poller.config.settings import BackupchecksSettings, Config
 from cove_poller.database import migrate
 from cove_poller.database.engine import database_errors, make_engine
+from cove_poller.database.grants import grants
 from cove_poller.database.inspection import Inspection, inspect_database
 from cove_poller.database.store import Store
 from cove_poller.database.tables import Tables
@@ -53,14 +54,24 @@ class Trial:
         with database_errors():
             return inspect_database(self._connection, self._config)
 
-    def refused_rights(self, tables: Tables) -> Iterator[str]:
-        """Try each right by a statement that needs it and touches no row. Yield those refused, with the reason."""
+    def refused_rights(self, tables: Tables) -> Iterator[tuple[str, str]]:
+        """Try each right by a statement that needs it and touches no row.
+
+        Yield the table of each that is refused, and the right with the reason.
+        """
         for table, right, statement in _statements(tables, self._settings):
             try:
                 with database_errors(), self._connection.begin_nested():
                     self._connection.execute(statement)
             except DatabaseError as error:
-                yield f"{right} on {table} ({error})"
+                yield table, f"{right} on {table} ({str(error).partition(';')[0]})"
+
+    def grants(self, tables: Collection[str]) -> list[str]:
+        """Return the statements that grant the poller's role what it needs on the tables."""
+        if self.is_sqlite:
+            return []
+        role = str(self._connection.scalar(select(func.current_user())))
+        return [*grants(self._connection, self._config, role, tables)]
 
     def write(self, tables: Tables, now: datetime) -> bool | None:
         """Really write a device, its session and a run of each status.

@@ -53,4 +53,4 @@ def parse_when(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is no time; say 2026-01-31, 2026-01-31T06:00, 28d or 12h") from None
+        raise ValueError(f"{text!r} is no time; say 2026-01-31, 2026-01-31T06:00, 28d, 12h or 4w") from None

@@ -904,8 +904,8 @@ def test_json_of_a_login_that_another_run_is_busy_with_has_15(kind: str, make_pl
         (("--since", ""), "is no time; say 2026-01-31"),
         (("--since", "2026-13-01"), "'2026-13-01' is no time; say 2026-01-31"),
         (("--since", "5d", "--until", ""), "is no time; say 2026-01-31"),
-        (("--since", "2999-01-01"), "lies in the future, or not before --until"),
-        (("--since", "2d", "--until", "3d"), "lies in the future, or not before --until"),
+        (("--since", "2999-01-01"), "2999-01-01 is 2999-01-01 00:00Z, which lies in the future"),
+        (("--since", "2d", "--until", "3d"), "Z, not before --until 3d, 20"),
     ],
 )
 def test_a_time_that_makes_no_sense_is_wrong_usage_and_says_how_to_write_it(

@@ -497,6 +497,18 @@ class TestLeastRights:
             with pytest.raises(sa.exc.ProgrammingError, match=r"permission denied|must be owner"):
                 limited.execute(statement)
 
+    def test_migrate_grants_what_sync_needs_and_a_refusal_says_so(self, role: str, live: LiveSite) -> None:
+        live.prepare()
+        url = sa.make_url(live.database_url).set(username=role, password="example")
+        limited = replace(live, database_url=url.render_as_string(hide_password=False))
+        run_script(live.database_url, f'GRANT USAGE ON SCHEMA "{live.layout.schema}" TO {role}')
+        script = database.migrate_database(live.config(), None, dry_run=True, grant=role)
+        text = str(limited.sync().logins[0].error)  # the dry run has granted nothing
+        assert "permission denied for table" in text
+        assert "cove-poller migrate --url URL --grant ROLE" in text
+        assert database.migrate_database(live.config(), None, dry_run=False, grant=role) == script
+        assert limited.sync().exit_code == 0
+
     def test_migrate_is_left_to_the_owner(self, role: str, live: LiveSite) -> None:
         live.prepare()
         limited = self.limited(live, role)
