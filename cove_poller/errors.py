@@ -10,18 +10,27 @@ CovePollerError
 │   ├── ApiUnavailable  13  no usable answer: network, time-out, 429, 5xx; worth another try
 │   └── VisaRefused     13  the visa has run out (Cove's 1701); worth one new login
 ├── DatabaseError       14
+│   ├── DatabaseUnavailable 14  it cannot be reached; what was polled is spooled
+│   │   └── DatabaseAway 14  the connection is lost, or the server starts or stops; worth another try
+│   ├── DatabaseBusy    14  somebody else holds what is needed, or it takes too long; worth another try
+│   └── ValueRefused    14  the database does not take a value of a device
 ├── LockHeld            15  another run is busy with this login
 └── Terminated         143  the process was told to stop (130 for Ctrl-C)
 """
+
+from cove_poller.redaction import redacted
 
 PARTIAL_EXIT_CODE = 3
 
 
 class CovePollerError(Exception):
-    """Something a person has to know. `code` is for programs, `exit_code` for the shell."""
+    """Something a person has to know. `code` is for programs, `exit_code` for the shell. Its text shows no secret."""
 
     code = "error"
     exit_code = 1
+
+    def __str__(self) -> str:
+        return redacted(super().__str__())
 
 
 class WrongUsage(CovePollerError):
@@ -76,6 +85,22 @@ class VisaRefused(ApiError):
 class DatabaseError(CovePollerError):
     code = "database"
     exit_code = 14
+
+
+class DatabaseUnavailable(DatabaseError):
+    pass
+
+
+class DatabaseAway(DatabaseUnavailable):
+    pass
+
+
+class DatabaseBusy(DatabaseError):
+    pass
+
+
+class ValueRefused(DatabaseError):
+    pass
 
 
 class LockHeld(CovePollerError):

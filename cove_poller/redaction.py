@@ -1,17 +1,131 @@
-"""Keeps secrets out of every text that is shown, logged or stored."""
+"""Keeps secrets out of every text that is shown, logged or stored: what is fetched or received as one is remembered.
 
+A secret is found in each spelling that may come back: as it is, escaped as JSON, in a URL, as HTML or as Python shows
+it, each letter by itself, and with other blanks in it. What looks like a visa or a token is never shown.
+"""
+
+import functools
+import html
 import re
+import threading
+from collections import deque
 from collections.abc import Iterable
+from html.entities import codepoint2name
+from typing import Any
+
+from cove_poller.text import fitted, one_line
 
 REDACTED = "[redacted]"
 SHORTEST_REDACTED = 4  # shorter ones would tear holes into ordinary words
+MAX_TEXT_LENGTH = 200
+MAX_READ_LENGTH = 20_000  # of a text that somebody else sent
+LONGEST_SPELT = 1000  # longer ones are no passwords, and would take long to look for in each spelling
+PASSING_KEPT = 16  # visas: each answer may bring another one
 VISA = re.compile(r"[\d-]*[0-9A-Fa-f]{32,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 """A visa's looks, and a token's."""
 
+_lasting: dict[str, None] = {}
+_passing: deque[str] = deque(maxlen=PASSING_KEPT)
+_changing = threading.Lock()
 
-def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Return the text without any of the secrets, should somebody else have put one into it."""
-    for secret in secrets:
-        if len(secret) >= SHORTEST_REDACTED:
+
+def remember(*secrets: str | None, passing: bool = False) -> None:
+    """Let no text of this process show the secrets from now on; `passing` ones make room for newer ones."""
+    with _changing:
+        for secret in filter(None, secrets):
+            if not passing:
+                _lasting[secret] = None
+            elif secret not in _passing:
+                _passing.append(secret)
+
+
+def forget_all() -> None:
+    """Forget what was remembered, as at the start of a process."""
+    with _changing:
+        _lasting.clear()
+        _passing.clear()
+
+
+def remembered() -> list[str]:
+    """Return the secrets that no text may show, the longest first: one may be a part of another."""
+    with _changing:
+        return sorted({*_lasting, *_passing}, key=len, reverse=True)
+
+
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return the text without any remembered secret or one of `secrets`, in whatever spelling, and without visas."""
+    for secret in (*secrets, *remembered()):
+        if len(secret) > LONGEST_SPELT:
             text = text.replace(secret, REDACTED)
-    return text
+        elif len(secret) >= SHORTEST_REDACTED:
+            text = _spellings(secret).sub(REDACTED, text)
+    return VISA.sub(REDACTED, text)
+
+
+def redacted_values(content: Any) -> Any:
+    """Return what is to become JSON with every text in it redacted; keys stay, or programs would not find them."""
+    if isinstance(content, str):
+        return redacted(content)
+    if isinstance(content, dict):
+        return {key: redacted_values(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [redacted_values(value) for value in content]
+    return content
+
+
+def fit_to_show(text: str, limit: int = MAX_TEXT_LENGTH) -> str:
+    """Return somebody else's text fit for a mail: one line, not long, no secret, not even a part of one at its end."""
+    return fitted(one_line(redacted(html.unescape(text[:MAX_READ_LENGTH]))), limit)
+
+
+@functools.lru_cache(maxsize=64)
+def _spellings(secret: str) -> re.Pattern[str]:
+    """Return what matches a secret however each of its letters is escaped."""
+    words = html.unescape(secret).split()
+    if not "".join(words):
+        return re.compile(r"(?!)")
+    return re.compile("|".join(dict.fromkeys((_spelling(secret.strip()), _spelling(html.unescape(secret).strip())))))
+
+
+def _spelling(text: str) -> str:
+    pieces = re.split(r"(\s+)", text)
+    return "".join(_BLANKS if piece.isspace() else "".join(map(_letter, piece)) for piece in pieces)
+
+
+_BLANK_CODES = "(?:20|0[9AaDd])"
+_BLANKS = (
+    rf"(?:\s|\+|%(?:25){{0,3}}{_BLANK_CODES}|\\{{1,8}}[nrt]|\\{{1,8}}u00{_BLANK_CODES}|\\{{1,8}}x{_BLANK_CODES}"
+    r"|&#(?:[xX]0{0,6}(?:20|[9AaDd])|0{0,6}(?:32|9|1[03]));){0,9}"
+)
+
+
+def _letter(letter: str) -> str:
+    """Return a pattern for one letter as it is and in each of its escapes, whose own mark may be escaped once more.
+
+    Each way begins with a plain character, which makes the search quick.
+    """
+    code = ord(letter)
+    in_bytes = letter.encode("utf-8", "surrogatepass")
+    in_units = letter.encode("utf-16-be", "surrogatepass").hex()
+    units = [in_units[at : at + 4] for at in range(0, len(in_units), 4)]
+    ways = [
+        re.escape(letter),
+        "".join(rf"\\{{1,8}}u{_hex(unit)}" for unit in units),
+        "".join(rf"\\{{1,8}}x{_hex(f'{byte:02x}')}" for byte in in_bytes),
+        "".join(rf"%(?:25){{0,3}}{_hex(f'{byte:02x}')}" for byte in in_bytes),
+        rf"&(?:amp;)?#(?:0{{0,6}}{code}|[xX]0{{0,6}}{_hex(f'{code:x}')});",
+    ]
+    if code < 0x100:
+        ways.append(rf"\\{{1,8}}x{_hex(f'{code:02x}')}")
+    names = [f"&(?:amp;)?{name};" for name in (codepoint2name.get(code), "apos" if letter == "'" else None) if name]
+    ways += names
+    if letter in "\"'/\\":  # as JSON and Python have it
+        ways += [rf"\\{{1,8}}(?:{way})" for way in (ways[0], *names, ways[4])]
+    if not letter.isprintable():
+        ways.append("")  # it may have been left out
+    return f"(?:{'|'.join(dict.fromkeys(ways))})"
+
+
+def _hex(digits: str) -> str:
+    """Return a pattern for hexadecimal digits in either case."""
+    return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in digits)

@@ -29,6 +29,7 @@ from cove_poller.config.credentials import Credentials
 from cove_poller.config.settings import Config
 from cove_poller.records.past import Request
 from cove_poller.records.window import Window
+from cove_poller.redaction import forget_all
 from tests.world.fake_cove import FakeCove, Fleet, make_fleet, serving
 from tests.world.forked import Process
 
@@ -49,6 +50,13 @@ settings.load_profile("fixed")
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**30:  # SQLite waits for a disk at each commit
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_remembered() -> Iterator[None]:
+    """Each test begins, as a process does, without any secret that no text may show."""
+    yield
+    forget_all()
 
 
 def the_json(text: str) -> dict[str, Any]:
@@ -198,7 +206,7 @@ class Site:
         login = {"username": self.cove.username, "password": self.cove.password, **self.settings.get("login", {})}
         return Config.model_validate(
             {
-                "database": {"url": self.database_url},
+                "database": {"url": self.database_url, "spool_directory": "spool"},
                 "api": api,
                 "logins": {"main": login},
                 "backupchecks": self.settings.get("backupchecks", {}),
@@ -321,6 +329,7 @@ def cli(tmp_path: Path) -> Iterator[Cli]:
     """The command in an empty directory."""
     directory = tmp_path / "home"
     directory.mkdir()
+    directory.chmod(0o755)  # whatever the umask is: a folder that others can write is warned of
     cli = Cli(directory)
     yield cli
     cli.close()

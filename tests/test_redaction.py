@@ -1,8 +1,13 @@
 """Secrets in texts of other people's making."""
 
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
 import pytest
 
-from cove_poller.redaction import REDACTED, VISA, redacted
+from cove_poller.redaction import REDACTED, VISA, fit_to_show, redacted, remember
 
 
 @pytest.mark.parametrize(
@@ -36,3 +41,37 @@ def test_every_secret_of_four_characters_or_more_is_hidden_wherever_it_stands(
 )
 def test_what_looks_like_a_visa_or_a_token_is_known_without_having_seen_it(text: str, is_one: bool) -> None:
     assert (VISA.fullmatch(text) is not None) is is_one
+
+
+ODD = "p\"ä/\\ ß&<x'\n€𝄞+%#end"
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "on one line": lambda text: " ".join(text.split()),
+    "JSON": json.dumps,
+    "JSON with all letters": lambda text: json.dumps(text, ensure_ascii=False),
+    "JSON in JSON": lambda text: json.dumps(json.dumps(text)),
+    "Python": repr,
+    "bytes": lambda text: repr(text.encode()),
+    "URL": quote,
+    "URL, all of it": lambda text: quote(text, safe=""),
+    "URL, twice": lambda text: quote(quote(text)),
+    "a form": quote_plus,
+    "lower case": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "HTML": html.escape,
+    "HTML of JSON": lambda text: html.escape(json.dumps(text)),
+    "HTML by number": lambda text: "".join(f"&#{ord(letter)};" for letter in text),
+    "HTML by hexadecimal number": lambda text: "".join(f"&#x{ord(letter):X};" for letter in text),
+}
+
+
+@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS.keys())
+def test_a_remembered_secret_is_hidden_in_every_spelling(spell: Callable[[str], str]) -> None:
+    remember(ODD)
+    said = redacted(f"<{spell(ODD)}>")
+    assert REDACTED in said
+    assert "end" not in said
+
+
+def test_a_text_is_cut_after_its_secrets_are_hidden() -> None:
+    remember("a-secret-of-some-length")
+    assert fit_to_show("x" * 15 + "a-secret-of-some-length", 20) == "x" * 15 + "[red…"

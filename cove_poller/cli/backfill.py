@@ -7,7 +7,13 @@ import click
 
 from cove_poller.cli.deliver import delivery
 from cove_poller.cli.options import Context, chosen_logins, json_option, login_option
-from cove_poller.cli.progress import go_on, shown_past
+from cove_poller.cli.progress import can_ask, go_on, shown_past
+from cove_poller.errors import WrongUsage
+
+NOBODY_TO_ASK = (
+    "nobody can be asked here whether job runs may be added that somebody has to review, so nothing was done; say it to"
+    " add them, --reviewed to add them as reviewed, or --dry-run to count them"
+)
 
 
 @click.command()
@@ -41,6 +47,8 @@ def backfill(context: Context, /, logins: tuple[str, ...], yes: bool, as_json: b
         told = None if request.dry_run else config.healthchecks.url
         with watched("backfill", told, credentials.given) as ends:
             if not (yes or request.reviewed or request.dry_run):
+                if not can_ask():
+                    raise WrongUsage(NOBODY_TO_ASK, "--yes")
                 with shown_past("counting") as progress:
                     count = replace(request, dry_run=True)
                     preview = job.backfill(installation, names, count, progress=progress)

@@ -43,6 +43,20 @@ class PluginCommand(click.Command):
     "--max-poll-age", metavar="AGE",
     help="Critical if no poll has succeeded for so long; 90m, 2h or 1d. Else as configured under [alerts].",
 )  # fmt: skip
+@click.option("--customer", metavar="NAME", help="Only the devices of customers with this in their name.")
+@click.option("--login", metavar="NAME", help="Only this login: its polls and its devices.")
+@click.option(
+    "--warning-count",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="A warning only from so many devices in trouble on; what the poller itself lacks counts at once.",
+)
+@click.option(
+    "--critical-count", type=click.IntRange(1), default=1, show_default=True, metavar="N",
+    help="Critical only from so many critical devices on; fewer are a warning.",
+)  # fmt: skip
 @click.pass_obj
 def check(context: Context, /, style: str, output: Path | None, **options: Any) -> None:
     """Say to a monitoring system how the devices and the poller are. Reads the database only."""
@@ -60,9 +74,11 @@ def check(context: Context, /, style: str, output: Path | None, **options: Any) 
 def answered(
     context: Context,
     style: str,
+    *,
     warning_hours: tuple[str, ...],
     critical_hours: tuple[str, ...],
     max_poll_age: str | None,
+    **limits: Any,
 ) -> tuple[str, int]:
     """Return what is to be said and the exit code, from the database alone. Raise CovePollerError."""
     from cove_poller.commands.overview import known_state
@@ -70,11 +86,14 @@ def answered(
     from cove_poller.views.check_verdicts import Thresholds, judged, parse_hours
 
     try:
-        thresholds = Thresholds(parse_hours(warning_hours), parse_hours(critical_hours))
+        counts = limits["warning_count"], limits["critical_count"]
+        thresholds = Thresholds(parse_hours(warning_hours), parse_hours(critical_hours), *counts)
         own_limit = parse_option("--max-poll-age", max_poll_age) if max_poll_age is not None else None
     except ValueError as error:
         raise CovePollerError(f"wrong usage: {error}") from None
-    overview = known_state(context.installation(), datetime.now(UTC))
+    overview = known_state(
+        context.installation(), datetime.now(UTC), customer=limits["customer"], login=limits["login"]
+    )
     found = judged(replace(overview, max_poll_age=own_limit or overview.max_poll_age), thresholds)
     return in_style(style, found), int(found.level) if style == "nagios" else 0
 

@@ -50,7 +50,7 @@ def asked() -> str:
     lines += ['password_file = "cove-password"  # beside this file']
     lines += [f"partner = {quoted(partner)}"] if partner else []
     if not database.startswith("sqlite"):
-        lines.insert(2, '# password_file = "database-password"  # if the database asks for one')
+        lines.insert(2, 'password_file = "database-password"  # beside this file; leave it out if none is asked for')
     return "\n".join([*lines, ""])
 
 

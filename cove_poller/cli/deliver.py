@@ -1,6 +1,5 @@
 """How a command's result reaches who asked: text or JSON on stdout, trouble on stderr, and the exit code."""
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,8 @@ from typing import Any, Protocol
 
 import click
 
+from cove_poller.cli.signals import stopping_on_signals
+from cove_poller.cli.streams import print_json
 from cove_poller.errors import CovePollerError, WrongUsage
 
 
@@ -31,7 +32,7 @@ class Delivery:
     def __call__(self, text: str, result: Result | None = None, trouble: str = "") -> None:
         """Print the `result` as JSON if that is wanted, else its `text`; the `trouble` on stderr. Nothing if empty."""
         if result and self._as_json:
-            click.echo(json.dumps(result.to_json(), indent=2 if sys.stdout.isatty() else None))
+            print_json(result.to_json())
         elif text:
             click.echo(text)
         if trouble:
@@ -48,7 +49,8 @@ def delivery(command: str, *, as_json: bool = False, results: str = "logins") ->
     started_at = datetime.now(UTC)
     deliver = Delivery(as_json=as_json)
     try:
-        yield deliver
+        with stopping_on_signals(command):
+            yield deliver
     except CovePollerError as error:
         if isinstance(error, WrongUsage) and error.option:
             raise click.BadParameter(str(error), param_hint=error.option) from None

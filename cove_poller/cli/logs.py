@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-TEXT_FORMAT = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+from cove_poller.redaction import redacted, redacted_values
+
 LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
 
 
@@ -29,6 +30,16 @@ class ProgressLog:
             progress_log.info("%s", progress)
 
 
+class TextFormatter(logging.Formatter):
+    """A record as text, its traceback below it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record))
+
+
+TEXT_FORMAT = TextFormatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
+
+
 class JsonFormatter(logging.Formatter):
     """A record as one line of JSON."""
 
@@ -41,7 +52,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(entry)
+        return json.dumps(redacted_values(entry))
 
 
 def configure_logging(verbosity: int, log_format: str) -> None:

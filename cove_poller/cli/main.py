@@ -1,64 +1,29 @@
-"""The command `cove-poller`: its global options, and where each of its commands is found when it is used."""
+"""Where the process `cove-poller` begins: signals and streams first, then everything that takes time to import."""
 
-import atexit
-import gc
-import sys
-from importlib import import_module
-from io import TextIOWrapper
-from pathlib import Path
-from typing import Any
+import os
+import signal
+from types import FrameType
 
-import click
-
-from cove_poller import __version__
-from cove_poller.cli.logs import configure_logging
-from cove_poller.cli.options import Context
-from cove_poller.cli.signals import stop_on_signals
-
-COMMANDS = ("backfill", "check", "config", "devices", "doctor", "migrate", "prune", "report", "status", "sync",
-            "test-login")  # fmt: skip
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Commands(click.Group):
-    """A group whose commands are each imported from the module of the same name, and only when they are used."""
+def main() -> None:
+    """Run the command as a process of its own."""
+    end_at_once_on_signals()
+    from cove_poller.cli.streams import guard_streams
 
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        """Run as a process of its own, however it was started."""
-        gc.set_threshold(50_000)  # what is imported is needed to the end: looking for garbage in it, and taking it
-        atexit.register(gc.freeze)  # apart before the process ends, would be a third of the time of a short run
-        return super().__call__(*arguments, **{"prog_name": "cove-poller", **options})
+    guard_streams()
+    from cove_poller.cli.program import program
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in COMMANDS:
-            return None
-        name = cmd_name.replace("-", "_")
-        command: click.Command = getattr(import_module(f"cove_poller.cli.{name}"), name)
-        return command
+    program()
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="cove-poller")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The configuration; else $COVE_POLLER_CONFIG, ./cove.toml, ~/.config/cove-poller/cove.toml or"
-    " /etc/cove-poller/cove.toml.",
-)
-@click.option("-v", "--verbose", count=True, help="Log more; -vv for every request.")
-@click.option("-q", "--quiet", is_flag=True, help="Log errors only.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How the log is written.")
-@click.pass_context
-def main(context: click.Context, config_file: Path | None, verbose: int, quiet: bool, log_format: str) -> None:
-    """Write the backup results of N-able Cove Data Protection into the Backupchecks database."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a name that this terminal cannot show is no reason to stop
-    configure_logging(-1 if quiet else verbose, log_format)
-    stop_on_signals(context.invoked_subcommand)
-    context.obj = Context(config_file)
+def end_at_once_on_signals() -> None:
+    """Let a signal end the process with its code, without a word: nothing has been begun yet, or all is done."""
+    for number in SIGNALS:
+        signal.signal(number, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    del frame
+    os._exit(128 + number)

@@ -55,6 +55,11 @@ def login_names(context: click.Context, parameter: click.Parameter, incomplete: 
     return []
 
 
+def examples(*lines: str) -> str:
+    """Return what stands at the end of a command's `--help`: a line for each example, kept as it is."""
+    return "\n".join(["\b", "Examples:", *(f"  cove-poller {line}" for line in lines)])
+
+
 login_option = click.option(
     "--login",
     "logins",

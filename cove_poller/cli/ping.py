@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 from cove_poller import __version__
 from cove_poller.cli.logs import TEXT_FORMAT
 from cove_poller.errors import CovePollerError
-from cove_poller.redaction import REDACTED, VISA, redacted
+from cove_poller.redaction import redacted
 from cove_poller.views.mail import failure
 
 TIMEOUT_SECONDS = 10
@@ -67,9 +67,7 @@ class Watch:
     def _body(self) -> bytes:
         """The trouble, and as many of the last log lines as there is room for, without any secret."""
         secrets = [*self._secrets(), self._url]
-        trouble, *lines = (
-            VISA.sub(REDACTED, redacted(text, secrets)).encode() for text in (self._trouble, *self.log.lines)
-        )
+        trouble, *lines = (redacted(text, secrets).encode() for text in (self._trouble, *self.log.lines))
         room = MAX_BODY_BYTES - len(trouble)
         kept: deque[bytes] = deque()
         while lines and (room := room - len(lines[-1]) - 1) >= 0:

@@ -4,16 +4,29 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cove_poller.cli.logs import ProgressLog
+from cove_poller.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def is_lively() -> bool:
     """Return whether something may move and be coloured."""
     return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+
+
+@contextmanager
+def shown_cursor(console: "Console") -> Iterator[None]:
+    """Show the cursor again at the end, also where a signal came before what hides it could see to that."""
+    try:
+        yield
+    finally:
+        console.show_cursor()
 
 
 @contextmanager
@@ -24,7 +37,8 @@ def shown_progress() -> Iterator[Callable[[str, int], None]]:
         return
     from rich.console import Console
 
-    with Console(stderr=True).status("connecting") as status:
+    console = Console(stderr=True)
+    with shown_cursor(console), console.status("connecting") as status:
         yield lambda login, devices: status.update(f"{login}: {devices} devices")
 
 
@@ -44,7 +58,8 @@ def shown_past(what: str) -> Iterator[Callable[[Any], None]]:
         TextColumn("devices, {task.fields[sessions]} new sessions, time left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with shown_cursor(console), Progress(*columns, console=console) as bar:
         task = bar.add_task(what, total=None, sessions=0)
         yield lambda progress: bar.update(
             task,
@@ -55,9 +70,16 @@ def shown_past(what: str) -> Iterator[Callable[[Any], None]]:
         )
 
 
+def can_ask() -> bool:
+    """Return whether somebody sits there who can answer a question."""
+    return bool(sys.stdin and sys.stdin.isatty() and sys.stderr.isatty())
+
+
 def go_on(question: str | None) -> bool:
-    """Return whether a person agrees; where nobody can be asked, the question is printed and taken as agreed to."""
+    """Return whether a person agrees. Raise WrongUsage where there is a question, and nobody can be asked."""
     if question is None:
         return True
+    if not can_ask():
+        raise WrongUsage(f"nobody can be asked here, so nothing was done; say it to go on. {question}", "--yes")
     click.echo(question, err=True)
-    return not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()) or click.confirm("Go on?", err=True)
+    return click.confirm("Go on?", err=True)

@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -16,19 +18,28 @@ WHAT_STAYS = {
 }
 
 
-def stop_on_signals(command: str | None) -> None:
-    """Let both signals raise Terminated, whose text says what stays of what the `command` did."""
+@contextmanager
+def stopping_on_signals(command: str) -> Iterator[None]:
+    """Let both signals raise Terminated in this block; its text says what stays of what the `command` did.
+
+    At the end they are handled as before.
+    """
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         del frame
         is_interrupt = number == signal.SIGINT
         what = "interrupted" if is_interrupt else "told to stop"
         error = Interrupted if is_interrupt else Terminated
-        raise error("; ".join(filter(None, [what, WHAT_STAYS.get(command or "")])))
+        raise error("; ".join(filter(None, [what, WHAT_STAYS.get(command)])))
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
-    sys.unraisablehook = stop_again
+    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook, sys.unraisablehook = sys.unraisablehook, stop_again
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = hook
 
 
 def stop_again(lost: Any) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -10,16 +10,21 @@ from typing import Any
 
 from cove_poller.commands.installation import Installation, utc_now
 from cove_poller.commands.login_run import remember_rejections, run_login
+from cove_poller.commands.outcome import Outcome
+from cove_poller.commands.poll_troubles import clock_troubles, listing_troubles, page_troubles
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
+from cove_poller.commands.record_takeable import PolledMeanwhile, save_takeable
 from cove_poller.commands.results import BackfillResult, CommandResult
-from cove_poller.commands.sync import clock_troubles, known_partner, listing_troubles, page_troubles
+from cove_poller.commands.sync import known_partner
 from cove_poller.cove.client import CoveClient
-from cove_poller.cove.listing import Listing
+from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.past_reader import PastReader
-from cove_poller.database.audit_trail import last_complete_sync, note_request, unfinished_request
+from cove_poller.database.audit_trail import last_complete_sync, note_request, poll_rhythm, unfinished_request
+from cove_poller.database.connecting.signals import undisturbed
 from cove_poller.database.engine import Database, Mode
-from cove_poller.errors import ApiError, DatabaseError, WrongUsage
+from cove_poller.database.store import Store
+from cove_poller.errors import ApiError, CovePollerError, DatabaseError, Terminated, WrongUsage
 from cove_poller.records.device import Device
 from cove_poller.records.health.device_troubles import device_name
 from cove_poller.records.past import WAYS, Past, Request
@@ -29,6 +34,11 @@ from cove_poller.records.window import Window, parse_when
 from cove_poller.text import counted, listed
 
 COMMAND = "backfill"
+MOST_AT_ONCE = 25
+"""Devices that are written in one transaction: a run begins with one, so that a short one is soon safe, and doubles."""
+
+LONGEST_WAIT = timedelta(seconds=10)
+"""So long what was read waits for more to be written with it."""
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +93,10 @@ def make_request(
     now = utc_now().replace(microsecond=0)
     begin = parse_option("--since", since, now)
     end = now if until is None else parse_option("--until", until, now)
-    window = Window(begin, min(end, now))
-    if begin >= now:
-        raise WrongUsage(f"{since} is {begin:%Y-%m-%d %H:%M}Z, which lies in the future", "--since")
-    if begin >= end:
-        raise WrongUsage(
-            f"{since} is {begin:%Y-%m-%d %H:%M}Z, not before --until {until}, {end:%Y-%m-%d %H:%M}Z", "--since"
-        )
+    try:
+        window = Window.asked(begin, end, now)
+    except ValueError as error:
+        raise WrongUsage(f"{since} is {error}", "--since") from None
     return Request(window, end >= now, WAYS.get(way), frozenset(devices), reviewed=reviewed, dry_run=dry_run)
 
 
@@ -111,7 +118,7 @@ def check_for_review(database: Database) -> None:
 
 
 class Backfill:
-    """One backfill with one login, whose outcome goes into `result`. Every device is committed by itself."""
+    """One backfill with one login, whose outcome goes into `result`. Devices are committed in groups."""
 
     def __init__(
         self,
@@ -130,6 +137,9 @@ class Backfill:
         self._linker = Linker(installation.config.backupchecks)
         self._known_count = 0
         self._looked_at: datetime | None = None
+        self._rhythm: timedelta | None = None
+        self._listed_at = self._now()
+        self._at_once = 1
         self._clock_ahead = timedelta()
         self._reported: dict[tuple[bool, str], list[str]] = defaultdict(list)
 
@@ -142,16 +152,16 @@ class Backfill:
         begun_at = self._go_on()
         reader: PastReader | None = None
         try:
-            for page in listing.iter_pages():
+            for page in self._timed(listing.iter_pages()):
                 reader = reader or PastReader(
                     client, listing, self._request, Statuses.from_config(self._config.status), self._now
                 )
                 self._clock_ahead = client.clock_ahead
-                devices = self._left_to_do(page.devices, begun_at, listing.refused)
+                devices = self._left_to_do(page.devices, begun_at, listing)
                 self._result.listed += len(devices)
                 self._result.troubles |= page_troubles(page)
-                for device, past in reader.read(devices, self._tick):
-                    self._save(device, past, listing.refused)
+                for group in self._in_groups(reader.read(devices, self._tick)):
+                    self._save(group, listing)
                     self._tick()
         finally:
             self._result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
@@ -162,10 +172,37 @@ class Backfill:
         if is_last:
             self._result.outcome.failures += [f"device {one}: Cove does not list it" for one in sorted(unlisted)]
 
+    def _in_groups(self, found: Iterable[tuple[Device, Past]]) -> Iterator[list[tuple[Device, Past]]]:
+        """Yield what is found in groups, also what was read before an error; not where the process is to end."""
+        group: list[tuple[Device, Past]] = []
+        began = self._now()
+        try:
+            for one in found:
+                group.append(one)
+                if len(group) >= self._at_once or self._now() - began >= LONGEST_WAIT:
+                    yield group
+                    group, began, self._at_once = [], self._now(), min(2 * self._at_once, MOST_AT_ONCE)
+        except Terminated:
+            raise
+        except CovePollerError:
+            if group:
+                yield group
+            raise
+        if group:
+            yield group
+
+    def _timed(self, pages: Iterator[Page]) -> Iterator[Page]:
+        """Yield the pages; keep in mind when each was asked for."""
+        self._listed_at = self._now()
+        for page in pages:
+            yield page
+            self._listed_at = self._now()
+
     def _go_on(self) -> datetime | None:
         """Take up what a run that was interrupted had left. Return when that was begun; None if there was none."""
         poll_id, login = self._result.poll_id, self._result.login
         self._looked_at = last_complete_sync(self._database, login)
+        self._rhythm = poll_rhythm(self._database, login)
         note = unfinished_request(self._database, COMMAND, login, before=poll_id)
         resumed = self._request.resumed_from(note, self._now())
         if resumed:
@@ -177,7 +214,7 @@ class Backfill:
             self._known_count = store.devices.count(login)
         return resumed[1] if resumed else None
 
-    def _left_to_do(self, devices: Iterable[Device], begun_at: datetime | None, refused: Sequence[str]) -> list[Device]:
+    def _left_to_do(self, devices: Iterable[Device], begun_at: datetime | None, listing: Listing) -> list[Device]:
         """Return the devices that are wanted and that the interrupted run had not done.
 
         Of those that it had, the newest facts are recorded, as by a poll.
@@ -192,7 +229,7 @@ class Backfill:
         done = [one for one in wanted if self._is_done(notes.get(one.account_id), begun_at)]
         self._result.resumed += len(done)
         if done:
-            self._record(done, refused, {})
+            self._record(done, {}, listing)
         done_ids = {one.account_id for one in done}
         return [one for one in wanted if one.account_id not in done_ids]
 
@@ -209,19 +246,45 @@ class Backfill:
         settings, request = self._config.backupchecks, self._request
         review = Review(request.window, self._now(), settings.reviewed_by) if request.reviewed else None
         linker = Linker(settings) if request.dry_run else self._linker  # nothing that it made is there any more
-        return Recorder(self._result.login, self._config, linker, self._looked_at, review, self._clock_ahead)
+        return Recorder(
+            self._result.login, self._config, linker, self._looked_at, review, self._clock_ahead, self._rhythm
+        )
 
-    def _record(self, devices: Sequence[Device], refused: Sequence[str], pasts: Mapping[int, Past]) -> None:
-        with self._database.store() as store:
-            outcome = self._recorder().save_page(store, devices, refused, self._now(), pasts)
-        self._result.outcome.add(outcome)  # not before it is committed
+    def _record(self, devices: Sequence[Device], pasts: Mapping[int, Past], listing: Listing) -> None:
+        """Write devices as they were listed; where a sync has looked since, as they are listed now: it knows better."""
+        try:
+            self._write(devices, pasts, listing, self._listed_at, unless_polled=True)
+        except PolledMeanwhile:
+            self._looked_at, listed_at = last_complete_sync(self._database, self._result.login), self._now()
+            listed = listing.again(one.account_id for one in devices)
+            for gone in (one for one in devices if one.account_id not in listed):
+                self._reported[True, "Cove no longer lists it, so nothing of it was written"].append(device_name(gone))
+            self._write([*listed.values()], pasts, listing, listed_at)
 
-    def _save(self, device: Device, past: Past, refused: Sequence[str]) -> None:
-        self._record([device], refused, {device.account_id: past})
-        self._result.ways.update(way.value for way in past.ways)
-        for is_failure, texts in ((True, past.failures), (False, past.warnings)):
-            for text in texts:
-                self._reported[is_failure, text].append(device_name(device))
+    def _write(
+        self, devices: Sequence[Device], pasts: Mapping[int, Past], listing: Listing, listed_at: datetime,
+        *, unless_polled: bool = False,
+    ) -> None:  # fmt: skip
+        """Write devices that were listed at a moment. Raise PolledMeanwhile where that is not to be."""
+        recorder, result = self._recorder(), self._result
+
+        def save(store: Store, some: Sequence[Device]) -> Outcome:
+            if unless_polled and store.devices.are_polled_since(result.login, listed_at):
+                raise PolledMeanwhile
+            return recorder.save_page(store, some, listing.refused, listed_at, pasts)
+
+        with undisturbed():  # so that what is committed is counted
+            for saved in save_takeable(self._database, result.login, devices, save):
+                result.outcome.add(saved.outcome)
+                result.troubles |= saved.troubles
+
+    def _save(self, group: Sequence[tuple[Device, Past]], listing: Listing) -> None:
+        self._record([device for device, _ in group], {device.account_id: past for device, past in group}, listing)
+        for device, past in group:
+            self._result.ways.update(way.value for way in past.ways)
+            for is_failure, texts in ((True, past.failures), (False, past.warnings)):
+                for text in texts:
+                    self._reported[is_failure, text].append(device_name(device))
 
     def _report(self) -> None:
         """Say what there is to say of the devices; what is the same of several of them, once."""

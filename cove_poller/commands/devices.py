@@ -201,7 +201,7 @@ def changed(
     with installation.open(Mode.WRITE) as database:
         with database.store() as store:
             login = Directory(store, settings).device(account_id).login
-        with database.lock(login):
+        with database.lock(login), database.lock(login, "backfill"):
             with database.store() as store:
                 change = plan(Directory(store, settings))
             if not change.is_needed or not agree("\n".join(change.plan)):

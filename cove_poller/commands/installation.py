@@ -1,6 +1,6 @@
 """An installation of the poller: its configuration, its passwords, its clock, and how its database is opened."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +30,10 @@ class Installation:
         """Open the database as it is. Raise DatabaseError if it is not there or not ready, and make nothing."""
         return open_database(self.config, self.credentials.database_password(), mode)
 
-    def open_prepared(self, mode: Mode) -> AbstractContextManager[Database]:
-        """Open the database for the commands that poll: SQLite is made ready first, file and all."""
-        return open_database(self.config, self.credentials.database_password(), mode, prepare=True)
+    def open_prepared(self, mode: Mode, logins: Sequence[str] = ()) -> AbstractContextManager[Database]:
+        """Open the database for the commands that poll: SQLite is made ready first, file and all.
+
+        Raise LockHeld where other runs are busy with all the `logins`.
+        """
+        password = self.credentials.database_password()
+        return open_database(self.config, password, mode, prepare=True, logins=logins)

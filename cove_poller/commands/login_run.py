@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pydantic import SecretStr
 
 from cove_poller.commands.installation import Installation
+from cove_poller.commands.outages.spool import Spool
 from cove_poller.commands.outcome import Standing
 from cove_poller.commands.results import LoginResult
 from cove_poller.config.settings import ApiSettings
@@ -21,17 +22,20 @@ from cove_poller.cove.replies import LoginUser
 from cove_poller.database.audit_trail import (
     ACCEPTED,
     LOCKED,
+    Rejection,
     audited,
     fingerprint,
     is_same,
     last_rejection,
     login_conditions,
 )
+from cove_poller.database.connecting import signals
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import (
     ApiError,
     ApiUnavailable,
     CovePollerError,
+    DatabaseUnavailable,
     LoginLocked,
     LoginRejected,
     PermissionDenied,
@@ -63,7 +67,7 @@ def run_login(
     Terminated if the process is to end.
     """
     try:
-        lock = database.lock(result.login)
+        lock = database.lock(result.login, command)
         with lock, audited(database, command, result.login, installation.now) as audit:
             result.poll_id = audit.poll_id
             try:
@@ -75,7 +79,9 @@ def run_login(
             except CovePollerError as error:
                 log.debug("login %s ended early", result.login, exc_info=error)
                 result.error = error
-            if not isinstance(result.error, Terminated):
+            if isinstance(result.error, Terminated):
+                signals.hurry()
+            else:
                 _say(command, installation, database, result)
             audit |= audit_row(result)
     except CovePollerError as error:
@@ -101,9 +107,14 @@ def refuse_what_was_rejected(
 
     A user who was locked is tried again after some hours.
     """
+    if rejection := last_rejection(database, result.login):
+        refuse(installation, result, password, rejection)
+
+
+def refuse(installation: Installation, result: LoginResult, password: SecretStr, rejection: Rejection) -> None:
+    """Raise LoginRejected if these are the credentials that were rejected, and it is too early to try them again."""
     config, login = installation.config, result.login
-    rejection = last_rejection(database, login)
-    if not rejection or not is_same(rejection.fingerprint, config.api_of(login).url, config.logins[login], password):
+    if not is_same(rejection.fingerprint, config.api_of(login).url, config.logins[login], password):
         return
     if rejection.retry_at and installation.now() >= rejection.retry_at:
         return
@@ -124,15 +135,18 @@ def logged_in(
     """Give a client that has logged in, and as whom; note in the `result` what Cove said of the credentials."""
     settings, api = installation.config.logins[result.login], api or installation.config.api_of(result.login)
     client = CoveClient(settings, password, api)
+    spool = Spool.of(installation, result.login)
     try:
         user = client.login()
         result.login_fingerprint = ACCEPTED
+        spool.forget_rejection()
         result.partner_id = settings.partner_id or user.partner_id
         with _named_partner(settings.partner_id, user.partner_id, result):
             yield client, user
     except LoginRejected as error:
         locked = LOCKED if isinstance(error, LoginLocked) else ""
         result.login_fingerprint = fingerprint(api.url, settings, password) + locked
+        spool.keep_rejection(installation.now(), str(error), result.login_fingerprint)
         raise
     finally:
         result.request_count, result.login_count = client.request_count, client.login_count
@@ -216,7 +230,9 @@ def _error_trouble(error: CovePollerError | None, before: Mapping[str, Condition
     if error is None:
         return {}
     old = before.get(_key(error))
-    is_same = old and (isinstance(error, ApiUnavailable) or _plain(str(error)).startswith(_plain(old.what)))
+    is_same = old and (
+        isinstance(error, ApiUnavailable | DatabaseUnavailable) or _plain(str(error)).startswith(_plain(old.what))
+    )
     return {_key(error): Trouble(old.what if old and is_same else str(error))}
 
 

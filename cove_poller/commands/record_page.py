@@ -4,71 +4,50 @@ This is the place where Cove's words become Backupchecks'. One transaction, a fi
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from cove_poller.commands.outcome import Noted, Outcome, said
+from cove_poller.commands.page_work import Work
 from cove_poller.commands.record_jobs import Linker, Links
 from cove_poller.commands.record_runs import Subject, Tally, recorded_histories, run_policy, save_runs
-from cove_poller.commands.record_sessions import Recorded, SavedSessions, Seen, recorded_sessions, save_sessions
+from cove_poller.commands.record_sessions import Recorded, SavedSessions, recorded_sessions, save_sessions
 from cove_poller.config.settings import Config
 from cove_poller.database.store import Store
-from cove_poller.records.columns import DataSource
 from cove_poller.records.device import Device, UnreadableRow
-from cove_poller.records.device_changes import DeviceChanges, device_changes
+from cove_poller.records.device_changes import device_changes
 from cove_poller.records.device_reading import DeviceReading, read_device, with_vanished
+from cove_poller.records.gap_evidence import Evidence, GraveDays, grave_days, with_evidence
 from cove_poller.records.health import news
 from cove_poller.records.health.device_record import LAST_SEEN_PRECISION, Row, continued, device_row, differs
-from cove_poller.records.health.device_troubles import ROW, Limits, device_troubles
+from cove_poller.records.health.device_silence import color_bar, with_silences
+from cove_poller.records.health.device_troubles import BY_HAND, ROW, Limits, device_troubles
 from cove_poller.records.health.overview import alert_after
-from cove_poller.records.health.silence import is_lost, is_switched_off, silence_limit, silent_since
+from cove_poller.records.intervals import interval_of
 from cove_poller.records.job_matching import mapped_name
+from cove_poller.records.open_gaps import Verdict, open_gaps
 from cove_poller.records.past import NO_PAST, Past
 from cove_poller.records.reading import Circumstances, SourceReading
 from cove_poller.records.runs.run_content import RunPolicy
 from cove_poller.records.runs.run_plan import Review
 from cove_poller.records.source_history import (
-    NOTHING,
     Look,
     SourceHistory,
-    with_silence,
 )
 from cove_poller.records.statuses import Statuses
 
+BY_HAND_ONLY = Verdict(BY_HAND)
 NO_PASTS: Mapping[int, Past] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Work:
-    """A device of a page in work: what Cove says of it, what was recorded, what that means, and what changes."""
-
-    device: Device
-    previous: Row | None
-    look: Look
-    histories: Mapping[str, SourceHistory]
-    reading: DeviceReading
-    past: Past = NO_PAST
-    changes: DeviceChanges = field(default_factory=DeviceChanges)
-
-    @property
-    def account_id(self) -> int:
-        return self.device.account_id
-
-    @property
-    def is_ignored(self) -> bool:
-        return self.previous is not None and bool(self.previous["ignored"])
-
-    @property
-    def replan_since(self) -> datetime | None:
-        return self.previous["replan_since"] if self.previous else None
 
 
 @dataclass
 class Recorder:
     """Records the pages of one login. `looked_at` is when a poll last saw all of its devices.
 
-    What Cove tells is compared with its own clock, which is `clock_ahead` of the poller's.
+    `rhythm` is how far apart its polls are, None where that is not known yet. What Cove tells is compared with its own
+    clock, which is `clock_ahead` of the poller's. `verdict` says why gaps stay open of all devices, or of those of the
+    page whose history was tried.
     """
 
     login: str
@@ -77,6 +56,8 @@ class Recorder:
     looked_at: datetime | None = None
     review: Review | None = None
     clock_ahead: timedelta = timedelta()
+    rhythm: timedelta | None = None
+    verdict: Verdict | None = None
 
     def save_page(
         self,
@@ -91,19 +72,20 @@ class Recorder:
         Return what that was, true once it is committed.
         """
         page = self._gathered(store, devices, frozenset(refused), now, pasts)
-        recorded = recorded_sessions(store, (Seen(one.account_id, one.reading, one.past, now) for one in page))
+        recorded = recorded_sessions(store, (one.seen for one in page))
         page = [self._decided(one, recorded.get(one.account_id, {})) for one in page]
         before = {one.account_id: one.previous for one in page if one.previous is not None}
         links = self.linker.link(store, [one.device for one in page if not one.is_ignored], before)
         told = {one.account_id: self._news(one, links, frozenset(refused), now) for one in page}
         self._save_devices(store, page, links, told, now)
         saved = save_sessions(store, {one.account_id: one.changes for one in page})
+        policy = self._policy(store)
         subjects = {
-            one.account_id: _subject(one, links.jobs[one.account_id], saved)
+            one.account_id: _subject(one, links.jobs[one.account_id], saved, waits=self._waits(one, policy))
             for one in page
             if one.account_id in links.jobs
         }
-        return _outcome(page, links, told, saved, save_runs(store, subjects, self._policy(store), now, self.review))
+        return _outcome(page, links, told, saved, save_runs(store, subjects, policy, now, self.review))
 
     def save_gone(self, store: Store, now: datetime) -> Tally:
         """Write what waits of devices that Cove no longer lists: nothing of them will join their newest round."""
@@ -123,6 +105,12 @@ class Recorder:
 
     def _policy(self, store: Store) -> RunPolicy:
         return run_policy(self.config.backupchecks, store.runs.remark_limit(), store.runs.objects.limits())
+
+    def _waits(self, work: Work, policy: RunPolicy) -> bool:
+        """Whether the newest round may still grow, and a poll that will see it is due before it has settled."""
+        interval = interval_of(work.device.fields.customer_name or "", self.config.intervals)
+        pause = max(filter(None, [self.rhythm, interval]), default=timedelta())
+        return work.reading.running and pause <= policy.settle
 
     def note_unreadable(self, store: Store, rows: Iterable[UnreadableRow], now: datetime) -> Noted:
         """Keep with the recorded devices among `rows` that their row could not be read; nothing else is known of them.
@@ -158,7 +146,8 @@ class Recorder:
             reading = _as_known(device, read_device(device, refused, around), row, histories)
             look = Look(now, self._look_before(row))
             past = pasts.get(device.account_id, NO_PAST)
-            page.append(Work(device, row, look, histories, reading, past))
+            days = _grave_days(device, row, around, look) if past is NO_PAST else {}
+            page.append(Work(device, row, look, histories, reading, past, grave_days=days))
         return page
 
     @property
@@ -176,32 +165,26 @@ class Recorder:
     def _decided(self, work: Work, recorded: Recorded) -> Work:
         """The device with what its reading and its past add to what is recorded, and which sources are silent."""
         changes = device_changes(work.reading, work.past, recorded, work.histories, work.look, self._look_gap)
-        return replace(work, changes=replace(changes, sources=self._with_silence(work, changes.sources)))
-
-    def _with_silence(self, work: Work, histories: Mapping[str, SourceHistory]) -> dict[str, SourceHistory]:
-        device, now = work.device, work.look.at
+        device, api = work.device, self.config.api_of(self.login)
+        sources: Mapping[str, SourceHistory] = changes.sources
+        if work.past.window is None:
+            args = (work.look, work.reading, changes, recorded, work.first_seen_at, self._look_gap, work.grave_days)
+            sources = with_evidence(work.histories, Evidence(*args, is_always=api.histories == "always"))
         customer = device.fields.customer_name or ""
         names = [mapped_name(customer, self.config.backupchecks.customers) or customer, customer]
         alert = alert_after(self.config.alerts, device.device_type, names)
-        known_since = work.previous["first_seen_at"] if work.previous else now
-        found = dict(histories)
-        limits = {
-            code: silence_limit(alert, histories.get(code, NOTHING).recent, _color_bar(device, code))
-            for code in work.reading.active_sources
-        }
-        if _is_off(work, histories, known_since, max(limits.values(), default=alert)):
-            return found
-        for code, limit in limits.items():
-            history, read = histories.get(code, NOTHING), work.reading.sources[code]
-            is_unknown = read.running or (read.problem and not history.recent)
-            since = None if is_unknown else silent_since(history, known_since, limit, now)
-            found[code] = with_silence(history, since, history.recent[-1] if history.recent else None)
-        return found
+        sources = with_silences(sources, device, work.reading, alert, work.first_seen_at, work.look.at)
+        before = work.previous["data_sources"] if work.previous else {}
+        verdict = self.verdict or (BY_HAND_ONLY if api.histories == "never" else None)
+        gaps = open_gaps(sources, work.reading.active_sources, before, verdict)
+        return replace(work, changes=replace(changes, sources=sources, gaps=gaps))
 
     def _news(self, work: Work, links: Links, refused: frozenset[str], now: datetime) -> news.News:
         round_gap = timedelta(minutes=self.config.backupchecks.round_gap_minutes)
         look_gap = timedelta() if work.past.window else self._look_gap  # a history has what lay between the polls
-        limits = Limits(round_gap, look_gap, refused)
+        is_by_hand = self.config.api_of(self.login).histories == "never"
+        whys = {code: one.why for code, one in work.changes.gaps.items() if one.retry_at}
+        limits = Limits(round_gap, look_gap, refused, None if is_by_hand else whys)
         unlinked = links.unlinked.get(work.account_id)
         present = device_troubles(work.device, work.reading, work.changes, unlinked, limits)
         before = news.from_json(work.previous["conditions"] if work.previous else None)
@@ -238,34 +221,27 @@ def _as_known(
     return replace(reading, active_sources=tuple(code for code in reading.active_sources if code not in ignored))
 
 
-def _color_bar(device: Device, code: str) -> str:
-    fields = device.sources.get(code)
-    return (fields.color_bar or "") if fields else ""
+def _grave_days(device: Device, row: Row | None, around: Circumstances, look: Look) -> dict[str, GraveDays]:
+    """The days on which each source's colour bar shows trouble that it did not show at the look before."""
+    before = row["data_sources"] if row else {}
+    bars = {code: (color_bar(device, code), before[code].get("color_bar") or "") for code in before}
+    found = {code: grave_days(*bar, around.now, look, around.statuses) for code, bar in bars.items()}
+    return {code: days for code, days in found.items() if days}
 
 
-def _is_off(work: Work, histories: Mapping[str, SourceHistory], known_since: datetime, limit: timedelta) -> bool:
-    """Whether it is a workstation that is merely switched off, of which nothing is concluded meanwhile."""
-    if work.device.device_type != "Workstation":
-        return False
-    bar = _color_bar(work.device, DataSource.TOTAL)
-    not_started = any(one.not_started for one in work.reading.sources.values())
-    ends = [histories[code].recent[-1] for code in work.reading.active_sources if histories.get(code, NOTHING).recent]
-    idle_for = work.look.at - max(ends, default=known_since)
-    return is_switched_off(bar, idle_for, not_started=not_started) and not is_lost(bar, idle_for, limit)
-
-
-def _subject(work: Work, job_id: int, saved: SavedSessions) -> Subject:
+def _subject(work: Work, job_id: int, saved: SavedSessions, *, waits: bool) -> Subject:
     changes = work.changes
     moments = [*changes.moments, *([work.replan_since] if work.replan_since else [])]
     return Subject(
         job_id=job_id,
         sources=changes.sources,
-        running=work.reading.running,
+        running=waits,
         changed_since=min(moments, default=None),
         changed_ids=saved.ids.get(work.account_id, frozenset()),
         worse_ids=changes.worse_ids,
         orphaned_run_ids=frozenset(one.job_run_id for one in changes.removed if one.job_run_id),
-        first_seen_at=work.previous["first_seen_at"] if work.previous else work.look.at,
+        first_seen_at=work.first_seen_at,
+        awaits_history=work.awaits_history,
     )
 
 
@@ -278,6 +254,9 @@ def _outcome(
         news_of_page,
         warnings=[*news_of_page.warnings, *links.events],
         devices=len(page),
+        gaps_closed=sum(one.had_gaps and not one.changes.gaps for one in page),
+        gap_ids={one.account_id for one in page if one.changes.gaps},
+        missing={one.account_id: found for one in page if (found := one.missing)},
         running=sum(one.reading.running for one in page),
         unlinked=len(links.unlinked),
         sessions=Tally(saved.new, saved.updated, sum(one.changes.unchanged_count for one in page)),

@@ -36,7 +36,7 @@ class Tally:
 class Subject:
     """A linked device whose runs are to be looked at: `changed_since` is its earliest new or changed session.
 
-    `running` says whether the newest round may still grow.
+    `running` says whether the newest round may still grow, `awaits_history` that its gaps are going to be closed.
     """
 
     job_id: int
@@ -47,6 +47,7 @@ class Subject:
     worse_ids: frozenset[int] = frozenset()
     orphaned_run_ids: frozenset[int] = frozenset()
     first_seen_at: datetime | None = None
+    awaits_history: bool = False
 
     @property
     def total_stands_in(self) -> bool:
@@ -103,6 +104,7 @@ def _device_history(history: History, subject: Subject) -> DeviceHistory:
         worse_ids=subject.worse_ids,
         orphaned_run_ids=subject.orphaned_run_ids,
         first_seen_at=subject.first_seen_at,
+        awaits_history=subject.awaits_history,
     )
 
 

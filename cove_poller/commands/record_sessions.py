@@ -1,9 +1,9 @@
 """The recorded sessions next to what a page shows; and what is new of them, written."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 
 from cove_poller.database.sessions import Span
 from cove_poller.database.store import Store
@@ -27,6 +27,7 @@ class Seen:
     reading: DeviceReading
     past: Past
     at: datetime
+    grave_days: Mapping[str, Collection[date]] = field(default_factory=dict)
 
     @property
     def sources(self) -> set[str]:
@@ -70,6 +71,9 @@ def _spans(seen: Seen) -> Iterator[Span]:
     """The days about a session, where a mark of the colour bar may stand, and all that a past covers."""
     account, past = seen.account_id, seen.past
     for source in seen.sources:
+        for day in seen.grave_days.get(source, ()):
+            begin = datetime.combine(day, MIDNIGHT)
+            yield Span(account, source, begin - DAY, begin + 2 * DAY)
         for day in {one.session_at.date() for one in _polled(seen, source)}:
             begin = datetime.combine(day, MIDNIGHT)
             yield Span(account, source, begin - DAY, begin + 2 * DAY, only_if_marked=True)

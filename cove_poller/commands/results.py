@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from cove_poller.commands.outcome import Outcome
-from cove_poller.commands.preview import Preview, preview_of
-from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, Terminated
+from cove_poller.commands.outcome import Outcome, Preview, preview_of
+from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, DatabaseUnavailable, Terminated
 from cove_poller.records.health.news import Conditions, Trouble
 from cove_poller.records.window import Window
 
@@ -18,6 +17,7 @@ class LoginResult:
     """How one login went. `error` is what ended it early; what was saved before stays saved.
 
     `learnt` is what is kept for the next run of what was found out about the columns.
+    `spooled` counts the polls that wait for the database.
     `not_due` counts the devices whose customers' intervals left them out; None where nobody has an interval.
     `troubles` are what is wrong with the login itself, by keys that stay while it lasts; `is_listed` tells that its
     listing came to its end, so that there are no others.
@@ -31,6 +31,7 @@ class LoginResult:
     error: CovePollerError | None = None
     login_fingerprint: str | None = None
     poll_id: int = 0
+    spooled: int = 0
     not_due: int | None = None
     is_complete: bool = False
     is_listed: bool = False
@@ -47,7 +48,7 @@ class LoginResult:
 
     @property
     def exit_code(self) -> int:
-        if self.error and (not self.outcome.devices or isinstance(self.error, Terminated)):
+        if self.error and (not self.outcome.devices or isinstance(self.error, (Terminated, DatabaseUnavailable))):
             return self.error.exit_code
         return PARTIAL_EXIT_CODE if self.error or self.outcome.failures else 0
 
@@ -69,6 +70,8 @@ class LoginResult:
             "job_runs": asdict(self.outcome.job_runs),
             "running": self.outcome.running,
             "unlinked": self.outcome.unlinked,
+            "gaps": {"closed": self.outcome.gaps_closed, "open": len(self.outcome.gap_ids)},
+            "spooled": self.spooled,
             "warnings": [*self.outcome.failures, *self.outcome.warnings],
             "standing": [
                 {"account_id": one.account_id, "what": one.what, "since": in_json(one.since)}

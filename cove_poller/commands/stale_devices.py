@@ -8,7 +8,6 @@ from cove_poller.commands.outcome import Standing
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Database
 from cove_poller.database.overview import read_suspects
-from cove_poller.database.store import Store
 from cove_poller.records.columns import DataSource, label
 from cove_poller.records.health.device_state import DeviceState
 from cove_poller.text import counted, listed, one_line
@@ -40,12 +39,11 @@ class StaleNews:
 
 def note_staleness(database: Database, config: Config, login: str, now: datetime) -> StaleNews:
     """Note which of a login's devices are stale now, by which sources. Return what is new, and what stands."""
-    with database.transaction() as connection:
-        suspects = [judged(*one) for one in read_suspects(connection, database.tables, config, login, now)]
+    with database.recording(login) as store:
+        suspects = [judged(*one) for one in read_suspects(store.connection, database.tables, config, login, now)]
         changed = [one for one in suspects if one.now != one.before]
         if changed:
-            devices = Store(connection, database.tables, config.backupchecks).devices
-            devices.save_stale({one.device.account_id: one.now for one in changed}, now)
+            store.devices.save_stale({one.device.account_id: one.now for one in changed}, now)
     return StaleNews(news(changed), [_standing(one) for one in suspects if one.now])
 
 

@@ -1,34 +1,37 @@
 """`sync`: ask Cove how every device's backups went, and write what is new into the database."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from datetime import timedelta
 from functools import partial
 from itertools import chain
 
+from cove_poller.commands.close_gaps import REFUSED_AT, GapCloser, refused_at
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
+from cove_poller.commands.other_writers import other_writers
+from cove_poller.commands.outages.outage import record_spooled, spool_poll
+from cove_poller.commands.outcome import Outcome
+from cove_poller.commands.poll_troubles import clock_troubles, listing_troubles, no_devices, page_troubles, same_tenant
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
+from cove_poller.commands.record_takeable import save_takeable
 from cove_poller.commands.results import CommandResult, LoginResult
 from cove_poller.commands.stale_devices import note_staleness
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.column_memory import ColumnMemory, basis_of
 from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.threads import fetched_ahead
-from cove_poller.database.audit_trail import last_complete_sync, last_learnt, syncs_of
+from cove_poller.database.audit_trail import last_complete_sync, last_learnt, last_sync_before, poll_rhythm
 from cove_poller.database.engine import Database, Mode
-from cove_poller.errors import ApiError
-from cove_poller.records.device import Device, describe_columns
+from cove_poller.database.store import Store
+from cove_poller.errors import ApiError, CovePollerError, DatabaseUnavailable, Terminated
+from cove_poller.records.device import Device
 from cove_poller.records.health.news import Trouble
 from cove_poller.records.intervals import Schedule
 from cove_poller.records.job_matching import unused_names
-from cove_poller.text import age, counted, listed
-
-SKEWS = (timedelta(days=30), timedelta(days=1), timedelta(hours=1), timedelta(minutes=10))
-"""How far two clocks may be apart, in words that stay the same while they do; less is not worth a word."""
+from cove_poller.text import counted, listed
 
 log = logging.getLogger(__name__)
 
@@ -50,14 +53,44 @@ def sync(
     """
     started_at = installation.now()
     results = [LoginResult(login) for login in logins]
-    with installation.open_prepared(Mode.DRY if dry_run else Mode.WRITE) as database, database.together():
-        for result in results:
-            poll = Poll(installation, database, partial(progress, result.login), result)
-            poll.earlier = [one for one in results[: results.index(result)] if one.is_listed]
-            run_login(SYNC, installation, database, result, poll.record, poll.is_anybody_due)
     if dry_run:
+        with installation.open_prepared(Mode.DRY) as database:
+            for result in results:
+                _poll(installation, database, progress, result, results, closes_gaps=False)
         remember_rejections(SYNC, installation, results)
+    else:
+        _sync(installation, progress, results)
     return CommandResult(SYNC, started_at, installation.now(), results, dry_run=dry_run)
+
+
+def _sync(installation: Installation, progress: Callable[[str, int], None], results: Sequence[LoginResult]) -> None:
+    """Record what waits in the spool, and a poll. Where the database is away, what is polled goes into the spool."""
+    try:
+        with installation.open_prepared(Mode.WRITE, [one.login for one in results]) as database:
+            for result in results:
+                record_spooled(installation, database, result)
+                if result.error is None:
+                    _poll(installation, database, progress, result, results, closes_gaps=True)
+    except DatabaseUnavailable as error:
+        for result in results:
+            result.error = result.error or error
+    for result in results:
+        if isinstance(result.error, DatabaseUnavailable):
+            spool_poll(installation, result)
+
+
+def _poll(
+    installation: Installation,
+    database: Database,
+    progress: Callable[[str, int], None],
+    result: LoginResult,
+    results: Sequence[LoginResult],
+    *,
+    closes_gaps: bool,
+) -> None:
+    poll = Poll(installation, database, partial(progress, result.login), result, closes_gaps=closes_gaps)
+    poll.others = results
+    run_login(SYNC, installation, database, result, poll.record, poll.is_anybody_due)
 
 
 class Poll:
@@ -69,22 +102,26 @@ class Poll:
         database: Database,
         progress: Callable[[int], None],
         result: LoginResult,
+        *,
+        closes_gaps: bool,
     ) -> None:
+        self._installation = installation
+        self._closes_gaps = closes_gaps
+        self.others: Sequence[LoginResult] = ()
         self._config = installation.config
         self._database = database
         self._now = installation.now
         self._progress = progress
         self._result = result
         self._schedule: Schedule | None = None
-        self.earlier: Sequence[LoginResult] = ()
 
     def is_anybody_due(self) -> bool:
         """Return whether there is a customer to poll. Where there is none, every device counts as left out."""
         intervals, result = self._config.intervals, self._result
         if not intervals.are_set:
             return True
-        began, last = syncs_of(self._database, result.login)
-        self._schedule = Schedule(intervals, last, began)
+        began = self._now()
+        self._schedule = Schedule(intervals, last_sync_before(self._database, result.login, began), began)
         with self._database.store() as store:
             known = store.devices.count_by_customer(result.login)
         is_due = self._schedule.is_anybody_due(known)
@@ -100,37 +137,68 @@ class Poll:
         memory = self._column_memory()
         listing = Listing(client, known_partner(result), memory.learnt)
         looked_at = last_complete_sync(self._database, result.login)
-        recorder = Recorder(result.login, self._config, Linker(backupchecks), looked_at)
+        closer, rhythm = self._gap_closer(), poll_rhythm(self._database, result.login)
+        recorder = Recorder(
+            result.login, self._config, Linker(backupchecks), looked_at, rhythm=rhythm, verdict=closer.verdict
+        )
         try:
-            with closing(fetched_ahead(listing.iter_pages())) as pages:
+            pages = fetched_ahead(listing.iter_pages())
+            with closing(all_of(pages) if self._database.is_dry else pages) as pages, self._database.together():
                 for page in pages:
-                    devices = self._due(page.devices)
                     recorder.clock_ahead = client.clock_ahead
-                    with self._database.store() as store:
-                        outcome = recorder.save_page(store, devices, listing.refused, self._now())
-                        noted = recorder.note_unreadable(store, page.unreadable, self._now())
-                    result.outcome.add(outcome)  # not before it is committed
-                    result.outcome.add(noted.outcome)
-                    result.troubles |= page_troubles(page, noted.account_ids)
-                    self._progress(result.outcome.devices)
+                    self._save(page, recorder, listing, closer)
+                self._finish(client, listing, recorder, closer)
         finally:
             if listing.seen_ids:
                 result.learnt = memory.note(listing.learnt, self._now())
             result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
-        if not listing.unnamed:
-            self._mark_gone(listing, recorder)
-            result.troubles |= self._unused_names()
-        result.is_listed = True
-        result.troubles |= self._same_tenant()
-        result.is_complete = not result.not_due and not listing.unnamed
-        self._note_staleness()
+            if closer.refused_at:
+                result.learnt = {**(result.learnt or {}), REFUSED_AT: closer.refused_at.isoformat(timespec="seconds")}
         if result.not_due:
             log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
 
-    def _column_memory(self) -> ColumnMemory:
+    def _save(self, page: Page, recorder: Recorder, listing: Listing, closer: GapCloser) -> None:
+        """Write a page in one transaction, or in several where the database does not take what is said of a device."""
+        result, devices = self._result, self._due(page.devices)
+
+        def save(store: Store, some: Sequence[Device]) -> Outcome:
+            return recorder.save_page(store, some, listing.refused, self._now())
+
+        for saved in save_takeable(self._database, result.login, devices, save):
+            result.outcome.add(saved.outcome)
+            result.troubles |= saved.troubles
+            closer.note(devices, saved.outcome.missing)
+        note = partial(recorder.note_unreadable, rows=page.unreadable, now=self._now())
+        noted = self._database.tried_twice(result.login, note)
+        result.outcome.add(noted.outcome)
+        result.troubles |= page_troubles(page, noted.account_ids)
+        self._progress(result.outcome.devices)
+
+    def _finish(self, client: CoveClient, listing: Listing, recorder: Recorder, closer: GapCloser) -> None:
+        """Write what a listing that came to its end tells, and what is missing of its devices."""
+        result = self._result
+        if not listing.unnamed:
+            self._mark_gone(listing, recorder)
+            result.troubles |= self._unused_names() | self._other_writers()
+        if self._closes_gaps:
+            closer.close(client, listing, recorder)
+        result.troubles |= same_tenant(self._config, result, self.others)
+        result.is_listed = True
+        result.is_complete = not result.not_due and not listing.unnamed
+        self._note_staleness()
+
+    @property
+    def _basis(self) -> str:
         login = self._result.login
-        basis = basis_of(self._config.api_of(login).url, self._config.logins[login])
-        return ColumnMemory.recalled(last_learnt(self._database, login), basis, self._now())
+        return basis_of(self._config.api_of(login).url, self._config.logins[login])
+
+    def _column_memory(self) -> ColumnMemory:
+        return ColumnMemory.recalled(last_learnt(self._database, self._result.login), self._basis, self._now())
+
+    def _gap_closer(self) -> GapCloser:
+        learnt = last_learnt(self._database, self._result.login)
+        refused = refused_at(learnt, self._basis, self._now())
+        return GapCloser(self._installation, self._database, self._result, refused)
 
     def _due(self, devices: Sequence[Device]) -> Sequence[Device]:
         """Return the devices whose customers are due; count the others."""
@@ -143,7 +211,7 @@ class Poll:
 
     def _mark_gone(self, listing: Listing, recorder: Recorder) -> None:
         login, result = self._result.login, self._result
-        with self._database.store() as store:
+        with self._database.recording(login) as store:
             if not listing.seen_ids and (known := store.devices.count(login)):
                 raise ApiError(f"Cove lists no device at all, though there were {known}; they were left as they are")
             now = self._now()
@@ -152,9 +220,7 @@ class Poll:
             runs = recorder.save_gone(store, now)
         result.outcome.job_runs.add(runs)
         if not listing.seen_ids:
-            wanted = self._config.logins[login].partner_id
-            key = f"; check logins.{login}.partner_id, or leave it out for the login's own" if wanted else ""
-            result.troubles["no devices"] = Trouble(f"Cove lists no device for partner {result.partner_id}{key}")
+            result.troubles |= no_devices(self._config, result)
         if gone.names:
             result.outcome.warnings.append(
                 f"Cove no longer lists {counted(len(gone.names), 'device')}: {listed(gone.names)}"
@@ -164,6 +230,14 @@ class Poll:
                 f"Cove lists {counted(len(gone.doubted), 'device')} less than before, {listed(gone.doubted)}; they stay"
                 " as they were until the next complete listing lacks them too"
             )
+
+    def _other_writers(self) -> dict[str, Trouble]:
+        """Return whether somebody else writes runs too; one login says it for all."""
+        if self._result.login != next(iter(self._config.logins)):
+            return {}
+        with self._database.store() as store:
+            said = other_writers(store, self._now())
+        return {"other writers": Trouble(said)} if said else {}
 
     def _unused_names(self) -> dict[str, Trouble]:
         """Return which names in the configuration no customer of any login has; one login says it for all."""
@@ -175,16 +249,6 @@ class Poll:
             others = [name for _, name in store.jobs.customers()]
         return unused_names(self._config, {*chain(*names)}, others) if all(names) else {}
 
-    def _same_tenant(self) -> dict[str, Trouble]:
-        """Return that an earlier login of this run has polled the same partner, if one has."""
-        config, result = self._config, self._result
-        for one in self.earlier:
-            is_same_host = config.api_of(one.login).url == config.api_of(result.login).url
-            if is_same_host and one.partner_id == result.partner_id:
-                text = f"polls partner {result.partner_id} as login {one.login} does, so each device is read twice"
-                return {"same tenant": Trouble(f"{text}; keep one of the two in the configuration")}
-        return {}
-
     def _note_staleness(self) -> None:
         outcome = self._result.outcome
         found = note_staleness(self._database, self._config, self._result.login, self._now())
@@ -192,37 +256,31 @@ class Poll:
         outcome.standing += found.standing
 
 
+def all_of(pages: Iterable[Page]) -> Generator[Page, None, None]:
+    """Return what yields the pages once all are there, and then raises what kept further ones from being read.
+
+    So no transaction is open while Cove is waited for where one is to span all pages.
+    """
+    found = list[Page]()
+    error: CovePollerError | None = None
+    try:
+        for page in pages:
+            found.append(page)
+    except Terminated:
+        raise
+    except CovePollerError as kept:
+        error = kept
+
+    def give() -> Generator[Page, None, None]:
+        yield from found
+        if error:
+            raise error
+
+    return give()
+
+
 def known_partner(result: LoginResult) -> int:
     """Return the partner whose devices are polled. Raise ApiError if it is not known."""
     if result.partner_id is None:
         raise ApiError("Cove's answer to the login names no partner; set partner_id for this login")
     return result.partner_id
-
-
-def page_troubles(page: Page, noted: Collection[int] = ()) -> dict[str, Trouble]:
-    """Return what is wrong with a page's rows, by a key that stays; but for the devices of which that is noted."""
-    unreadable = [row for row in page.unreadable if row.account_id not in noted]
-    rows = {f"row {row.account_id or row.what}": Trouble(str(row), is_failure=True) for row in unreadable}
-    return rows | {f"twice {one}": Trouble(f"device {one}: {text}") for one, text in page.twice.items()}
-
-
-def listing_troubles(listing: Listing) -> dict[str, Trouble]:
-    """Return what is wrong with a login's listing as a whole, by a key that stays while it lasts."""
-    return {"columns": Trouble(refusal_warning(listing.refused))} if listing.refused else {}
-
-
-def clock_troubles(ahead: timedelta) -> dict[str, Trouble]:
-    """Return what is wrong with the clocks where Cove's is `ahead` of this machine's, or behind."""
-    skew = next((span for span in SKEWS if abs(ahead) > span), None)
-    if skew is None:
-        return {}
-    where = "behind" if ahead > timedelta() else "ahead of"
-    text = f"this machine's clock is {where} Cove's by more than {age(skew)}; what Cove tells is compared with its own"
-    return {"clock": Trouble(f"{text}. Set the clock, best by NTP")}
-
-
-def refusal_warning(refused: Sequence[str]) -> str:
-    return (
-        f"Cove refuses {counted(len(refused), 'column')} to this user: {describe_columns(refused)};"
-        " a source whose status cannot be read is never shown as a success"
-    )

@@ -1,13 +1,21 @@
 """The passwords of a configuration, fetched when they are needed and not before."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from cove_poller.config.secrets import database_password, exposed_files, login_password, resolved
+from cove_poller.config.secrets import (
+    changeable_files,
+    database_password,
+    exposed_files,
+    login_password,
+    resolved,
+)
 from cove_poller.config.settings import Config
+from cove_poller.config.spool_place import spool_folder
 from cove_poller.config.urls import passwords_in_url
 from cove_poller.errors import ConfigError
 
@@ -34,6 +42,10 @@ class Credentials:
             self._given.append(password.get_secret_value())
         return password
 
+    def spool_folder(self) -> Path:
+        """Return where polls are kept that the database could not take."""
+        return spool_folder(self._config.database, self._environ, self._file.parent)
+
     def given(self) -> list[str]:
         """Return every password that was fetched so far, and that in the database URL: what no text may show."""
         return [*self._given, *passwords_in_url(self._config.database.url)]
@@ -57,13 +69,21 @@ class Credentials:
         """
         sources = list(self._config.secret_sources())
         files = [source.password_file for _, source in sources if source.password_file]
-        paths = [resolved(file, self._environ, self._file.parent) for file in files]
+        paths = []
+        for file in files:
+            with suppress(RuntimeError):  # in a home that there is not: who fetches it is told
+                paths.append(resolved(file, self._environ, self._file.parent))
         in_file = [self._config.database.has_password, self._config.healthchecks.url]
         if any(source.password for _, source in sources) or any(in_file):
             paths.append(self._file)
+        return self._guarded(paths)
+
+    def _guarded(self, paths: Iterable[Path]) -> list[Path]:
+        """Return the paths that the administrator has to guard, each once."""
         given = self._environ.get("CREDENTIALS_DIRECTORY")
         return list(dict.fromkeys(path for path in paths if not (given and path.is_relative_to(given))))
 
     def warnings(self) -> list[str]:
-        """Return a warning for each file with a secret that others can read."""
-        return exposed_files(self.secret_files())
+        """Return a warning for each file with a secret that others can read, and for what they can write."""
+        files = self.secret_files()
+        return [*exposed_files(files), *changeable_files([*files, *self._guarded([self._file])])]

@@ -5,6 +5,7 @@ Every problem is reported at once, with its path, and never with the value: it m
 
 import difflib
 import tomllib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,18 @@ from typing import Any
 from platformdirs.unix import Unix
 from pydantic import ValidationError
 
-from cove_poller.config.secrets import ONE_SOURCE, SecretSource, password_variables
+from cove_poller.config.proxies import remember_proxies
+from cove_poller.config.secrets import (
+    ONE_SOURCE,
+    SecretSource,
+    password_variables,
+    remember_variables,
+    shared_variables,
+)
 from cove_poller.config.settings import Config, LoginSettings
-from cove_poller.config.urls import HIDDEN, hidden_url, host_only
+from cove_poller.config.urls import HIDDEN, hidden_url, host_only, passwords_in_url
 from cove_poller.errors import ConfigError
+from cove_poller.redaction import remember
 
 CONFIG_VARIABLE = "COVE_POLLER_CONFIG"
 RUN_AS = "run this as the user who owns it, or give it to the poller's user with chown"
@@ -77,21 +86,37 @@ def _is_file(path: Path) -> bool:
 
 def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     """Return the checked configuration. Raise ConfigError that names every problem with its path."""
+    remember_variables(environ)
+    remember_proxies(environ)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        content = tomllib.loads(decoded(path, path.read_bytes()))
     except OSError as error:
         hint = f"; {RUN_AS}" if isinstance(error, PermissionError) else ""
         raise ConfigError(f"{path} cannot be read: {error.strerror}{hint}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     try:
-        return Config.model_validate(content)
+        config = Config.model_validate(content)
     except ValidationError as error:
         found = {_problem(dict(detail)) for detail in error.errors(include_input=False)}
+    else:
+        remember_all(config)
+        found = set(shared_variables(config.logins, environ))
+        if not found:
+            return config
     problems = sorted({*found, *_password_problems(content, environ)})
     raise ConfigError("\n  ".join([f"{path} has {len(problems)} problem(s):", *problems]))
+
+
+def decoded(path: Path, content: bytes) -> str:
+    """Return the text of a configuration. Raise ConfigError that names the line that is not UTF-8."""
+    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in content[:4]:
+        raise ConfigError(f"{path} is UTF-16 text, from line 1 on; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path} is not UTF-8 text: line {line} is Latin-1 or the like; save it as UTF-8") from None
 
 
 def _problem(detail: dict[str, Any]) -> str:
@@ -132,6 +157,15 @@ def _password_problems(content: Mapping[str, Any], environ: Mapping[str, str]) -
     database = content.get("database")
     if isinstance(database, dict) and len(SecretSource.model_fields.keys() & database.keys()) > 1:
         yield f"database: {ONE_SOURCE}"
+
+
+def remember_all(config: Config) -> None:
+    """Let no text show a secret that stands in the configuration."""
+    for _, source in config.secret_sources():
+        remember(source.password.get_secret_value() if source.password else None)
+    remember(*passwords_in_url(config.database.url))
+    if url := config.healthchecks.url:
+        remember(url.get_secret_value())
 
 
 def shown(config: Config) -> str:

@@ -3,18 +3,20 @@
 import os
 import shlex
 import stat
-import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, SecretStr, model_validator
 
+from cove_poller.config.secret_command import run_command
 from cove_poller.errors import ConfigError
+from cove_poller.redaction import fit_to_show, remember
 
 DATABASE_VARIABLE = "COVE_POLLER_DATABASE_PASSWORD"
 LOGIN_VARIABLE = "COVE_POLLER_PASSWORD"
 COMMAND_TIMEOUT_SECONDS = 30
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 ONE_SOURCE = "set only one of password, password_file and password_command"
 
 
@@ -63,33 +65,93 @@ def database_password(source: SecretSource, environ: Mapping[str, str], director
 
 
 def _from_environment(variable: str, environ: Mapping[str, str]) -> SecretStr | None:
-    return SecretStr(environ[variable]) if environ.get(variable) else None
+    return checked_secret(f"${variable}", environ[variable]) if environ.get(variable) else None
+
+
+def remember_variables(environ: Mapping[str, str]) -> None:
+    """Let no text show a password that stands in the environment, whether it is used or not."""
+    for name, value in environ.items():
+        if name.startswith((LOGIN_VARIABLE, DATABASE_VARIABLE, "PGPASSWORD")):
+            remember(value, value.strip())
+
+
+def shared_variables(logins: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a problem for each set variable that would be the password of different users: Cove would lock one."""
+    users: dict[str, dict[str, str]] = {}
+    for name, login in logins.items():
+        own, _ = password_variables(name)
+        if environ.get(own):
+            users.setdefault(own, {})[name] = login.username
+    for variable, by_login in users.items():
+        if len(set(by_login.values())) > 1:
+            yield (
+                f"logins.{', logins.'.join(sorted(by_login))}: ${variable} would be the password of all of them, though"
+                " they are different users; give each a password_file of its own"
+            )
 
 
 def _from_source(where: str, source: SecretSource, environ: Mapping[str, str], directory: Path) -> SecretStr | None:
     if source.password_file is not None:
-        return _from_file(where, resolved(source.password_file, environ, directory))
+        try:
+            file = resolved(source.password_file, environ, directory)
+        except RuntimeError:
+            raise ConfigError(
+                f"{where}.password_file: {source.password_file} cannot be found: there is no such home directory"
+                " ($HOME is not set); write the whole path"
+            ) from None
+        return _from_file(where, file)
     if source.password_command is not None:
         return _from_command(where, source.password_command)
-    if source.password is not None and not source.password.get_secret_value():
-        raise ConfigError(f"{where}.password: is empty")
-    return source.password
+    if source.password is not None:
+        return checked_secret(f"{where}.password", source.password.get_secret_value())
+    return None
 
 
 def resolved(file: Path, environ: Mapping[str, str], directory: Path) -> Path:
-    """Return where a file is: a relative one in systemd's $CREDENTIALS_DIRECTORY, else beside the configuration."""
+    """Return where a file is: a relative one in systemd's $CREDENTIALS_DIRECTORY, else beside the configuration.
+
+    Raise RuntimeError if it is in a home directory and there is none.
+    """
     return Path(environ.get("CREDENTIALS_DIRECTORY") or directory) / file.expanduser()
+
+
+def checked_secret(where: str, text: str, *, may_have_blanks: bool = True) -> SecretStr:
+    """Return a password without the line end behind it. Raise ConfigError if it cannot be what was meant.
+
+    What is sent to Cove all the same is rejected, and brings the user nearer to being locked.
+    """
+    remember(text, text.strip())
+    secret = text.rstrip("\r\n")
+    if not secret:
+        raise ConfigError(f"{where} is empty" if where.startswith("$") else f"{where}: is empty")
+    if problem := _unlikely(secret, may_have_blanks=may_have_blanks):
+        raise ConfigError(f"{where}: {problem}")
+    return SecretStr(secret)
+
+
+def _unlikely(secret: str, *, may_have_blanks: bool) -> str | None:
+    """Return why a text is probably not the password that was meant; None if it may be."""
+    if secret.startswith("\ufeff"):
+        return "begins with a byte order mark; save it as UTF-8 without one"
+    if any(sign in secret for sign in "\r\n"):
+        return "has more than one line; only the password may be in it"
+    if not may_have_blanks and secret != secret.strip():
+        return (
+            "has blanks before or behind it; if they belong to the password, give it as `password` or by its variable"
+        )
+    unseen = next((sign for sign in secret if sign != " " and not sign.isprintable()), None)
+    return f"has a sign in it that cannot be seen (U+{ord(unseen):04X})" if unseen else None
 
 
 def _from_file(where: str, file: Path) -> SecretStr:
     try:
-        text = file.read_text(encoding="utf-8").strip("\r\n")
+        text = file.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{where}.password_file: {file} cannot be read: {reason}") from error
-    if not text:
+        raise ConfigError(f"{where}.password_file: {file} cannot be read: {reason}") from None
+    if not text.strip():
         raise ConfigError(f"{where}.password_file: {file} is empty")
-    return SecretStr(text)
+    return checked_secret(f"{where}.password_file: {file}", text, may_have_blanks=False)
 
 
 def _from_command(where: str, command: str | list[str]) -> SecretStr:
@@ -99,19 +161,19 @@ def _from_command(where: str, command: str | list[str]) -> SecretStr:
         raise ConfigError(f"{where}.password_command: a quote is not closed") from None
     problem = f"{where}.password_command: {words[0] if words else 'the empty command'}"
     try:
-        done = subprocess.run(  # noqa: S603 - the administrator's own command, without a shell
-            words,
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_TIMEOUT_SECONDS,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired) as error:
+        done = run_command(words, COMMAND_TIMEOUT_SECONDS)
+    except (OSError, ValueError, IndexError) as error:
         raise ConfigError(f"{problem} did not run ({type(error).__name__})") from None
-    if done.returncode or not done.stdout.strip("\r\n"):
-        raise ConfigError(f"{problem} ended with {done.returncode} and gave no password")
-    return SecretStr(done.stdout.strip("\r\n"))
+    remember(done.output, done.output.strip())
+    last = fit_to_show(done.last_error)
+    said = f'; it said: "{last}"' if last else ""
+    if done.exit_code is None:
+        raise ConfigError(f"{problem} did not end within {COMMAND_TIMEOUT_SECONDS:g} seconds and was ended{said}")
+    if done.exit_code:
+        raise ConfigError(f"{problem} ended with {done.exit_code} and gave no password{said}")
+    if not done.output.strip():  # it went well, so what it said elsewhere may be the password itself
+        raise ConfigError(f"{problem} printed no password on its standard output")
+    return checked_secret(problem, done.output, may_have_blanks=False)
 
 
 def exposed_files(files: Iterable[Path]) -> list[str]:
@@ -121,6 +183,25 @@ def exposed_files(files: Iterable[Path]) -> list[str]:
         for file in dict.fromkeys(files)
         if os.name == "posix" and _mode(file) & (stat.S_IRGRP | stat.S_IROTH)
     ]
+
+
+def changeable_files(files: Iterable[Path]) -> list[str]:
+    """Return a warning for each file, or the folder of one, that others than its owner may write.
+
+    Who may do so decides whom the password is sent to, and which command is run to get one.
+    """
+    if os.name != "posix":
+        return []
+    once = list(dict.fromkeys(files))
+    folders = dict.fromkeys(folder for file in once for folder in (file.parent.absolute(), file.resolve().parent))
+    found = [(file, "") for file in once if _mode(file) & OTHERS_WRITE]
+    found += [(one, ", and so replace what is in it") for one in folders if is_open_folder(_mode(one))]
+    return [f"others can write {path}{more}; run: chmod go-w {shlex.quote(str(path))}" for path, more in found]
+
+
+def is_open_folder(mode: int) -> bool:
+    """Tell whether others may replace files in a folder: in a sticky one, like /tmp, only their own."""
+    return bool(mode & OTHERS_WRITE) and not mode & stat.S_ISVTX
 
 
 def _mode(file: Path) -> int:

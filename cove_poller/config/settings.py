@@ -30,6 +30,7 @@ class DatabaseSettings(Settings, SecretSource):
 
     url: Annotated[str, AfterValidator(checked_database_url)]
     db_schema: str = Field("public", alias="schema")
+    spool_directory: str = ""
 
     @property
     def has_password(self) -> bool:
@@ -47,6 +48,8 @@ class ApiSettings(Settings):
     requests_per_second: float = Field(5, gt=0, le=1000)
     node_domains: tuple[str, ...] = ("cloudbackup.management",)
     gap_minutes: int = Field(75, ge=1)
+    histories: Literal["gaps", "always", "never"] = "gaps"
+    history_minutes: float = Field(5, gt=0, le=1440)
     backfill_workers: int = Field(4, ge=1, le=32)
 
 

@@ -28,10 +28,9 @@ from pydantic import SecretStr
 
 from cove_poller.config.settings import ApiSettings, LoginSettings
 from cove_poller.cove.replies import LoginUser, Reply, ReplyError, Result, parse_reply
-from cove_poller.cove.transport import MAX_TEXT_LENGTH, Service, ShowsVisa, Transport
+from cove_poller.cove.transport import Service, ShowsVisa, Transport
 from cove_poller.errors import ApiError, CovePollerError, LoginLocked, LoginRejected, PermissionDenied, VisaRefused
-from cove_poller.redaction import REDACTED, VISA, redacted
-from cove_poller.text import fitted, one_line
+from cove_poller.redaction import fit_to_show, remember
 
 BAD_LOGIN = 2100
 BAD_VISA = 1701
@@ -82,6 +81,7 @@ class CoveClient:
         self.login_count = 0
         self._login = login
         self._password = password
+        remember(password.get_secret_value())
         self._held = Held(0, None)
         self._renewal = threading.Lock()
         self._renewal_error: CovePollerError | None = None
@@ -117,7 +117,10 @@ class CoveClient:
             raise self._login_refusal(reply.error)
         user = reply.result.result if reply.result else None
         if not reply.visa or user is None:
-            raise LoginRejected(f"Cove at {self.host} answered the login without a visa (two-factor login?)")
+            raise ApiError(
+                f"Cove at {self.host} answered the login without a visa; if that does not pass, see in Cove's console"
+                " whether the user needs a second factor"
+            )
         self._held = Held(self._held.login_count + 1, reply.visa)
         if user.partner_id is None and reply.result:  # one client saw it beside the user
             return user.model_copy(update={"partner_id": reply.result.partner_id})
@@ -174,21 +177,23 @@ class CoveClient:
             message["visa"] = visa
         if visa and service.visa is ShowsVisa.AS_BEARER:
             headers["Authorization"] = f"Bearer {visa}"
-        answer = self._transport.send(service, method, json.dumps(message).encode(), headers)
-        reply = parse_reply(answer, inner)
+
+        def read(answer: bytearray) -> Reply[T]:
+            reply = parse_reply(answer, inner, f"Cove at {service.host}")
+            remember(reply.visa, passing=True)
+            return reply
+
+        body = json.dumps(message).encode()
+        reply = self._transport.send(service, method, body, headers, read, rows=rows_asked(params))
         if reply.visa and service == self.management and held.login_count == self._held.login_count:
             self._held = Held(held.login_count, reply.visa)  # none that was asked for before a new login
         return reply
 
     def _said(self, error: ReplyError) -> str:
         """Return Cove's own words, made fit for a mail: one line, not long, no secret."""
-        password = self._password.get_secret_value()
-        text = one_line(html.unescape(error.message or "no message"))
-        text = VISA.sub(
-            REDACTED, redacted(text, [password, one_line(password), html.unescape(password), self._held.visa or ""])
-        )
         number = error.cove_code or (error.code if isinstance(error.code, int) else "without a number")
-        return f'error {number}, "{fitted(text, MAX_TEXT_LENGTH)}"'
+        said = fit_to_show(error.message or "no message")
+        return f'error {number}, "{said}"'
 
     def _refusal(self, method: str, error: ReplyError) -> ApiError | PermissionDenied:
         said = self._said(error)
@@ -212,6 +217,13 @@ class CoveClient:
         if error.cove_code == BAD_LOGIN or REJECTED.search(html.unescape(error.message or "")):
             return LoginRejected(f"Cove rejects {who}")
         return ApiError(f"Cove answers the login with {said}")
+
+
+def rows_asked(params: Mapping[str, Any]) -> int:
+    """Return how many rows a method is asked for: of the listing, of its past, or of sessions."""
+    query = params.get("query")  # of sessions it is a text
+    asked = query.get("RecordsCount") if isinstance(query, Mapping) else None
+    return int(asked or params.get("range", {}).get("Size", 0))
 
 
 def _is_locked(message: str) -> bool:

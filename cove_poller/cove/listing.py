@@ -6,7 +6,7 @@ devices none of which has a name, and a list that is shorter than Cove's own cou
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cove_poller.cove.client import CoveClient
@@ -68,6 +68,7 @@ class Listing:
         self.is_complete = False
         self.seen_ids: set[int] = set()
         self.unnamed = 0
+        self._client = client
         self._query = ColumnQuery(client, METHOD, partner_id, learnt, counts=True)
         self._page_size = client.api.page_size
         self._is_proven = False
@@ -95,6 +96,14 @@ class Listing:
             yield self._page([])
         self._compare_with_total()
         self.is_complete = True
+
+    def again(self, account_ids: Iterable[int]) -> dict[int, Device]:
+        """Return some of the devices as Cove lists them by now, by account; without those that it does not list."""
+        wanted = sorted(account_ids)
+        query = ColumnQuery(self._client, METHOD, self.partner_id, self.learnt)
+        rows = query.rows(0, self._page_size, filter=accounts_filter(wanted)) if wanted else []
+        devices = listed_devices(row for row in rows if isinstance(row, StatisticsRow))
+        return {one.account_id: one for one in devices if one.account_id in wanted}
 
     def _page(self, entries: Sequence[Entry]) -> Page:
         devices = [one.what for one in entries if isinstance(one.what, Device)]
@@ -169,6 +178,11 @@ class Listing:
                 f"{error}. Without the list of devices and its columns {', '.join(REQUIRED_COLUMNS)} nothing can"
                 " be said of any backup; give the API user a role that may see them"
             ) from error
+
+
+def accounts_filter(account_ids: Iterable[int]) -> str:
+    """Return what in Cove's language chooses some devices."""
+    return " or ".join(f"AU == {account}" for account in account_ids)
 
 
 def _by_device(rows: Sequence[Row]) -> list[Entry]:

@@ -1,6 +1,6 @@
 """Devices' pasts from Cove, each by the best of the ways that it allows."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -25,7 +25,7 @@ class PastReader:
         statuses: Statuses,
         now: Callable[[], datetime],
     ) -> None:
-        self._window = request.window
+        self._request = request
         self._now = now
         terms = Terms(request, listing.refused, statuses, now)
         ways: dict[Origin, Way] = {
@@ -35,13 +35,13 @@ class PastReader:
         }
         self._ways = [way for origin, way in ways.items() if request.allows(origin)]
 
-    def read(self, devices: Sequence[Device], tick: Callable[[], None]) -> Iterator[tuple[Device, Past]]:
+    def read(self, devices: Iterable[Device], tick: Callable[[], None]) -> Generator[tuple[Device, Past], None, None]:
         """Yield each device with its past, as soon as it is known; `tick` is called where that takes a while."""
         attempts: Iterable[Attempt] = map(Attempt.begun, devices)
         for way in self._ways:
             attempts = way.read(attempts, tick)
         for attempt in attempts:
-            past = replace(attempt.past, window=self._window, read_at=self._now())
+            past = replace(attempt.past, window=self._request.window_of(attempt.device.account_id), read_at=self._now())
             yield attempt.device, replace(past, failures=(*past.failures, *_unread(attempt)))
 
 

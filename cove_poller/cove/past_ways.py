@@ -62,7 +62,7 @@ class Attempt:
         """Return the attempt with what a way said instead of the past: what a user may not see is a warning only."""
         past, text = self.past, (str(error),)
         if isinstance(error, PermissionDenied):
-            return replace(self, past=replace(past, warnings=past.warnings + text))
+            return replace(self, past=replace(past, warnings=past.warnings + text, is_refused=True))
         return replace(self, past=replace(past, failures=past.failures + text))
 
     def reported(
@@ -97,7 +97,7 @@ class BySessions:
     def __init__(self, client: CoveClient, terms: Terms) -> None:
         self._workers = client.api.backfill_workers
         self._terms = terms
-        self._history = SessionHistory(client, terms.request.window, terms.statuses)
+        self._history = SessionHistory(client, terms.request, terms.statuses)
 
     def read(self, attempts: Iterable[Attempt], tick: Callable[[], None]) -> Iterator[Attempt]:
         """Yield each attempt as soon as it is known. Of a device that a service lists, no source is left unread."""
@@ -133,13 +133,15 @@ class BySessions:
         """Return why a source's history is not to be trusted: it lacks what the listing or the colour bar shows."""
         if source == DataSource.TOTAL:
             return []
-        reported = [one for one in self._terms.reading(device).sources[source].sessions if self._is_in_window(one)]
+        reported = [
+            one for one in self._terms.reading(device).sources[source].sessions if self._is_in_window(one, device)
+        ]
         read = [session for session in rows.sessions if session.data_source == source]
         lacking = [
             f"its history lacks the session of {label(source)} at {session.session_at:%Y-%m-%d %H:%M}Z"
             for session in unexplained(reported, read)
         ]
-        bar, window = device.sources[source].color_bar, self._terms.request.window
+        bar, window = device.sources[source].color_bar, self._terms.request.window_of(device.account_id)
         if days := silent_days(bar, read, window, self._terms.now()):
             lacking.append(
                 f"its history has nothing of {label(source)} on {counted(len(days), 'day')} from {days[0]} on,"
@@ -147,10 +149,11 @@ class BySessions:
             )
         return lacking
 
-    def _is_in_window(self, session: Session) -> bool:
+    def _is_in_window(self, session: Session, device: Device) -> bool:
         """Tell whether the session ended in the window for certain; its only known time may be its start."""
         request = self._terms.request
-        return session.session_at in request.window and (request.reaches_now or session.started_at is not None)
+        window = request.window_of(device.account_id)
+        return session.session_at in window and (request.reaches_now or session.started_at is not None)
 
 
 def _problems(device: Device, rows: ReadRows, lacking: Iterable[str]) -> dict[str, Problem]:

@@ -4,15 +4,18 @@ Shapes are those of N-able's page "Authorization", and of public clients.
 """
 
 import re
-from codecs import BOM_UTF8
+from codecs import BOM_UTF8, getincrementaldecoder
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
-from cove_poller.errors import ApiError
+from cove_poller.errors import ApiError, ApiUnavailable
 from cove_poller.records.values import CoveModel, Text
+from cove_poller.redaction import fit_to_show
 
 T = TypeVar("T")
+LOOKED_AT = 1 << 16
 
 BEYOND_ASCII = re.compile(
     rb"[\xC2-\xDF][\x80-\xBF]"
@@ -26,7 +29,9 @@ ESCAPE = re.compile(
     r"|(?P<half>u[Dd][89A-Fa-f][0-9A-Fa-f]{2})|.)",
     re.DOTALL,
 )
+TITLE = re.compile(r"<title[^>]*>([^<]*)", re.IGNORECASE)
 HALF_ESCAPED = re.compile(r"\\u[Dd][89A-Fa-f]")
+HALF_ESCAPED_BYTES = re.compile(HALF_ESCAPED.pattern.encode())
 
 
 class ReplyError(CoveModel):
@@ -95,16 +100,47 @@ class RemoteEndpoint(CoveModel):
     url: Text = Field(None, alias="WebRcgUrl")
 
 
-def parse_reply(body: bytes, inner: type[T]) -> Reply[T]:
-    """Return the reply with an inner result of type `inner`. Raise ApiError."""
+def parse_reply(body: bytes | bytearray, inner: type[T], who: str = "Cove") -> Reply[T]:
+    """Return the reply with an inner result of type `inner`.
+
+    Raise ApiUnavailable for what is no JSON, as a proxy or a maintenance page sends it; ApiError for any other shape.
+    """
     try:
-        reply = Reply[inner].model_validate_json(whole_letters(decoded(body)))  # type: ignore[valid-type]
+        reply = Reply[inner].model_validate_json(as_json(body))  # type: ignore[valid-type]
     except ValidationError as error:
+        if error.errors(include_input=False)[0]["type"] == "json_invalid":
+            raise ApiUnavailable(f"{who} sent {what_came(body)} in place of an answer") from None
         where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "its beginning"
         raise ApiError(f"an answer of {len(body)} bytes is not what Cove documents, at {where}") from error
     if reply.error is None and reply.result is None:
         raise ApiError(f"an answer of {len(body)} bytes has neither a result nor an error")
     return reply
+
+
+def what_came(body: bytes | bytearray) -> str:
+    """Return in words what an answer is that is no JSON: "an empty page", "a web page (Maintenance)"."""
+    text = bytes(body[:LOOKED_AT]).decode(errors="replace").strip()
+    if not text:
+        return "an empty page"
+    if text.startswith("<"):
+        title = TITLE.search(text)
+        name = fit_to_show(title[1].strip(), 80) if title else ""
+        return f"a web page ({name})" if name else "a web page"
+    if text.startswith(("{", "[")):
+        return f"{len(body)} bytes that break off or are damaged"
+    return f"{len(body)} bytes that are no JSON"
+
+
+def as_json(body: bytes | bytearray) -> str | bytes | bytearray:
+    """Return the body as a parser takes it: as it is, without another copy, where nothing in it has to be mended."""
+    if not body.startswith(BOM_UTF8) and not HALF_ESCAPED_BYTES.search(body):
+        with suppress(UnicodeDecodeError):
+            decoder = getincrementaldecoder("utf-8")()
+            for start in range(0, len(body), LOOKED_AT):
+                decoder.decode(body[start : start + LOOKED_AT])
+            decoder.decode(b"", final=True)
+            return body
+    return whole_letters(decoded(bytes(body)))
 
 
 def decoded(body: bytes) -> str:

@@ -1,8 +1,10 @@
 """A device's sessions, one by one, from the services that list them: its storage node, or Microsoft 365's reporting."""
 
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urljoin
 
@@ -16,20 +18,26 @@ from cove_poller.cove.transport import Service, ShowsVisa
 from cove_poller.errors import ApiError, PermissionDenied, VisaRefused
 from cove_poller.records.columns import M365_SERVICES, m365_source, plugin_source
 from cove_poller.records.device import Device
+from cove_poller.records.past import Request
 from cove_poller.records.statuses import Statuses
-from cove_poller.records.window import Window
+from cove_poller.redaction import remember
+
+log = logging.getLogger(__name__)
 
 PAGE_SIZE = 500
+SHORT_PAGE_SIZE = 100
+"""Where only the newest sessions are wanted."""
+
 LONGEST_SESSION = timedelta(days=31)
 """Sessions are asked for by their start and wanted by their end; a first backup may take weeks."""
 
 
 class SessionHistory:
-    """Reads devices' sessions in a window. May be used by several threads."""
+    """Reads devices' sessions in the windows of a request. May be used by several threads."""
 
-    def __init__(self, client: CoveClient, window: Window, statuses: Statuses) -> None:
+    def __init__(self, client: CoveClient, request: Request, statuses: Statuses) -> None:
         self._client = client
-        self._window = window
+        self._request = request
         self._statuses = statuses
         self._breaker = Breaker()
         self._reporting = Service(urljoin(client.api.url, "reporting_api"), ShowsVisa.AS_BEARER)
@@ -44,7 +52,7 @@ class SessionHistory:
         if account.token is None:
             raise ApiError("Cove tells no token for it, so its sessions cannot be asked for")
         if device.device_type == "Microsoft 365":
-            return self._of_tenant(account)
+            return self._of_tenant(device, account)
         return self._of_machine(device, account, self._node_url(device.account_id, address))
 
     def _account(self, account_id: int) -> tuple[Account, str | None]:
@@ -70,17 +78,18 @@ class SessionHistory:
             return node_url(urls[0] if urls else address or "", api.url, api.node_domains)
 
     def _of_machine(self, device: Device, account: Account, url: str) -> ReadRows:
-        since, until = self._started_between()
+        since, until = self._started_between(device)
         query = f"(Type & 1) == 1 and BackupStartTime >= {since} and BackupStartTime <= {until}"
         params = {"accountId": device.account_id, "account": account.name, "token": _token(account), "query": query}
         # by their ids, which are unique: several plug-ins of a run may begin in the same second
         source_of = partial(plugin_source, sources={*device.active_sources, *device.sources})
-        return self._read(self._asked_at_node(url, {**params, "orderBy": "Id DESC"}), source_of)
+        ask = self._asked_at_node(url, {**params, "orderBy": "Id DESC"}, self._page_size(device))
+        return self._read(ask, source_of, device)
 
-    def _asked_at_node(self, url: str, params: Mapping[str, Any]) -> Callable[[int], list[SessionRow]]:
+    def _asked_at_node(self, url: str, params: Mapping[str, Any], size: int) -> Callable[[int], list[SessionRow]]:
         def ask(start: int) -> list[SessionRow]:
             service = Service(url, self._visa_for_nodes)
-            more = {**params, "range": {"Offset": start, "Size": PAGE_SIZE}}
+            more = {**params, "range": {"Offset": start, "Size": size}}
             try:
                 return self._rows("QuerySessions", more, service)
             except VisaRefused as error:
@@ -91,10 +100,20 @@ class SessionHistory:
 
         return lambda start: self._breaker.unless_down(url, lambda: ask(start))
 
-    def _of_tenant(self, account: Account) -> ReadRows:
-        """Return the sessions of all services, also of those that are switched off by now."""
-        since, until = self._started_between()
-        found = [self._of_service(name, _token(account), since, until) for name in M365_SERVICES]
+    def _of_tenant(self, device: Device, account: Account) -> ReadRows:
+        """Return the sessions of all services, also of those that are switched off by now.
+
+        The newest alone are asked for with one request, where Cove answers that.
+        """
+        if device.account_id in self._request.spans:
+            try:
+                together = self._of_services(M365_SERVICES, device, account)
+            except PermissionDenied:
+                log.info("device %s: the services are asked one by one", device.account_id)
+            else:
+                if together.is_whole:
+                    return together
+        found = [self._of_services([name], device, account) for name in M365_SERVICES]
         return ReadRows(
             tuple(session for one in found for session in one.sessions),
             {source: session for one in found for source, session in one.context.items()},
@@ -104,24 +123,37 @@ class SessionHistory:
             all(one.is_whole for one in found),
         )
 
-    def _of_service(self, name: str, token: str, since: int, until: int) -> ReadRows:
-        """Return the sessions of one Microsoft 365 service."""
-        wanted = {"CreatedAfter": since, "CreatedBefore": until, "SessionTypes": ["Backup"], "DataSources": [name]}
+    def _of_services(self, names: Iterable[str], device: Device, account: Account) -> ReadRows:
+        """Return the sessions of Microsoft 365 services; a row that does not say of which is that of the only one."""
+        names, size = list(names), self._page_size(device)
+        since, until = self._started_between(device)
+        wanted = {"CreatedAfter": since, "CreatedBefore": until, "SessionTypes": ["Backup"], "DataSources": names}
+        only = names[0] if len(names) == 1 else ""
 
         def ask(start: int) -> list[SessionRow]:
-            params = {"accountToken": token, "range": {"Offset": start, "Size": PAGE_SIZE}, "filter": wanted}
+            params = {"accountToken": _token(account), "range": {"Offset": start, "Size": size}, "filter": wanted}
             return self._rows("EnumerateSessions", params, self._reporting)
 
         def ask_sparingly(start: int) -> list[SessionRow]:
             return self._breaker.unless_refused(
-                name, lambda: self._breaker.unless_down(self._reporting.url, lambda: ask(start))
+                " ".join(names), lambda: self._breaker.unless_down(self._reporting.url, lambda: ask(start))
             )
 
-        return self._read(ask_sparingly, lambda word: m365_source(word or name))
+        return self._read(ask_sparingly, lambda word: m365_source(word or only), device)
 
-    def _read(self, ask: Callable[[int], list[SessionRow]], source_of: Callable[[str], str | None]) -> ReadRows:
-        pages = iter_pages(ask, lambda row: row.key, PAGE_SIZE, "sessions", full=2)
-        return read_rows((row for page in pages for row in page), self._window, self._statuses, source_of)
+    def _page_size(self, device: Device) -> int:
+        return SHORT_PAGE_SIZE if device.account_id in self._request.spans else PAGE_SIZE
+
+    def _read(
+        self, ask: Callable[[int], list[SessionRow]], source_of: Callable[[str], str | None], device: Device
+    ) -> ReadRows:
+        pages: Iterator[list[SessionRow]] = iter_pages(
+            ask, lambda row: row.key, self._page_size(device), "sessions", full=2
+        )
+        if span := self._request.spans.get(device.account_id):
+            pages = _back_to(pages, span.begun_after)
+        window = self._request.window_of(device.account_id)
+        return read_rows((row for page in pages for row in page), window, self._statuses, source_of)
 
     def _rows(self, method: str, params: Mapping[str, Any], service: Service) -> list[SessionRow]:
         """Return a page of sessions. Raise ApiError where there is no list: that is not "no sessions"."""
@@ -130,11 +162,30 @@ class SessionHistory:
             raise ApiError(f"Cove answers {method} without a list")
         return [session_row(one) for one in found]
 
-    def _started_between(self) -> tuple[int, int]:
+    def _started_between(self, device: Device) -> tuple[int, int]:
         """Return when the sessions began that may have ended in the window, in Unix seconds."""
-        begin = self._window.since - LONGEST_SESSION
-        return max(int(begin.timestamp()), 0), int(self._window.until.timestamp())
+        window = self._request.window_of(device.account_id)
+        begin = window.since - LONGEST_SESSION
+        return max(int(begin.timestamp()), 0), int(window.until.timestamp())
+
+
+def _back_to(pages: Iterable[list[SessionRow]], moment: datetime) -> Iterator[list[SessionRow]]:
+    """Yield the pages of a list that is told newest first until one reaches back before the moment.
+
+    That it does so proves that no page after it tells of anything later, so none is asked for.
+    """
+    for page in pages:
+        yield page
+        starts = [row.started_at for row in page]
+        if _is_falling(starts) and starts[-1] is not None and starts[-1] < moment:
+            return
+
+
+def _is_falling(moments: Sequence[datetime | None]) -> bool:
+    return all(later and earlier and later >= earlier for later, earlier in pairwise(moments))
 
 
 def _token(account: Account) -> str:
-    return account.token.get_secret_value() if account.token else ""
+    token = account.token.get_secret_value() if account.token else ""
+    remember(token, passing=True)
+    return token

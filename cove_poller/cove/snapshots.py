@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.column_query import ColumnQuery
-from cove_poller.cove.listing import Listing
+from cove_poller.cove.listing import Listing, accounts_filter
 from cove_poller.cove.paging import iter_pages
 from cove_poller.cove.snapshot_sessions import sessions_from_snapshots
 from cove_poller.cove.threads import as_completed
@@ -68,7 +68,7 @@ class Snapshots:
         Raise ApiError or PermissionDenied if it cannot be read.
         """
         wanted = {device.account_id for device in devices}
-        filter = " or ".join(f"AU == {account}" for account in sorted(wanted))
+        filter = accounts_filter(sorted(wanted))
         found: dict[int, list[Snapshot]] = defaultdict(list)
         last, *moments = reversed([*self._window.moments(STEP)])
         newest = self._at(last, filter)  # by itself: it finds out what is refused

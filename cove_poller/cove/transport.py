@@ -5,6 +5,7 @@ Knows services and bytes, nothing of logins, visas or JSON. May be used by sever
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,25 +13,34 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 import tenacity
-from requests.adapters import HTTPAdapter
-from requests.exceptions import RequestException, SSLError
+from requests.exceptions import InvalidHeader, RequestException
+from requests.utils import select_proxy
 from urllib3.exceptions import HTTPError
 
 from cove_poller import __version__
+from cove_poller.config.proxies import checked_proxy
 from cove_poller.config.settings import ApiSettings
+from cove_poller.cove.deadline import Deadline, WatchedAdapter, deadline
+from cove_poller.cove.reasons import certificate_problem, reason
 from cove_poller.errors import ApiError, ApiUnavailable, PermissionDenied, VisaRefused
-from cove_poller.redaction import REDACTED, VISA
-from cove_poller.text import fitted, one_line
+from cove_poller.redaction import fit_to_show
 
-MAX_REPLY_BYTES = 256 * 1024 * 1024
+ROW_BYTES = 64 * 1024
+OTHER_BYTES = 1024 * 1024
 MAX_RETRY_AFTER_SECONDS = 120.0
 MAX_RETRY_SECONDS = 300.0
-MAX_TEXT_LENGTH = 200
+PASSING_STATUSES = (
+    requests.codes.request_timeout,
+    requests.codes.too_early,
+    requests.codes.too_many_requests,
+)
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -76,7 +86,16 @@ class Pacer:
 
 
 class _Session(requests.Session):
-    """A session that looks at no redirect: the library would read its whole body even where it does not follow."""
+    """A session that looks at no redirect: the library would read its whole body even where it does not follow.
+
+    It asks this machine through no proxy, and nobody through one that is not understood.
+    """
+
+    def merge_environment_settings(self, url: Any, *arguments: Any, **options: Any) -> Any:
+        settings = super().merge_environment_settings(url, *arguments, **options)
+        proxy = checked_proxy(url, select_proxy(url, settings["proxies"]), os.environ)
+        settings["proxies"] = {"all": proxy} if proxy else {}
+        return settings
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         del resp
@@ -104,7 +123,7 @@ class Transport:
         self._pacer = Pacer(api.requests_per_second, clock, self._sleep)
         self._http = _Session()
         for scheme in ("https://", "http://"):
-            self._http.mount(scheme, HTTPAdapter(pool_maxsize=api.backfill_workers + 2))
+            self._http.mount(scheme, WatchedAdapter(pool_maxsize=api.backfill_workers + 2))
         self._http.headers.update({"Content-Type": "application/json", "User-Agent": f"cove-poller/{__version__}"})
         self._http.auth = lambda request: request  # or requests would add what a .netrc says
 
@@ -116,10 +135,20 @@ class Transport:
         self._closed.set()
         self._http.close()
 
-    def send(self, service: Service, method: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-        """Return what the service answers, after as many attempts as are allowed. `method` is for the log.
+    def send(
+        self,
+        service: Service,
+        method: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        read: Callable[[bytearray], T],
+        *,
+        rows: int = 0,
+    ) -> T:
+        """Return what `read` makes of the service's answer, after as many attempts as are allowed.
 
-        Raise ApiUnavailable if it is not to be had, ApiError, PermissionDenied or VisaRefused if trying again is vain.
+        `method` is for the log; the answer may be as large as so many `rows` can be. Raise ApiUnavailable if it is not
+        to be had, or if `read` says so; ApiError, PermissionDenied or VisaRefused if trying again is vain.
         """
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self._api.max_attempts) | tenacity.stop_after_delay(MAX_RETRY_SECONDS),
@@ -129,29 +158,32 @@ class Transport:
             before_sleep=_log_retry,
             reraise=True,
         )
-        return retrying(self._post, service, method, body, headers)
+        return retrying(lambda: read(self._post(service, method, body, headers, OTHER_BYTES + rows * ROW_BYTES)))
 
-    def _post(self, service: Service, method: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    def _post(self, service: Service, method: str, body: bytes, headers: Mapping[str, str], limit: int) -> bytearray:
         self._pacer.wait()
         if self._closed.is_set():
             raise ApiError("stopped before the next request")
         with self._counting:
             self.request_count += 1
         began = self._clock()
-        try:
-            with self._http.post(
-                service.url,
-                data=body,
-                headers=headers,
-                timeout=self._api.timeout_seconds,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                check_status(response, service)
-                self._note_time(response, service)
-                content = self._read(response, service.host, began)
-        except (RequestException, HTTPError, OSError, ValueError) as error:  # the last two: a bad CA bundle or header
-            raise network_error(error, service.host) from error
+        with deadline(2 * self._api.timeout_seconds) as limited:
+            try:
+                with self._http.post(
+                    service.url,
+                    data=body,
+                    headers=headers,
+                    timeout=self._api.timeout_seconds,
+                    allow_redirects=False,
+                    stream=True,
+                ) as response:
+                    check_status(response, service)
+                    self._note_time(response, service)
+                    content = _read(response, service.host, limit)
+            except (RequestException, HTTPError, OSError, ValueError) as error:  # the last: a header
+                _refuse_late(limited, service)
+                raise network_error(error, service.host) from error
+            _refuse_late(limited, service)  # what was cut may look whole
         log.debug("%s: %d bytes in %.2f s", method, len(content), self._clock() - began)
         return content
 
@@ -159,18 +191,23 @@ class Transport:
         if service.url == self._api.url and (at := date_of(response)):
             self.clock_ahead = at - datetime.now(UTC)
 
-    def _read(self, response: requests.Response, host: str, began: float) -> bytes:
-        """Return the body, bounded in size and in time, since the time-out is for each piece of it only."""
-        pieces, size = [], 0
-        # read1 returns what is there; any other way waits for a whole piece, however slowly it comes
-        while piece := response.raw.read1(1 << 16, decode_content=True):
-            pieces.append(piece)
-            size += len(piece)
-            if size > MAX_REPLY_BYTES:
-                raise ApiError(f"Cove at {host} sent more than {MAX_REPLY_BYTES >> 20} MiB in one answer")
-            if self._clock() - began > 2 * self._api.timeout_seconds:
-                raise ApiUnavailable(f"Cove at {host} took too long to send its answer")
-        return b"".join(pieces)
+
+def _refuse_late(limited: Deadline, service: Service) -> None:
+    if limited.is_over:
+        raise ApiUnavailable(f"Cove at {service.host} took too long to send its answer")
+
+
+def _read(response: requests.Response, host: str, limit: int) -> bytearray:
+    """Return the body, of at most `limit` bytes. Raise ApiError if there is more of it."""
+    content = bytearray()
+    while piece := response.raw.read1(1 << 16, decode_content=True):
+        content += piece
+        if len(content) > limit:
+            raise ApiError(
+                f"Cove at {host} sent more than {limit >> 20} MiB in one answer, which is more than what was asked for"
+                " can need"
+            )
+    return content
 
 
 def check_status(response: requests.Response, service: Service) -> None:
@@ -178,7 +215,7 @@ def check_status(response: requests.Response, service: Service) -> None:
     status, host = response.status_code, service.host
     if status == requests.codes.ok:
         return
-    if status == requests.codes.too_many_requests or status >= requests.codes.internal_server_error:
+    if status in PASSING_STATUSES or status >= requests.codes.internal_server_error:
         pause = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
         raise ApiUnavailable(f"Cove at {host} answers HTTP {status}", pause)
     if service.visa is ShowsVisa.AS_BEARER and status == requests.codes.unauthorized:
@@ -186,7 +223,7 @@ def check_status(response: requests.Response, service: Service) -> None:
     if service.visa is ShowsVisa.AS_BEARER and status == requests.codes.forbidden:
         raise PermissionDenied(f"Cove at {host} answers HTTP {status}")
     if response.is_redirect:
-        target = _safe(response.headers["Location"])
+        target = fit_to_show(response.headers["Location"])
         raise ApiError(f"Cove at {host} redirects to {target}, which is not followed{service.hint}")
     raise ApiError(f"Cove at {host} answers HTTP {status}{service.hint}")
 
@@ -202,16 +239,16 @@ def date_of(response: requests.Response) -> datetime | None:
 
 def network_error(error: Exception, host: str) -> ApiError:
     """Return our error for one of the HTTP library's: only a failed certificate or request will not pass by itself."""
-    if isinstance(error, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return ApiError(f"the TLS certificate of {host} cannot be verified; nothing was sent")
-    if isinstance(error, (RequestException, HTTPError)) and not isinstance(error, ValueError):
-        return ApiUnavailable(f"Cove at {host} cannot be reached ({type(error).__name__})")
-    return ApiError(f"the request to {host} failed ({type(error).__name__}: {_safe(str(error))})")
-
-
-def _safe(text: str) -> str:
-    """Return somebody's text fit for a mail: one line, not long, nothing that looks like a visa or a token."""
-    return fitted(VISA.sub(REDACTED, one_line(text)), MAX_TEXT_LENGTH)
+    if problem := certificate_problem(error):
+        return ApiError(f"the TLS certificate of {host} cannot be verified: {problem}; nothing was sent")
+    if isinstance(error, InvalidHeader):
+        return ApiError(f"the visa that Cove gave cannot be shown to {host}: it has signs that no header may have")
+    if isinstance(error, OSError) and not isinstance(error, (RequestException, HTTPError)):
+        authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or "this machine"
+        return ApiError(f"the certificate authorities of {authorities} cannot be read; nothing was sent to {host}")
+    if not isinstance(error, ValueError):
+        return ApiUnavailable(f"Cove at {host} cannot be reached: {reason(error)}")
+    return ApiError(f"the request to {host} cannot be sent ({type(error).__name__})")
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:

@@ -83,9 +83,13 @@ def locked_rejection(tries: Sequence[Mapping[str, Any]]) -> Rejection | None:
     if not tries:
         return None
     newest = tries[0]
-    wait = timedelta(hours=min(2 ** min(len(tries) - 1, 10), LONGEST_WAIT_HOURS))
     at = newest["started_at"]
-    return Rejection(at, newest["error"] or "", newest["login_fingerprint"], at + wait)
+    return Rejection(at, newest["error"] or "", newest["login_fingerprint"], at + wait_of_locked(len(tries)))
+
+
+def wait_of_locked(tries: int) -> timedelta:
+    """Return how long a user who is locked is left alone after so many tries."""
+    return timedelta(hours=min(2 ** min(tries - 1, 10), LONGEST_WAIT_HOURS))
 
 
 class AuditRow(dict[str, Any]):
@@ -119,6 +123,24 @@ def audited(database: Database, command: str, login: str, now: Callable[[], date
             connection.execute(update(polls).where(polls.c.id == poll_id).values(**result, finished_at=now()))
 
 
+def note_past_run(database: Database, command: str, login: str, at: datetime, **values: Any) -> None:
+    """Write the row of a run that could not write it itself, unless it is there."""
+    polls = database.tables.polls
+    row = {"command": command, "login": login, "started_at": at}
+    same = select(polls.c.id).where(*(polls.c[name] == value for name, value in row.items()))
+    with database.transaction() as connection:
+        if connection.execute(same).first() is None:
+            connection.execute(insert(polls).values(**row, finished_at=at, **values))
+
+
+def knows_fingerprint(database: Database, login: str, fingerprint: str) -> bool:
+    """Return whether a run has noted this very rejection of a login: no two have the same salt."""
+    polls = database.tables.polls
+    same = select(polls.c.id).where(polls.c.login == login, polls.c.login_fingerprint == fingerprint)
+    with database.transaction() as connection:
+        return connection.execute(same.limit(1)).first() is not None
+
+
 def login_conditions(database: Database, login: str) -> dict[str, Any]:
     """Return the conditions of a login, as its newest sync that told any left them."""
     polls = database.tables.polls
@@ -128,19 +150,16 @@ def login_conditions(database: Database, login: str) -> dict[str, Any]:
         return connection.execute(query.order_by(polls.c.id.desc()).limit(1)).scalar() or {}
 
 
-def syncs_of(database: Database, login: str) -> tuple[datetime, datetime | None]:
-    """Return when the running sync of a login began, and the last one before it that went through to its end.
+def last_sync_before(database: Database, login: str, began: datetime) -> datetime | None:
+    """Return when the last sync of a login began, before one that `began` now, that went through to its end.
 
     A clock that was ahead once leaves rows from the future behind: they count for nothing.
     """
     polls = database.tables.polls
     mine = (polls.c.command == "sync", polls.c.login == login)
+    went_through = (polls.c.outcome.in_(("ok", "partial")), polls.c.error.is_(None), polls.c.started_at <= began)
     with database.transaction() as connection:
-        newest = select(polls.c.started_at).where(*mine).order_by(polls.c.id.desc()).limit(1)
-        began: datetime = connection.execute(newest).scalar_one()
-        went_through = (polls.c.outcome.in_(("ok", "partial")), polls.c.error.is_(None), polls.c.started_at <= began)
-        last = select(func.max(polls.c.started_at)).where(*mine, *went_through)
-        return began, connection.execute(last).scalar()
+        return connection.execute(select(func.max(polls.c.started_at)).where(*mine, *went_through)).scalar()
 
 
 def last_complete_sync(database: Database, login: str) -> datetime | None:
@@ -151,6 +170,16 @@ def last_complete_sync(database: Database, login: str) -> datetime | None:
     )
     with database.transaction() as connection:
         return connection.execute(query).scalar()
+
+
+def poll_rhythm(database: Database, login: str) -> timedelta | None:
+    """Return how far apart the last two syncs of a login began that saw all of its devices; None before there are."""
+    polls = database.tables.polls
+    mine = (polls.c.command == "sync", polls.c.login == login, polls.c.is_complete.is_(True))
+    query = select(polls.c.started_at).where(*mine).order_by(polls.c.started_at.desc()).limit(2)
+    with database.transaction() as connection:
+        times = connection.execute(query).scalars().all()
+    return times[0] - times[1] if len(times) > 1 else None
 
 
 def last_learnt(database: Database, login: str) -> dict[str, Any] | None:

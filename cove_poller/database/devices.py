@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, func, or_, select, update
 
 from cove_poller.database.bulk import Row, insert_rows
-from cove_poller.database.statements import Statements
+from cove_poller.database.statements import Statements, lock_key
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,21 @@ COLUMNS = [one.name for one in fields(RecordedDevice)]
 
 class Devices(Statements):
     """Reads and writes devices."""
+
+    def hold_recording(self, login: str) -> None:
+        """Wait until no other run records devices of a login, and keep others from it until this is committed.
+
+        On SQLite every transaction that may write has this anyway.
+        """
+        if self._dialect.name == "postgresql":
+            self._connection.execute(select(func.pg_advisory_xact_lock(lock_key(f"cove-poller: devices of {login}"))))
+
+    def are_polled_since(self, login: str, moment: datetime) -> bool:
+        """Return whether the newest sync of a login came to its end after a moment, or has not come to it yet."""
+        polls = self._tables.polls
+        mine = select(polls.c.finished_at).where(polls.c.login == login, polls.c.command == "sync")
+        row = self._connection.execute(mine.order_by(polls.c.id.desc()).limit(1)).first()
+        return row is not None and (row.finished_at is None or row.finished_at > moment)
 
     def all(self) -> list[RecordedDevice]:
         """Return all devices, those of a customer together."""

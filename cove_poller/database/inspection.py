@@ -13,6 +13,7 @@ from sqlalchemy.exc import SAWarning
 
 from cove_poller.config import backupchecks_columns as contract
 from cove_poller.config.settings import BackupchecksSettings, Config, ObjectSettings
+from cove_poller.database.fitting import unfit_words
 from cove_poller.database.tables import OBJECTS, RUN_KEY, Tables, UtcDateTime, default_tables, own_tables
 
 LIVE_COLUMNS = {"customers": contract.CUSTOMERS, "jobs": contract.JOBS, "job_runs": contract.JOB_RUNS}
@@ -86,20 +87,30 @@ def _inspect(inspector: Inspector, in_schema: str | None, settings: Backupchecks
         found.obstacles.append(f'there is no schema "{in_schema}" ([database] schema)')
         return found
     names = set(inspector.get_table_names(in_schema))
-    found.is_empty = not names & LIVE_COLUMNS.keys()
+    views = {*inspector.get_view_names(in_schema), *_other_relations(inspector, in_schema)} & LIVE_COLUMNS.keys()
+    found.is_empty = not (names | views) & LIVE_COLUMNS.keys()
     for table in LIVE_COLUMNS if not found.is_empty else ():
         if table in names:
-            _inspect_live(inspector, _mapped(table, settings), found)
+            _inspect_live(inspector, _mapped(table, settings), found, settings)
+        elif table in views:
+            found.obstacles.append(f"{table} is a view, but must be the table itself; is [database] schema right?")
         else:
             found.obstacles.append(f"table {table} is missing, though others are there; is [database] schema right?")
     if objects := settings.objects.table:
         if objects in names:
-            _inspect_live(inspector, _mapped_objects(objects, settings.objects), found)
+            _inspect_live(inspector, _mapped_objects(objects, settings.objects), found, settings)
         else:
             fix = 'name the right one with [backupchecks.objects] table = "...", or none; it is not made by migrate'
             found.obstacles.append(f"table {objects} is missing; {fix}")
     _inspect_own(inspector, names, found)
     return found
+
+
+def _other_relations(inspector: Inspector, schema: str | None) -> Iterator[str]:
+    """Yield what can be read like a table on PostgreSQL, and is neither a table nor a plain view."""
+    if inspector.dialect.name == "postgresql":
+        yield from inspector.get_materialized_view_names(schema)
+        yield from inspector.get_foreign_table_names(schema)  # type: ignore[attr-defined]
 
 
 def _inspect_own(inspector: Inspector, names: set[str], found: Inspection) -> None:
@@ -138,9 +149,9 @@ def _mapped_objects(table: str, settings: ObjectSettings) -> Mapped:
     return Mapped(OBJECTS, table, settings.columns.used(), settings.defaults, "[backupchecks.objects.{}]")
 
 
-def _inspect_live(inspector: Inspector, table: Mapped, found: Inspection) -> None:
+def _inspect_live(inspector: Inspector, table: Mapped, found: Inspection, settings: BackupchecksSettings) -> None:
     ours, constants = table.ours, table.constants
-    columns = {column["name"]: column for column in inspector.get_columns(table.name, found.schema)}
+    columns = {column["name"]: _plain(column) for column in inspector.get_columns(table.name, found.schema)}
     bound = [_bound(key, columns[live]) for key, live in ours.items() if live in columns]
     only_theirs = [live for live in constants if live in columns and live not in ours.values()]
     bound += [
@@ -152,8 +163,20 @@ def _inspect_live(inspector: Inspector, table: Mapped, found: Inspection) -> Non
     _find_wrong(table, columns, found)
     _find_unknown(table, columns, _counted_up(inspector, table.name, columns, found.schema), found)
     if table.key == "job_runs":
+        found.obstacles += unfit_words(columns, ours, settings)
         key = {ours[column] for column in RUN_KEY}
         found.needs_run_key = key not in _unique_sets(inspector, table.name, found.schema)
+
+
+def _plain(column: Any) -> dict[str, Any]:
+    """Return a column whose type is a domain as one of the type that the domain stands for, with its conditions."""
+    plain = dict(column)
+    while hasattr(plain["type"], "data_type") and hasattr(plain["type"], "not_null"):
+        domain = plain["type"]
+        plain["type"] = domain.data_type
+        plain["nullable"] = plain["nullable"] and not domain.not_null
+        plain["default"] = plain.get("default") or domain.default
+    return plain
 
 
 def constant_key(live: str) -> str:

@@ -1,21 +1,23 @@
 """The statements about Backupchecks' customers and jobs, and about which device each job is linked to."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Column, Text, func, select, update
+from sqlalchemy import Column, Table, Text, func, select, update
 
 from cove_poller.config.backupchecks_columns import JOBS
 from cove_poller.database.bulk import Row
 from cove_poller.database.devices import COLUMNS, RecordedDevice
-from cove_poller.database.statements import Statements, named
+from cove_poller.database.kept import not_kept
+from cove_poller.database.statements import Statements, lock_key, named
 from cove_poller.records.job_matching import Job, Partner
 
-CREATION = int.from_bytes(hashlib.sha256(b"cove-poller: customers and jobs").digest()[:8], "big", signed=True)
-"""The key of the lock under which customers and jobs are made; PostgreSQL has such keys per database."""
+CREATION = lock_key("cove-poller: customers and jobs")
+"""The key of the lock under which customers and jobs are made."""
+
+T = TypeVar("T")
 
 COMPUTER = Column("computer", Text)
 
@@ -108,16 +110,28 @@ class Jobs(Statements):
 
     def create_customers(self, names: Iterable[str]) -> dict[str, int]:
         """Create customers. Return their ids by name."""
-        rows = [{"name": name, "active": True} for name in names]
-        made = self._insert_live("customers", self._tables.customers, ("name", "active"), rows, ("id", "name"))
-        return {row["name"]: row["id"] for row in made}
+        customers, wanted = self._tables.customers, list(names)
+        rows = [{"name": name, "active": True} for name in wanted]
+        made = self._insert_live("customers", customers, ("name", "active"), rows, ("id", "name"))
+        found = {row["name"].rstrip(): row["id"] for row in made}
+        offered = {name: name.rstrip() for name in wanted}
+        return self._as_offered(customers, offered, found, "name")
 
     def create(self, jobs: Iterable[Row]) -> dict[int, int]:
         """Create jobs, each with customer_id, job_name, backup_type and cove_account_id. Return ids by account."""
         common = {"active": True, "backup_software": self._settings.backup_software}
         rows = [{**common, **job} for job in jobs]
-        made = self._insert_live("jobs", self._tables.jobs, JOBS[1:], rows, ("id", "cove_account_id"))
-        return {row["cove_account_id"]: row["id"] for row in made}
+        table = self._tables.jobs
+        made = self._insert_live("jobs", table, JOBS[1:], rows, ("id", "cove_account_id"))
+        found = {row["cove_account_id"]: row["id"] for row in made}
+        accounts = {row["cove_account_id"]: row["cove_account_id"] for row in rows}
+        return self._as_offered(table, accounts, found, "cove_account_id")
+
+    def _as_offered(self, table: Table, offered: Mapping[T, T], found: Mapping[T, int], column: str) -> dict[T, int]:
+        """Return the ids by what was offered, each with how it has to be found. Raise DatabaseError if it is not."""
+        if lost := [one for one in offered.values() if one not in found]:
+            raise not_kept(self._connection, table, len(lost), len(offered), column)
+        return {key: found[one] for key, one in offered.items()}
 
     def claim(self, accounts_by_job: Mapping[int, int]) -> dict[int, int]:
         """Link jobs that have no device yet. Return the job ids by account, of those that still had none."""

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
 
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Database
+from cove_poller.database.failing import with_failing_since
 from cove_poller.database.tables import Tables
 from cove_poller.records.health import news
 from cove_poller.records.health.device_state import DeviceState, source_states, worst_success
@@ -20,11 +21,13 @@ from cove_poller.records.statuses import Status
 def read_overview(database: Database, config: Config, now: datetime, *, customer: str | None = None) -> Overview:
     """Return all devices that are neither ignored nor gone, and how the polls of each login went.
 
-    Devices may also be of a login that is not configured any more, or not here.
+    Devices may also be of a login that is not configured any more, or not here. Raise WrongUsage for a `customer` that
+    nobody is called.
     """
     with database.transaction() as connection:
         rows = connection.execute(_counting_devices(database.tables)).mappings()
-        devices = [_device_state(row, config, now) for row in rows]
+        states = [_device_state(row, config, now) for row in rows]
+        devices = with_failing_since(connection, database.tables, states)
         logins = {*config.logins, *(device.login for device in devices)}
         polls = {login: _poll_state(connection, database.tables, login) for login in logins}
     unpolled = [login for login, poll in polls.items() if poll is None]

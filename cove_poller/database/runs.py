@@ -1,7 +1,7 @@
 """The statements about Backupchecks' job runs. One that somebody has reviewed is never written to."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -11,12 +11,17 @@ from sqlalchemy.exc import IntegrityError
 
 from cove_poller.config.backupchecks_columns import JOB_RUNS
 from cove_poller.config.settings import BackupchecksSettings
+from cove_poller.database.bulk import Row
+from cove_poller.database.kept import not_kept
 from cove_poller.database.run_objects import RunObjects
 from cove_poller.database.statements import ACCOUNT, MOMENT, Statements, named
 from cove_poller.database.tables import RUN_KEY, Tables
 from cove_poller.records.columns import DataSource
 from cove_poller.records.runs.device_history import RecordedRun
 from cove_poller.records.runs.run_plan import PlannedRun, Review
+from cove_poller.text import fitted
+
+WRITTEN = ("run_at", "status", "remark")
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +108,31 @@ class Runs(Statements):
     def update(self, runs: Iterable[PlannedRun]) -> set[int]:
         """Write runs that differ, unless somebody has reviewed them meanwhile. Return the ids of those written."""
         rows = [{"id": run.run_id, **_run_row(run)} for run in runs]
-        columns = ["run_at", "status", "remark"]
-        return {row["id"] for row in self._update(self._tables.job_runs, columns, rows, *self._unreviewed())}
+        written = {row["id"] for row in self._update(self._tables.job_runs, WRITTEN, rows, *self._unreviewed())}
+        if rows:
+            self._check_updated(rows, written)
+        return written
+
+    def _check_updated(self, rows: Sequence[Row], written: Collection[int]) -> None:
+        """Raise DatabaseError where a run is not as it was written, though nobody has reviewed or removed it."""
+        runs = self._tables.job_runs
+        wanted = self._rows("wanted", [runs.c.id], rows)
+        query = select(*named(runs, ("id", *WRITTEN))).join(wanted, wanted.c.id == runs.c.id)
+        unreviewed = {row["id"]: dict(row) for row in self._mappings(query.where(*self._unreviewed()))}
+        there: list[tuple[Row, Row]] = [(row, unreviewed[row["id"]]) for row in rows if row["id"] in unreviewed]
+        lost = [(row, found) for row, found in there if found["id"] not in written or self._differing(row, found)]
+        self._refuse(lost, len(rows))
+
+    def _differing(self, row: Row, found: Row) -> list[str]:
+        """Return the columns in which a run differs from what was written, as far as they are wide enough for it."""
+        columns = self._tables.job_runs.c
+        return [name for name in WRITTEN if _plain(row[name], columns[name]) != _plain(found[name], columns[name])]
+
+    def _refuse(self, lost: Sequence[tuple[Row, Row | None]], offered: int) -> None:
+        if lost:
+            names = sorted({name for row, found in lost if found for name in self._differing(row, found)})
+            what = ", ".join(names) or "it is not there"
+            raise not_kept(self._connection, self._tables.job_runs, len(lost), offered, what)
 
     def insert(
         self, runs: Iterable[tuple[int, int, PlannedRun]], now: datetime, review: Review | None
@@ -118,7 +146,34 @@ class Runs(Statements):
         ]
         columns = [name for name in JOB_RUNS if name != "id" and (review or name not in ("reviewed_at", "reviewed_by"))]
         made = self._insert_live("job_runs", table, columns, rows, ("id", "external_id", "run_at"), key=RUN_KEY)
+        if rows:
+            self._check_inserted(rows, {row["id"] for row in made})
         return {(int(row["external_id"]), row["run_at"]): row["id"] for row in made}
+
+    def _check_inserted(self, rows: Sequence[Row], made: Collection[int]) -> None:
+        """Raise DatabaseError where a run is not there as it was written. One of another run in its place is right."""
+        runs = self._tables.job_runs
+        columns = [runs.c.external_id, runs.c.run_at]
+        wanted = self._rows("wanted", columns, rows)
+        same = and_(*(wanted.c[one.key] == one for one in columns))
+        query = select(*named(runs, ("id", "external_id", *WRITTEN))).join(wanted, same)
+        found = self._mappings(query.where(runs.c.source_type == self._settings.source_type))
+        by_key = {(str(row["external_id"]), row["run_at"]): dict(row) for row in found}
+        both: list[tuple[Row, Row | None]] = [(row, by_key.get((row["external_id"], row["run_at"]))) for row in rows]
+        lost = [(row, one) for row, one in both if one is None or (one["id"] in made and self._differing(row, one))]
+        self._refuse(lost, len(rows))
+
+    def written_by_others(self, since: datetime) -> int:
+        """Count the jobs of polled devices that somebody else has written runs of, too, since the poller knows them."""
+        runs, jobs, devices = self._tables.job_runs, self._tables.jobs, self._tables.devices
+        query = (
+            select(func.count(jobs.c.id.distinct()))
+            .join_from(jobs, devices, devices.c.account_id == jobs.c.cove_account_id)
+            .join(runs, runs.c.job_id == jobs.c.id)
+            .where(runs.c.run_at >= since, runs.c.run_at >= devices.c.first_seen_at)
+            .where(func.coalesce(runs.c.source_type, "") != self._settings.source_type)
+        )
+        return self._connection.scalar(query) or 0
 
     def remark_limit(self) -> int | None:
         """Return how many characters a remark may have; None if as many as it likes."""
@@ -127,6 +182,11 @@ class Runs(Statements):
     def _unreviewed(self) -> list[Any]:
         runs = self._tables.job_runs
         return [runs.c.reviewed_at.is_(None)] if "reviewed_at" in runs.c else []
+
+
+def _plain(value: Any, column: Column[Any]) -> Any:
+    """Return a value as it is stored, but for the blanks that a column of a fixed width adds."""
+    return fitted(str(value), getattr(column.type, "length", None)).rstrip() if isinstance(value, str) else value or ""
 
 
 def _review_row(run: PlannedRun, review: Review | None) -> dict[str, Any]:

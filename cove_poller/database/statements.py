@@ -1,5 +1,6 @@
 """How every statement of a page is made: its rows as one parameter, its columns under our names."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,10 +9,16 @@ from sqlalchemy import BigInteger, Column, Connection, FromClause, RowMapping, T
 
 from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.database.bulk import Row, as_rows, insert_rows
+from cove_poller.database.kept import not_kept
 from cove_poller.database.tables import Tables, UtcDateTime
 
 ACCOUNT = Column("account_id", BigInteger)
 MOMENT: Column[datetime] = Column("moment", UtcDateTime(timezone=True))
+
+
+def lock_key(name: str) -> int:
+    """Return the number of an advisory lock; PostgreSQL has such numbers per database."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
 
 
 class Statements:
@@ -44,8 +51,12 @@ class Statements:
         """Insert into a table of Backupchecks', with the configured constants in the columns that only it knows."""
         constants = self._tables.constants.get(name, {})
         offered = [column for column in table.c if column.key in {*columns, *constants}]
-        statement = insert_rows(table, offered, [{**constants, **row} for row in rows], self._dialect, key)
-        return self._mappings(statement.returning(*named(table, returned)))
+        written = [{**constants, **row} for row in rows]
+        statement = insert_rows(table, offered, written, self._dialect, key)
+        found = self._mappings(statement.returning(*named(table, returned)))
+        if key is None and len(found) != len(written):
+            raise not_kept(self._connection, table, len(written) - len(found), len(written), "it is not there")
+        return found
 
     def _update(
         self,

@@ -32,6 +32,7 @@ class Store:
     """The statements of a page, by what they are about."""
 
     def __init__(self, connection: Connection, tables: Tables, settings: BackupchecksSettings) -> None:
+        self.connection = connection
         self.sessions = Sessions(connection, tables, settings)
         self.runs = Runs(connection, tables, settings)
         self.devices = Devices(connection, tables, settings)

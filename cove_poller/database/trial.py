@@ -10,7 +10,10 @@ from sqlalchemy import Connection, Table, delete, false, func, insert, null, sel
 
 from cove_poller.config.settings import BackupchecksSettings, Config
 from cove_poller.database import migrate
-from cove_poller.database.engine import database_errors, make_engine
+from cove_poller.database.connecting.engines import make_engine
+from cove_poller.database.connecting.faults import database_errors
+from cove_poller.database.connecting.pooler import refuse_shared_sessions
+from cove_poller.database.connecting.signals import undisturbed
 from cove_poller.database.grants import grants
 from cove_poller.database.inspection import Inspection, inspect_database
 from cove_poller.database.store import Store
@@ -53,6 +56,10 @@ class Trial:
         """Return what is live, compared with the contract."""
         with database_errors():
             return inspect_database(self._connection, self._config)
+
+    def store(self, tables: Tables) -> Store:
+        """Return the statements of the transaction."""
+        return Store(self._connection, tables, self._settings)
 
     def refused_rights(self, tables: Tables) -> Iterator[tuple[str, str]]:
         """Try each right by a statement that needs it and touches no row.
@@ -113,7 +120,10 @@ def trial(config: Config, password: SecretStr | None) -> Iterator[Trial]:
     """Connect to try things. Raise DatabaseError. An SQLite file is not made."""
     engine = make_engine(config.database, password)
     try:
-        with database_errors(), engine.connect() as connection, connection.begin() as transaction:
+        with undisturbed(), database_errors():
+            if engine.dialect.name == "postgresql":
+                refuse_shared_sessions(engine)
+        with undisturbed(), database_errors(), engine.connect() as connection, connection.begin() as transaction:
             migrate.limit_waiting(connection)
             yield Trial(connection, config)
             transaction.rollback()

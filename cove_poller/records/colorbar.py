@@ -51,13 +51,13 @@ def read_bars(
         bar = (fields.color_bar or "") if fields else ""
         if not bar:
             continue
-        if not _is_readable(bar):
+        if not is_readable(bar):
             failures.append(f"{label(source)}: its colour bar {bar!r} cannot be read")
             continue
         read.add(source)
         if missing := _before_bar(bar, device, window, now):
             failures.append(f"{label(source)}: its colour bar begins on {missing}; what was before could not be read")
-        for day, code in _days(bar, now.astimezone(UTC).date()):
+        for day, code in days_of(bar, now.astimezone(UTC).date()):
             status = statuses.meaning(code)
             moment = datetime.combine(day, time(tzinfo=UTC)) + usual
             if code != NO_BACKUP and status not in (Status.RUNNING, Status.NONE) and moment in window:
@@ -65,7 +65,8 @@ def read_bars(
     return BarReading(tuple(sessions), frozenset(read), tuple(failures))
 
 
-def _is_readable(bar: str) -> bool:
+def is_readable(bar: str) -> bool:
+    """Return whether a colour bar has nothing but digits, and no more of them than there are days."""
     return bar.isascii() and bar.isdigit() and len(bar) <= MOST_DAYS
 
 
@@ -78,15 +79,15 @@ def _before_bar(bar: str, device: Device, window: Window, now: datetime) -> date
 
 def silent_days(bar: str | None, sessions: Iterable[Session], window: Window, now: datetime) -> list[date]:
     """The days of the window on which the bar shows a backup that ended, and next to which there is no session."""
-    if not bar or not _is_readable(bar):
+    if not bar or not is_readable(bar):
         return []
     known = {session.session_at.date() + days * DAY for session in sessions for days in (-1, 0, 1)}
-    shown = (day for day, code in _days(bar, now.astimezone(UTC).date()) if code in ENDED)
+    shown = (day for day, code in days_of(bar, now.astimezone(UTC).date()) if code in ENDED)
     return sorted(day for day in shown if window.has_day(day) and day not in known)
 
 
-def _days(bar: str, today: date) -> Iterator[tuple[date, int]]:
-    """Each day before today with its code."""
+def days_of(bar: str, today: date) -> Iterator[tuple[date, int]]:
+    """Yield each day before `today`, the newest first, with its code."""
     for back, digit in enumerate(reversed(bar)):
         if back:
             yield today - timedelta(days=back), int(digit)

@@ -8,6 +8,7 @@ asked for at a time, and every spelling is read.
 import re
 from collections.abc import Collection, Iterator
 from enum import StrEnum
+from functools import lru_cache
 
 
 class DataSource(StrEnum):
@@ -54,7 +55,10 @@ LABELS = {
     "D23": "Microsoft 365 Teams",
 }
 
-M365_SOURCES = frozenset({"D05", "D19", "D20", "D23"})
+M365_SERVICES = {"Exchange": "D19", "OneDrive": "D20", "SharePoint": "D05", "Teams": "D23"}
+"""What the reporting service calls a data source."""
+
+M365_SOURCES = frozenset(M365_SERVICES.values())
 
 RESTORE_SOURCES = frozenset({"D16", "D17"})
 """Virtual Disaster Recovery and Bare Metal Restore: they restore, so they have no backup to watch."""
@@ -102,9 +106,6 @@ ADDS_NOTHING = re.compile(
 
 PLUGIN_NUMBER = re.compile(r"[Dd]?0*([0-9]{1,3})")
 
-M365_SERVICES = {"Exchange": "D19", "OneDrive": "D20", "SharePoint": "D05", "Teams": "D23"}
-"""What the reporting service calls a data source."""
-
 SOURCE_FIELD = re.compile(r"D0*(\d{1,2})F0*(\d{1,2})")
 DEVICE_FIELD = re.compile(r"I0*(\d{1,3})")
 
@@ -144,6 +145,7 @@ def m365_source(service: str) -> str | None:
     return {_simplified(name): code for name, code in M365_SERVICES.items()}.get(_simplified(service))
 
 
+@lru_cache(maxsize=1024)
 def _simplified(word: str) -> str:
     return "".join(letter for letter in word.lower() if letter.isalnum())
 

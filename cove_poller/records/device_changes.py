@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from cove_poller.records.device_reading import DeviceReading
 from cove_poller.records.matching import SessionChanges, compare
+from cove_poller.records.open_gaps import OpenGap
 from cove_poller.records.past import Past
 from cove_poller.records.reading import SourceReading
 from cove_poller.records.same_session import merged
@@ -29,7 +30,8 @@ NO_READING = SourceReading()
 class DeviceChanges:
     """What is new, changed and wrong in the record of a device; `newest` has each source's newest session then.
 
-    `worse_ids` are the recorded sessions that have become worse, `moments` the times at which anything changed.
+    `worse_ids` are the recorded sessions that have become worse, `moments` the times at which anything changed,
+    `gaps` the sources of which sessions may be missing.
     """
 
     sessions: Mapping[str, SessionChanges] = field(default_factory=dict)
@@ -37,6 +39,7 @@ class DeviceChanges:
     sources: Mapping[str, SourceHistory] = field(default_factory=dict)
     worse_ids: frozenset[int] = frozenset()
     moments: tuple[datetime, ...] = ()
+    gaps: Mapping[str, OpenGap] = field(default_factory=dict)
 
     @property
     def new(self) -> list[Session]:

@@ -63,6 +63,7 @@ def compare(
     exact = [one for one in recorded if one.origin is not Origin.COLORBAR]
     marks = [one for one in recorded if one.origin is Origin.COLORBAR]
     sessions = [one for one in seen if one.origin is not Origin.COLORBAR]
+    seen_marks = [one for one in seen if one.origin is Origin.COLORBAR]
     newest = max((record.session_at for record in exact), default=None)
     found = partners(sessions, exact)
     new = [
@@ -76,7 +77,7 @@ def compare(
     if coverage:
         left, new = _covered(left, new, coverage)
     kept, stale = _judged(marks, [*left, *new], coverage)
-    new_marks, changed_marks = _new_marks([one for one in seen if one not in sessions], kept, [*left, *new], coverage)
+    new_marks, changed_marks = _new_marks(seen_marks, kept, [*left, *new], coverage)
     old = {one.id: one for one in exact}
     changes = SessionChanges(
         new=(*new, *new_marks),
@@ -146,7 +147,7 @@ def _covered(
 
 def _read_in_part(session: Session, coverage: Coverage) -> Session:
     """A new session from a past of which something could not be read: others before it may be missing."""
-    is_read = session.origin in (Origin.SESSIONS, Origin.SNAPSHOT, Origin.COLORBAR)
+    is_read = session.origin not in (Origin.POLL, Origin.GAP)
     if coverage.is_complete or not is_read or session.unknown_since or session.session_at not in coverage.window:
         return session
     return replace(session, unknown_since=coverage.window.since)

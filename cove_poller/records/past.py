@@ -19,6 +19,17 @@ RESUMABLE = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
+class Span:
+    """A time of which a device's past is wanted: what ended in it had begun after `begun_after`, for all we know.
+
+    So a history that is told newest first need not be read further back than that.
+    """
+
+    window: Window
+    begun_after: datetime
+
+
+@dataclass(frozen=True)
 class Request:
     """What somebody wants of the past.
 
@@ -32,6 +43,13 @@ class Request:
     devices: frozenset[int] = frozenset()
     reviewed: bool = False
     dry_run: bool = False
+    spans: Mapping[int, "Span"] = field(default_factory=dict)
+    """Of devices of which only some time is wanted, that time; their accounts are the keys."""
+
+    def window_of(self, account_id: int) -> Window:
+        """Return the window in which a device's past is wanted."""
+        span = self.spans.get(account_id)
+        return span.window if span else self.window
 
     def allows(self, way: Origin) -> bool:
         return self.way in (None, way)
@@ -85,6 +103,8 @@ class Past:
     warnings: tuple[str, ...] = ()
     context: Mapping[str, Session] = field(default_factory=dict)
     problems: Mapping[str, Problem] = field(default_factory=dict)
+    is_refused: bool = False
+    """Whether Cove does not let the user read it."""
 
     @cached_property
     def _by_source(self) -> dict[str, list[Session]]:

@@ -199,24 +199,36 @@ class _Reader:
         time, code = self.fields.last_success_at, self.fields.last_success_status
         if time is None:
             return sessions
-        for number, session in enumerate(sessions):
-            if self._is_success(session, time):
-                sessions[number] = self._told_by_success(session, time)
-                return sessions
+        for is_success in (self._is_success_then, self._is_success_since):
+            for number, session in enumerate(sessions):
+                if self._can_be_success(session) and is_success(session, time):
+                    sessions[number] = self._told_by_success(session, time)
+                    return sessions
         return [*sessions, replace(self._session(time, code, self._success_is), origin=Origin.GAP)]
 
-    def _is_success(self, session: Session, time: datetime) -> bool:
-        if session.status_code is not None and session.status_code not in SUCCESSFUL_CODES:
-            return False
-        if is_close(time, session.session_at) or is_close(time, session.started_at):
-            return True
+    def _can_be_success(self, session: Session) -> bool:
+        return session.status_code is None or session.status_code in SUCCESSFUL_CODES
+
+    def _is_success_then(self, session: Session, time: datetime) -> bool:
+        """Whether the success is this session, by its times."""
+        return is_close(time, session.session_at) or is_close(time, session.started_at)
+
+    def _is_success_since(self, session: Session, time: datetime) -> bool:
+        """Whether the success is this session, and its time the one that is not known of it otherwise."""
         if time > session.session_at:
             return session.ended_at is None and not self.is_total  # nothing of a session is later than its end
-        if session.time_is is TimeIs.START and not self.is_total:
-            return False  # nothing of a session is before its start: the row is not of one instant
+        if not self.is_total and not self._may_begin(session, time):
+            return False
         # None is newer than this one, so where it was a success it is the last, and the earlier time its start.
         wanted = self.fields.last_success_status or COMPLETED
         return session.status_code == wanted or (wanted == COMPLETED and bool(session.errors_count))
+
+    def _may_begin(self, session: Session, time: datetime) -> bool:
+        """Whether a session can have begun at a time before it: not where the row is not of one instant."""
+        if session.time_is is TimeIs.START or self._success_is is TimeIs.END:
+            return False
+        before = self.fields.last_completed_at  # sessions of one source do not overlap
+        return before is None or time > before or is_close(before, session.session_at)
 
     def _told_by_success(self, session: Session, time: datetime) -> Session:
         """The session with its status or its other end, where the success gives that away."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from cove_poller.records.columns import DataSource
 from cove_poller.records.device_reading import DeviceReading
-from cove_poller.records.reading import Problem, TimesAre
+from cove_poller.records.reading import Problem, SourceReading, TimesAre
 from cove_poller.records.session import MINUTE, NEVER, Origin, Session, TimeIs
 from cove_poller.records.statuses import Status
 from cove_poller.records.window import Window
@@ -19,7 +19,8 @@ MOST_PERIODS = 50
 """How many periods of a kind are kept of a source; the oldest are forgotten."""
 
 MOST_RECENT = 9
-KINDS = ("active", "unreadable", "silent", "ignored", "gaps")
+RUNNING_AT_FIRST = Problem(Status.WARNING, "was running at the first poll, so its session before is not known")
+KINDS = ("active", "unreadable", "silent", "ignored", "gaps", "unseen")
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,20 @@ class SourceHistory:
     gaps: Periods = ()
     """When nobody looked although something happened, so that sessions may be missing."""
 
+    unseen: Periods = ()
+    """When polls may have missed sessions although they looked, as they show only the newest."""
+
+    read_until: datetime | None = None
+    """Until when all of its sessions were read from its history."""
+
     times_are: TimesAre = field(default_factory=TimesAre)
     recent: tuple[datetime, ...] = ()
     """When its newest sessions ended, the oldest first: its rhythm."""
+
+    @property
+    def missing(self) -> Periods:
+        """Return the times of which sessions may be missing in the record."""
+        return (*self.gaps, *self.unseen)
 
     def was_active(self, moment: datetime) -> bool:
         return any(period.holds_at(moment) for period in self.active)
@@ -104,13 +116,23 @@ def _after_look(code: str, history: SourceHistory, reading: DeviceReading, look:
     read = reading.sources.get(code)
     counts = code in (*reading.active_sources, DataSource.TOTAL)
     first = None if look.before is None else look.at
-    problem = read.problem if read and counts else None
+    problem = (read.problem or _hidden(history, read, look)) if read and counts else None
     return replace(
         history,
         active=_held(history.active, code in reading.active_sources, opens=first, closes=look.before),
         unreadable=_held(history.unreadable, bool(problem), opens=look.before, closes=look.at, problem=problem),
         times_are=_learnt(history.times_are, read.times_are) if read else history.times_are,
     )
+
+
+def _hidden(history: SourceHistory, read: SourceReading, look: Look) -> Problem | None:
+    """Why a source that runs since the first poll is not known yet, until something of it has ended.
+
+    The session before may have failed: whether Cove still tells of that one is left open.
+    """
+    is_open = bool(history.unreadable) and history.unreadable[-1] == Period(None, None, RUNNING_AT_FIRST)
+    has_ended = look.before is not None and any(one.session_at > look.before for one in read.sessions)
+    return RUNNING_AT_FIRST if read.running and not has_ended and (look.before is None or is_open) else None
 
 
 def _learnt(old: TimesAre, new: TimesAre) -> TimesAre:
@@ -139,7 +161,8 @@ def unreadable_since(history: SourceHistory) -> datetime | None:
     """Return since when a source has not been readable, for whatever reasons one after the other; None if it is."""
     since: datetime | None = None
     for period in reversed(history.unreadable):
-        if period.until is not None and (since is None or period.until < since):
+        is_over = period.until is not None and (since is None or period.until < since)
+        if is_over or period.problem == RUNNING_AT_FIRST:  # of what it did from then on nothing is missing
             break
         since = period.since or NEVER
     return since
@@ -192,8 +215,21 @@ def with_read(history: SourceHistory, window: Window, problem: Problem | None) -
     left = tuple(piece for period in history.unreadable for piece in _without(period, window))
     if problem:
         left = (*left, Period(window.since, window.until, problem))
-    gaps = history.gaps if problem else tuple(piece for gap in history.gaps for piece in _without(gap, window))
-    return replace(history, unreadable=tuple(sorted(left, key=_order))[-MOST_PERIODS:], gaps=gaps)
+    history = replace(history, unreadable=tuple(sorted(left, key=_order))[-MOST_PERIODS:])
+    if problem:
+        return history
+    return replace(
+        history,
+        gaps=tuple(piece for gap in history.gaps for piece in _without(gap, window)),
+        unseen=tuple(piece for one in history.unseen for piece in _without(one, window)),
+        read_until=max(history.read_until or window.until, window.until),
+    )
+
+
+def with_unseen(history: SourceHistory, since: datetime, until: datetime) -> SourceHistory:
+    """Return the history with a time of which polls may have missed sessions; such times are joined to one."""
+    begins = [one.since for one in history.unseen if one.since]
+    return replace(history, unseen=(Period(min([since, *begins]), until),))
 
 
 def _without(period: Period, window: Window) -> Iterable[Period]:
@@ -227,6 +263,8 @@ def _history_to_json(history: SourceHistory) -> dict[str, Any]:
     }
     if history.recent:
         found["recent"] = [int(moment.timestamp()) for moment in history.recent]
+    if history.read_until:
+        found["read_until"] = int(history.read_until.timestamp())
     if history.times_are != TimesAre():
         found["times_are"] = [history.times_are.last, history.times_are.success]
     return found
@@ -246,7 +284,10 @@ def _history_from_json(content: Mapping[str, Any]) -> SourceHistory:
     periods = {kind: tuple(_from_json(*one) for one in content.get(kind, ())) for kind in KINDS}
     last, success = (one and TimeIs(one) for one in content.get("times_are", (None, None)))
     recent = tuple(datetime.fromtimestamp(one, UTC) for one in content.get("recent", ()))
-    return SourceHistory(**periods, times_are=TimesAre(last or None, success or None), recent=recent)
+    read = content.get("read_until")
+    read_until = None if read is None else datetime.fromtimestamp(read, UTC)
+    times_are = TimesAre(last or None, success or None)
+    return SourceHistory(**periods, times_are=times_are, recent=recent, read_until=read_until)
 
 
 def _from_json(since: int | None, until: int | None, floor: str = "", reason: str = "") -> Period:

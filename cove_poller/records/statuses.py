@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 
 
 class Status(StrEnum):
@@ -70,6 +71,7 @@ def code_name(code: int | None) -> str:
     return TABLE[code].name if code in TABLE else f"Unknown status {code}"
 
 
+@lru_cache(maxsize=256)
 def code_of_word(word: str | None) -> int | None:
     """Return the code of a status that is said as a word or as a number; None if no table has it."""
     if number := NUMBER.fullmatch(word or ""):

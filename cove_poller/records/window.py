@@ -14,6 +14,15 @@ class Window:
     since: datetime
     until: datetime
 
+    @classmethod
+    def asked(cls, begin: datetime, end: datetime, now: datetime) -> "Window":
+        """Return the window as far as it is past. Raise ValueError, whose text goes on after what `begin` was."""
+        if begin >= now:
+            raise ValueError(f"{begin:%Y-%m-%d %H:%M}Z, which lies in the future")
+        if begin >= end:
+            raise ValueError(f"{begin:%Y-%m-%d %H:%M}Z, not before --until, {end:%Y-%m-%d %H:%M}Z")
+        return cls(begin, min(end, now))
+
     def __contains__(self, moment: datetime) -> bool:
         return self.since <= moment <= self.until
 

@@ -7,6 +7,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from cove_poller import __version__
 from cove_poller.records.health.device_state import DeviceState, SourceState
 from cove_poller.records.statuses import SEVERITY
 from cove_poller.text import one_line
@@ -30,9 +31,13 @@ DEVICE_GAUGES: Sequence[tuple[str, str, Callable[[DeviceVerdict], float | None]]
 SOURCE_GAUGES: Sequence[tuple[str, str, Callable[[DeviceVerdict, SourceState], float | None]]] = (
     ("stale", "Whether it has had no session, or no success, for too long.",
      lambda one, source: source in one.device.stale_sources),
+    ("gap_timestamp_seconds", "Since when sessions may be missing in the record, in Unix time; absent if none is.",
+     lambda _, source: _seconds(source.gap_since)),
     ("unreadable", "Whether it could not be read.", lambda _, source: source.problem is not None),
     ("last_success_timestamp_seconds", "When it last succeeded, in Unix time.",
      lambda _, source: _seconds(source.last_success_at)),
+    ("last_session_timestamp_seconds", "When its last session ended, in Unix time.",
+     lambda _, source: _seconds(source.last_session_at)),
 )  # fmt: skip
 
 
@@ -62,7 +67,9 @@ def prometheus_unknown() -> str:
 
 
 def _text(gauges: Iterable[GaugeMetricFamily]) -> str:
-    return generate_latest(Families(gauges)).decode().removesuffix("\n")
+    build = GaugeMetricFamily("cove_poller_build_info", "The version of the poller; always 1.", labels=["version"])
+    build.add_metric([__version__], 1)
+    return generate_latest(Families([*gauges, build])).decode().removesuffix("\n")
 
 
 def _success(value: int) -> GaugeMetricFamily:

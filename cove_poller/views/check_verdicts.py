@@ -31,10 +31,15 @@ GRAVITY = {Level.OK: 0, Level.UNKNOWN: 1, Level.WARNING: 2, Level.CRITICAL: 3}
 
 @dataclass(frozen=True)
 class Thresholds:
-    """After how long without a success a device is a warning, and critical; by device type where that is set."""
+    """After how long without a success a device is a warning, and critical; by device type where that is set.
+
+    The whole is a warning, or critical, from so many devices on.
+    """
 
     warning: Mapping[str, timedelta] = field(default_factory=dict)
     critical: Mapping[str, timedelta] = field(default_factory=dict)
+    warning_count: int = 1
+    critical_count: int = 1
 
     def warning_of(self, device: DeviceState) -> timedelta:
         return self.warning.get(device.device_type, device.alert_after)
@@ -66,11 +71,21 @@ class Verdicts:
     overview: Overview
     devices: tuple[DeviceVerdict, ...]
     polls: tuple[PollFreshness, ...]
+    thresholds: Thresholds = Thresholds()
 
     @property
     def level(self) -> Level:
-        of_devices = [one.level for one in self.devices] or [Level.UNKNOWN]
-        return max([*of_devices, *map(poll_level, self.polls)], key=GRAVITY.__getitem__)
+        return max([self._of_devices, *map(poll_level, self.polls)], key=GRAVITY.__getitem__)
+
+    @property
+    def _of_devices(self) -> Level:
+        if not self.devices:
+            return Level.UNKNOWN
+        critical = sum(one.level is Level.CRITICAL for one in self.devices)
+        troubled = sum(one.level is not Level.OK for one in self.devices)
+        if critical >= self.thresholds.critical_count:
+            return Level.CRITICAL
+        return Level.WARNING if troubled >= self.thresholds.warning_count else Level.OK
 
 
 def poll_level(poll: PollFreshness) -> Level:
@@ -83,7 +98,7 @@ def judged(overview: Overview, thresholds: Thresholds) -> Verdicts:
     devices = [_device_verdict(device, thresholds) for device in overview.devices]
     devices.sort(key=lambda one: (-GRAVITY[one.level], -one.device.without_success_for))
     polls = sorted(all_freshness(overview), key=lambda one: (-GRAVITY[poll_level(one)], one.login))
-    return Verdicts(overview, tuple(devices), tuple(polls))
+    return Verdicts(overview, tuple(devices), tuple(polls), thresholds)
 
 
 def _device_verdict(device: DeviceState, thresholds: Thresholds) -> DeviceVerdict:

@@ -14,7 +14,7 @@ from cove_poller.records.health.overview import Overview, PlotSession, PollState
 from cove_poller.records.statuses import Status, Statuses
 from cove_poller.text import age, counted
 from cove_poller.views.report_plot import LETTERS, bar_letters, bar_lines, bar_text, packed_sessions, plot_begin
-from cove_poller.views.source_words import source_words
+from cove_poller.views.source_words import gap_text, source_words
 
 CONDITIONS: dict[Condition, tuple[str, str]] = {
     Condition.FAILED: ("Failed", "the newest backup failed"),
@@ -182,7 +182,8 @@ def _facts(device: DeviceState) -> list[str]:
 
 
 def _source_details(device: DeviceState, source: SourceState, statuses: Statuses) -> list[Any]:
-    words = ", ".join(filter(None, [source_words(source), device.lack_of(source), "running" if source.running else ""]))
+    running = "running" if source.running else ""
+    words = ", ".join(filter(None, [source_words(source), device.lack_of(source), gap_text(source), running]))
     letter = LETTERS[Status.WARNING if source.problem and source.status is not Status.FAILED else source.status]
     return [
         source.source,

@@ -10,6 +10,7 @@ from cove_poller.records.health.device_state import DeviceState, SourceState
 from cove_poller.records.health.freshness import poll_freshness, poll_warnings
 from cove_poller.records.health.news import Condition
 from cove_poller.records.health.overview import Overview, PollState
+from cove_poller.views.source_words import TO_BE_READ
 
 
 def status_json(overview: Overview, started_at: datetime, finished_at: datetime) -> dict[str, Any]:
@@ -41,6 +42,11 @@ def _device(device: DeviceState) -> dict[str, Any]:
         **_fields(device),
         "sources": [_source(device, source) for source in device.sources],
         "standing": _standing(device.standing),
+        "gaps": [
+            {"source": one.source, "since": in_json(one.gap_since), "why": one.gap_why or TO_BE_READ}
+            for one in device.sources
+            if one.gap_since
+        ],
     }
     derived = {
         "name": device.name,

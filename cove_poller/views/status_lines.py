@@ -4,11 +4,11 @@ from datetime import datetime
 
 from cove_poller.config.settings import Config
 from cove_poller.records.health import news
-from cove_poller.records.health.device_state import Bucket, Condition, DeviceState
+from cove_poller.records.health.device_state import Bucket, DeviceState
 from cove_poller.records.health.freshness import poll_warnings
 from cove_poller.records.health.overview import Overview
 from cove_poller.records.statuses import Status, Statuses
-from cove_poller.text import age, counted, one_line
+from cove_poller.text import age, one_line
 from cove_poller.views.bar_days import bar_days
 from cove_poller.views.source_words import source_text
 
@@ -94,12 +94,4 @@ def success_age(device: DeviceState) -> str:
 
 def legend() -> str:
     """Return what the marks of the bar mean."""
-    return "Last 28 days, today on the right: " + ", ".join(f"{mark} {status}" for status, mark in MARKS.items())
-
-
-def summary(overview: Overview) -> tuple[str, str]:
-    """Return how long ago the last successes were, and how many devices are in which condition; none is left out."""
-    buckets, counts = overview.buckets(), overview.counts()
-    ages = ", ".join(f"{buckets[bucket]} {words}" for bucket, words in BUCKET_WORDS.items())
-    conditions = ", ".join(f"{counts[condition]} {condition}" for condition in Condition)
-    return f"{counted(len(overview.devices), 'device')}. Last success: {ages}.", f"Condition: {conditions}."
+    return "Days, today on the right: " + ", ".join(f"{mark} {status}" for status, mark in MARKS.items())

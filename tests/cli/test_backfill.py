@@ -673,32 +673,25 @@ def expected_run_count(place: Place) -> int:
     return sum(map(len, place.expected_runs().values()))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_off_a_terminal_it_says_beforehand_how_many_runs_are_to_be_reviewed_and_goes_on(
-    kind: str, make_place: MakePlace
-) -> None:
-    place = make_place(idle_fleet(2, devices=6), kind=kind)
+def test_off_a_terminal_it_does_nothing_where_it_would_ask(make_place: MakePlace) -> None:
+    place = make_place(idle_fleet(2, devices=6))
     done = place.run("backfill", "--since", "4d", "--json")
-    added = len(place.table("job_runs"))
-    assert done.returncode == 0
-    assert announced(done.stderr) == added == expected_run_count(place)
-    assert place.found_runs() == place.expected_runs()
-    assert the_login(the_json(done.stdout))["job_runs"]["new"] == added
+    assert (done.returncode, the_json(done.stdout)["exit_code"]) == (2, 2)
     assert "--reviewed" in done.stderr
-    assert "Go on?" not in done.stderr
-    again = place.run("backfill", "--since", "4d")
-    assert (again.returncode, again.stderr) == (0, "")
+    assert place.cove.requests == []
+    assert place.run("backfill", "--since", "4d", "--yes").returncode == 0
+    assert place.found_runs() == place.expected_runs()
 
 
 def test_yes_and_reviewed_ask_nothing_and_read_nothing_twice(make_place: MakePlace) -> None:
     asked = []
     fleet = mixed_fleet()
-    for flags in ((), ("--yes",), ("--reviewed",), ("--dry-run",)):
+    for flags in (("--yes",), ("--reviewed",), ("--dry-run",)):
         place = make_place(fleet)
         assert place.run("backfill", "--since", "4d", *flags).returncode == 0
         asked.append([place.cove.count(name) for name in ("QuerySessions", "EnumerateSessions", "Login")])
-    assert all(asked[1])
-    assert asked == [[2 * count for count in asked[1]], asked[1], asked[1], asked[1]]
+    assert all(asked[0])
+    assert asked == [asked[0]] * 3
 
 
 def test_on_a_terminal_no_means_that_nothing_is_written(make_place: MakePlace) -> None:
@@ -761,14 +754,14 @@ def test_json_is_printed_too_when_the_answer_is_no(make_place: MakePlace) -> Non
     assert place.table("cove_sessions") == []
 
 
-def test_without_any_stdin_it_goes_on_as_off_a_terminal(make_place: MakePlace) -> None:
+def test_without_any_stdin_it_asks_nobody(make_place: MakePlace) -> None:
     place = make_place(nightly())
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" <&-', "sh", *place.cli.command("backfill", "--since", "5d")],
         cwd=place.directory, env=place.cli.environment(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert announced(done.stderr) == len(place.table("job_runs")) == 3
+    assert (done.returncode, place.table("job_runs")) == (2, [])
+    assert "nobody can be asked" in done.stderr
 
 
 # a dry run
@@ -833,7 +826,7 @@ def test_json_is_one_object_with_window_and_per_login_sources_and_ways(make_plac
         assert (said["since"], said["until"]) == tuple(f"{one:%Y-%m-%dT%H:%M:%SZ}" for one in (since, until))
     assert list(login) == [
         "login", "partner_id", "devices", "requests", "login_requests", "sessions", "job_runs", "running", "unlinked",
-        "warnings", "standing", "error", "since", "until", "sources", "ways", "resumed",
+        "gaps", "spooled", "warnings", "standing", "error", "since", "until", "sources", "ways", "resumed",
     ]  # fmt: skip
     assert (login["devices"], login["ways"], login["resumed"]) == (4, {"sessions": 4}, 0)
     really = Counter(one[1] for one in truth(fleet.devices, since, until))
@@ -843,18 +836,18 @@ def test_json_is_one_object_with_window_and_per_login_sources_and_ways(make_plac
 
     config = place.content()
     place.cli.write_config(tomli_w.dumps({**config, "logins": {**config["logins"], "other": other}}))
-    content = place.answer("backfill", "--since", "4d")
+    content = place.answer("backfill", "--since", "4d", "--yes")
     assert (content["outcome"], content["exit_code"]) == ("partial", 3)
     good, bad = content["logins"]
     assert (good["login"], good["error"], good["ways"]) == ("main", None, {"sessions": 4})
     assert (bad["login"], bad["error"]["code"], bad["sources"], bad["ways"]) == ("other", "login_rejected", {}, {})
-    assert place.cove.count("Login") == 4  # one before, two of the good one, and one rejected
+    assert place.cove.count("Login") == 3  # one before, one of the good one, and one rejected
 
 
 def test_json_of_a_rejected_login_has_11_and_cove_is_asked_once(make_place: MakePlace) -> None:
     place = make_place()
     place.cove.password = "another"
-    content = place.answer("backfill", "--since", "5d")
+    content = place.answer("backfill", "--since", "5d", "--yes")
     assert (content["exit_code"], the_login(content)["error"]["code"]) == (11, "login_rejected")
     assert {"since", "until"} <= content.keys()
     assert place.cove.count("Login") == 1
@@ -866,14 +859,14 @@ def test_json_of_a_rejected_login_has_11_and_cove_is_asked_once(make_place: Make
 def test_json_of_a_listing_that_is_refused_has_12(make_place: MakePlace) -> None:
     place = make_place()
     place.cove.faults.forbidden_methods = frozenset({"EnumerateAccountStatistics"})
-    content = place.answer("backfill", "--since", "5d")
+    content = place.answer("backfill", "--since", "5d", "--yes")
     assert (content["exit_code"], the_login(content)["error"]["code"]) == (12, "permission_denied")
     assert (the_login(content)["sources"], the_login(content)["ways"]) == ({}, {})
 
 
 def test_json_of_a_database_that_is_not_prepared_has_14_and_cove_is_not_asked(make_place: MakePlace) -> None:
     place = make_place(kind="postgresql", migrated=False)
-    for flags in ((), ("--yes",)):
+    for flags in (("--reviewed",), ("--yes",)):
         content = place.answer("backfill", "--since", "5d", *flags)
         assert (content["exit_code"], content["logins"], content["error"]["code"]) == (14, [], "database")
         assert "run: cove-poller migrate" in content["error"]["message"]
@@ -881,17 +874,48 @@ def test_json_of_a_database_that_is_not_prepared_has_14_and_cove_is_not_asked(ma
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_json_of_a_login_that_another_run_is_busy_with_has_15(kind: str, make_place: MakePlace) -> None:
+def test_while_a_backfill_runs_another_one_ends_with_15_and_a_sync_does_its_work(
+    kind: str, make_place: MakePlace
+) -> None:
     cove = HeldNodes(nightly(devices=6))
     place = make_place(cove=cove, kind=kind)
     busy = place.start("backfill", "--since", "5d", "--yes", "--json")
     wait_for(lambda: NODE in cove.arrived)
-    codes = [place.answer(*command)["exit_code"] for command in (("backfill", "--since", "5d"), ("sync",))]
+    contents = [place.answer(*command) for command in (("backfill", "--since", "5d", "--yes"), ("sync",), ("sync",))]
     assert busy.poll() is None
     cove.go_on.set()
     stdout, _ = busy.communicate()
-    assert codes == [15, 15]
+    assert [one["exit_code"] for one in contents] == [15, 0, 0]
+    assert "another backfill is busy with login main" in the_login(contents[0])["error"]["message"]
+    assert the_login(contents[1])["sessions"]["new"] > 0
     assert the_login(the_json(stdout))["devices"] == 6
+    assert place.facts() == truth(cove.fleet.devices, cove.now - 5 * DAY, cove.now)
+    assert place.found_runs() == place.expected_runs()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_sync_saw_while_a_backfill_ran_is_not_overwritten_by_what_that_had_been_told_before(
+    kind: str, make_place: MakePlace
+) -> None:
+    cove = HeldNodes(nightly({"D01": (5, 5, 5, 2)}, devices=3))
+    now, gone = cove.now, cove.fleet.devices[2]
+    place = make_place(cove=cove, kind=kind)
+    cove.now = now - 5 * HOUR  # before the sessions that failed
+    backfill = place.start("backfill", "--since", "5d", "--yes", "--json")
+    wait_for(lambda: NODE in cove.arrived)
+    cove.now = now
+    cove.fleet.devices.remove(gone)
+    assert place.answer("sync")["exit_code"] == 0
+    listed = cove.count("EnumerateAccountStatistics")
+    cove.go_on.set()
+    stdout, _ = backfill.communicate()
+    login = the_login(the_json(stdout))
+    assert [row["status"] for row in place.table("cove_devices")] == ["failed", "failed"]
+    assert cove.count("EnumerateAccountStatistics") > listed
+    who = f"device {gone.account_id} {gone.name} (Example Bakery)"
+    assert f"{who}: Cove no longer lists it, so nothing of it was written" in login["warnings"]
+    assert place.facts() == truth(cove.fleet.devices, now - 5 * DAY, now)
+    assert place.found_runs() == place.expected_runs()
 
 
 # when
@@ -905,7 +929,7 @@ def test_json_of_a_login_that_another_run_is_busy_with_has_15(kind: str, make_pl
         (("--since", "2026-13-01"), "'2026-13-01' is no time; say 2026-01-31"),
         (("--since", "5d", "--until", ""), "is no time; say 2026-01-31"),
         (("--since", "2999-01-01"), "2999-01-01 is 2999-01-01 00:00Z, which lies in the future"),
-        (("--since", "2d", "--until", "3d"), "Z, not before --until 3d, 20"),
+        (("--since", "2d", "--until", "3d"), "Z, not before --until, 20"),
     ],
 )
 def test_a_time_that_makes_no_sense_is_wrong_usage_and_says_how_to_write_it(
@@ -942,23 +966,23 @@ def test_every_right_way_to_write_a_time_is_understood(make_place: MakePlace) ->
 
 
 def test_on_a_terminal_a_bar_shows_how_many_devices_are_done(make_place: MakePlace) -> None:
-    place = make_place(nightly(devices=8))
+    place = make_place(nightly(devices=30))
     place.cove.faults.slow_seconds = 0.1
     terminal = Terminal(place.cli, "backfill", "--since", "5d", "--yes", columns=80)
     assert terminal.finish() == 0
-    shown = [int(count) for count in re.findall(r"(\d+)/8", terminal.text)]
-    assert shown[-1] == 8
+    shown = [int(count) for count in re.findall(r"(\d+)/30", terminal.text)]
+    assert shown[-1] == 30
     assert shown == sorted(shown)
     assert len(set(shown)) > 2
     assert re.findall(r"(\d+) new sess", terminal.text)[-1] == str(len(place.table("cove_sessions")))
-    assert "8 devices (8 by sessions)" in terminal.text
+    assert "30 devices (30 by sessions)" in terminal.text
 
 
 def test_ctrl_c_gives_the_terminal_back_as_it_was(make_place: MakePlace) -> None:
-    place = make_place(nightly(devices=20))
+    place = make_place(nightly(devices=80))
     place.cove.faults.slow_seconds = 0.1
     terminal = Terminal(place.cli, "backfill", "--since", "5d", "--yes")
-    terminal.read_until("0/20")  # the bar is redrawn so seldom that it may leave out any other number
+    terminal.read_until("0/80")  # the bar is redrawn so seldom that it may leave out any other number
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.finish() == 130
     assert "what was saved before is right and stays" in terminal.text
@@ -992,11 +1016,11 @@ def test_every_run_leaves_a_row_for_each_login_in_the_audit_trail(make_place: Ma
     place = make_place(nightly(devices=3), logins={"main": right, "other": {**right, "password": "wrong"}})
     assert place.run("backfill", "--since", "5d", "--yes", "--login", "main").returncode == 0
     assert place.run("backfill", "--since", "5d", "--dry-run", "--login", "main").returncode == 0
-    assert place.run("backfill", "--since", "5d").returncode == 3
+    assert place.run("backfill", "--since", "5d", "--yes").returncode == 3
     rows = place.table("cove_polls")
     assert [(row["command"], row["login"], row["outcome"], row["exit_code"]) for row in rows if row["exit_code"]] == [
         ("backfill", "other", "error", 11)
-    ] * (len(rows) - 2)
+    ]
     ok = [row for row in rows if row["login"] == "main"]
     assert [(row["command"], row["outcome"], row["exit_code"], row["devices"]) for row in ok] == [
         ("backfill", "ok", 0, 3)

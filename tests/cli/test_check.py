@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from cove_poller import __version__
 from tests.conftest import Cli
 from tests.world.watched import COUNTS, NOW, Watched
 
@@ -27,6 +28,27 @@ def test_thresholds_by_type_decide_from_when_on_a_device_is_bad(watched_site: Wa
     # FAIL; older than 4 hours: STALE, WARN, RUN, LONELY and the hostile one (4 hours and a little)
     assert strict.startswith("COVE CRITICAL: 6 critical, 1 warning of 9 devices: ")
     assert "OFF (" not in strict
+
+
+def test_one_customer_or_one_login_can_be_checked_alone(watched_site: Watched) -> None:
+    said = watched_site.cli("check", "--customer", "dental").stdout
+    assert said.startswith("COVE WARNING: 1 warning of 1 device: LONELY (Example Dental) belongs to no job")
+    assert watched_site.cli("check", "--login", "main").returncode == 2
+    for option, name in (("--customer", "nobody"), ("--login", "other")):
+        done = watched_site.cli("check", option, name)
+        assert (done.returncode, done.stdout.startswith("COVE UNKNOWN: "), name in done.stdout) == (3, True, True)
+
+
+@pytest.mark.parametrize(
+    ("counts", "word", "code"),
+    [(("1", "2"), "WARNING", 1), (("4", "2"), "WARNING", 1), (("5", "2"), "OK", 0), (("5", "1"), "CRITICAL", 2)],
+)
+def test_so_many_devices_are_a_warning_or_critical_as_is_asked(
+    watched_site: Watched, counts: tuple[str, str], word: str, code: int
+) -> None:
+    done = watched_site.cli("check", "--warning-count", counts[0], "--critical-count", counts[1])
+    assert (done.returncode, done.stdout.split(":")[0]) == (code, f"COVE {word}")
+    assert "1 critical, 3 warning of 9 devices" in done.stdout
 
 
 def test_a_dead_poller_is_critical_by_the_configured_limit_or_the_one_that_is_asked_for(own_watched: Watched) -> None:
@@ -59,6 +81,11 @@ def test_prometheus_gets_a_whole_file_that_its_own_parser_reads(watched_site: Wa
     assert [one.name for one in tmp_path.iterdir() if one.is_file()] == ["cove.prom"]
     families = {family.name: family for family in text_string_to_metric_families(file.read_text())}
     assert {one.labels["condition"]: one.value for one in families["cove_devices"].samples} == COUNTS
+    (build,) = families["cove_poller_build_info"].samples
+    assert (build.labels, build.value) == ({"version": __version__}, 1)
+    ended = families["cove_source_last_session_timestamp_seconds"].samples
+    (sql,) = (one.value for one in ended if one.labels["source"] == "SQL Server")
+    assert sql == (NOW - timedelta(hours=2)).timestamp()
     success = families["cove_device_last_success_timestamp_seconds"].samples
     times = {sample.labels["account_id"]: sample.value for sample in success}
     assert times["3"] == (NOW - timedelta(hours=62)).timestamp()
@@ -99,5 +126,6 @@ def test_without_configuration_database_or_preparation_every_format_says_unknown
     (cli.directory / "cove.prom").write_text("cove_device_stale 0\n")
     done = cli("check", "--format", "prometheus", "--output", "cove.prom")
     assert (done.returncode, done.stderr[:13]) == (3, "COVE UNKNOWN:")
-    (family,) = text_string_to_metric_families((cli.directory / "cove.prom").read_text())
-    assert (family.name, family.samples[0].value) == ("cove_check_success", 0)
+    families = text_string_to_metric_families((cli.directory / "cove.prom").read_text())
+    told = {family.name: family.samples[0].value for family in families}
+    assert told == {"cove_check_success": 0, "cove_poller_build_info": 1}

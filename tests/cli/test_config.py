@@ -223,7 +223,8 @@ def test_a_database_file_that_cannot_be_opened_is_named(cli: Cli, cove: FakeCove
     file.write_text(file.read_text().replace("cove.db", "nowhere/cove.db"))
     done = cli("migrate")
     assert done.returncode == 14
-    assert "nowhere/cove.db: unable to open database file" in done.stderr
+    assert "unable to open database file" in done.stderr
+    assert f"{cli.directory}/nowhere/cove.db; whoever runs this needs the right" in done.stderr
 
 
 def test_a_role_is_refused_where_there_are_none(cli: Cli, cove: FakeCove) -> None:

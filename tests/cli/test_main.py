@@ -62,7 +62,7 @@ def test_sync_json_is_one_object_with_the_agreed_keys(cli: Cli) -> None:
     (login,) = content["logins"]
     assert list(login) == [
         "login", "partner_id", "devices", "requests", "login_requests", "sessions", "job_runs", "running", "unlinked",
-        "warnings", "standing", "error",
+        "gaps", "spooled", "warnings", "standing", "error",
     ]  # fmt: skip
     assert login["sessions"].keys() == {"new", "updated", "unchanged"}
     assert login["job_runs"].keys() == {"new", "updated", "unchanged", "protected"}
@@ -184,6 +184,24 @@ def test_an_unknown_login_is_wrong_usage_and_the_known_ones_are_named(cli: Cli) 
     assert "there is no login 'mian'; configured are: main" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command", "said"),
+    [
+        (["sync", "--json", "--login", "mian"], "sync", "there is no login 'mian'"),
+        (["status", "--json", "--only", "bad"], "status", "'bad' is not one of"),
+        (["devices", "list", "--json", "--no-such-option"], "devices", "No such option"),
+        (["--no-such-option", "sync", "--json"], "cove-poller", "No such option"),
+    ],
+)
+def test_wrong_usage_is_one_json_object_too(cli: Cli, arguments: list[str], command: str, said: str) -> None:
+    done = cli(*arguments)
+    content = the_json(done.stdout)
+    assert (done.returncode, content["exit_code"], content["outcome"]) == (2, 2, "error")
+    assert (content["command"], content["error"]["code"]) == (command, "usage")
+    assert said in content["error"]["message"]
+    assert said in done.stderr
+
+
 @pytest.fixture
 def hanging(cli: Cli, cove: FakeCove) -> Process:
     """A sync that waits for Cove's answer."""
@@ -213,7 +231,7 @@ def test_a_run_that_is_told_to_stop_says_so_and_closes_its_audit_row(
 def test_sync_while_another_one_runs_ends_with_15(cli: Cli, hanging: Process) -> None:
     done = cli("sync")
     assert done.returncode == 15
-    assert "another run is busy with login main; nothing was done" in done.stderr
+    assert "another sync is busy with login main; nothing was done" in done.stderr
 
 
 def exit_codes(cli: Cli, cove: FakeCove) -> dict[int, Any]:

@@ -1,13 +1,17 @@
 """`status` as the installed command: in a pipe, on a terminal, as JSON, and when what it shows is old."""
 
+import csv
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from cove_poller.cli.status import ONLY as CHOICES
 from cove_poller.records.health.overview import ONLY
+from tests.world.terminal import Terminal
 from tests.world.watched import BUCKETS, CONDITIONS, COUNTS, NOW, Watched
 
 
@@ -53,11 +57,54 @@ def test_every_filter_of_the_overview_can_be_asked_for(watched_site: Watched) ->
     assert found["problem"].isdisjoint(found["offline"] | found["never"])
 
 
-def test_a_terminal_gets_a_table_in_colours_unless_there_may_be_none(watched_site: Watched) -> None:
+def test_a_terminal_gets_the_totals_and_who_needs_attention_in_colours_unless_there_may_be_none(
+    watched_site: Watched,
+) -> None:
     assert "\x1b[30;42m+" in watched_site.on_terminal("status")
     plain = watched_site.on_terminal("status", NO_COLOR="1")
     assert "\x1b" not in plain
-    assert "9 devices. Last success: 4 within 24 h, 2 within 48 h, 2 longer ago, 1 never." in plain
+    lines = [line.rstrip() for line in plain.splitlines()]
+    assert lines[0].startswith("9 devices, 4 need attention (")
+    assert lines[2] == "Last success: 4 within 24 h, 2 within 48 h, 2 longer ago, 1 never"
+    began = f"{NOW - timedelta(hours=2):%Y-%m-%d %H:%M}"
+    assert re.search(rf"FAIL +SQL Server: Failed +{began}", plain)
+    assert len(lines) == 10
+    assert len(watched_site.on_terminal("status", "--all", NO_COLOR="1").splitlines()) == 15
+
+
+@pytest.mark.parametrize("columns", [80, 100, 120, 200])
+def test_no_terminal_is_too_narrow_for_a_line_a_device(watched_site: Watched, columns: int) -> None:
+    terminal = Terminal(watched_site.cli, "status", "--utc", columns=columns, streams=["stdout"], NO_COLOR="1")
+    assert terminal.finish() == 0
+    _, _, table = terminal.text.replace("\r", "").partition("\n\n")
+    assert [len(line) <= columns for line in table.splitlines()] == [True] * 5
+
+
+def test_local_times_have_the_zone_of_this_machine(watched_site: Watched) -> None:
+    assert "SINCE (EAT)" in watched_site.on_terminal("status", NO_COLOR="1", TZ="EAT-3")
+    assert "SINCE (UTC)" in watched_site.on_terminal("status", "--utc", NO_COLOR="1", TZ="EAT-3")
+
+
+def test_what_began_since_then_is_all_that_is_listed(watched_site: Watched) -> None:
+    found = {row["DEVICE"] for row in rows(watched_site.cli("status", "--only", "problem", "--since", "90m").stdout)}
+    assert found == {"WARN", "LONELY"}  # FAIL began two hours ago; LONELY was first seen at the poll
+    assert "FAIL" in watched_site.cli("status", "--since", "yesterday").stdout
+    assert watched_site.cli("status", "--since", "2999-01-01").returncode == 2
+
+
+def test_csv_has_a_line_per_device_that_no_spreadsheet_takes_for_a_formula(watched_site: Watched) -> None:
+    found = list(csv.DictReader(watched_site.cli("status", "--csv").stdout.splitlines()))
+    assert len(found) == 9
+    (fail,) = (row for row in found if row["device"] == "FAIL")
+    assert (fail["condition"], fail["problem"], fail["since"]) == (
+        "failed", "SQL Server: Failed", f"{NOW - timedelta(hours=2):%Y-%m-%dT%H:%M:%SZ}",
+    )  # fmt: skip
+
+
+def test_a_customer_that_nobody_is_called_is_an_error_that_names_those_near(watched_site: Watched) -> None:
+    done = watched_site.cli("status", "--customer", "Exemple Bakery")
+    assert done.returncode == 2
+    assert "no customer has 'Exemple Bakery' in its name; there are: Example Bakery" in done.stderr
 
 
 def test_json_has_the_counts_the_polls_and_every_device(watched_site: Watched) -> None:

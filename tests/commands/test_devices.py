@@ -148,8 +148,9 @@ class TestOnBothDatabases:
         site.sync()
         assert outcomes(site) == [("SRV2", "Success"), ("SRV2", "Failed")]
 
-    def test_while_another_run_is_busy_with_the_login_nothing_is_changed(self, site: Site) -> None:
-        with open_database(site.config(), None, Mode.WRITE) as database, database.lock("main"):
+    @pytest.mark.parametrize("command", ["sync", "backfill"])
+    def test_while_another_run_is_busy_with_the_login_nothing_is_changed(self, site: Site, command: str) -> None:
+        with open_database(site.config(), None, Mode.WRITE) as database, database.lock("main", command):
             with pytest.raises(LockHeld):
                 link(site, 1, 2)
             with pytest.raises(LockHeld):
@@ -209,7 +210,7 @@ class TestOnTheCommandLine:
         assert links(site) == before
 
     def test_an_ignored_device_is_not_linked_before_that_is_undone(self, cli: Cli) -> None:
-        cli("devices", "ignore", "1")
+        cli("devices", "ignore", "1", "--yes")
         done = cli("devices", "link", "1", "--job", "2")
         assert done.returncode == 2
         assert "take that back first: cove-poller devices ignore --undo 1" in done.stderr
@@ -232,7 +233,10 @@ class TestOnTheCommandLine:
         unlinked = answer(cli, "devices", "list", "--unlinked")["devices"]
         assert [(one["account_id"], one["reason"]) for one in unlinked] == [(1, "there is no job 'SRV1'")]
         assert cli("devices", "list").stdout.splitlines()[2].endswith("Server  SRV2 (id 3)")
-        told = answer(cli, "devices", "link", "1", "--job", "2")
+        refused = cli("devices", "link", "1", "--job", "2")
+        assert (refused.returncode, links(site)[2]) == (2, None)
+        assert "nobody can be asked here, so nothing was done" in refused.stderr
+        told = answer(cli, "devices", "link", "1", "--job", "2", "--yes")
         assert (told["waiting"], told["changed"]) == ({"sessions": 1, "job_runs": 1}, True)
         assert (told["job"]["name"], told["previous_job"]) == ("Old name", None)
         assert answer(cli, "devices", "list", "--unlinked")["devices"] == []
@@ -251,7 +255,7 @@ class TestOnTheCommandLine:
     ) -> None:
         del fleet.devices[0]
         site.sync()
-        assert "Cove no longer lists it, so no runs" in cli("devices", "link", "1", "--job", "2").stdout
+        assert "Cove no longer lists it, so no runs" in cli("devices", "link", "1", "--job", "2", "--yes").stdout
 
     def test_the_shell_completes_the_ids_of_devices_and_of_free_jobs(self, cli: Cli) -> None:
         def completed(*words: str) -> list[str]:

@@ -332,7 +332,9 @@ class TestDatabase:
         patient.settings["backupchecks"] = {"status": {"warning": "So so"}}
         before = site.rows(f"SELECT * FROM {site.named('job_runs')}")
         found = patient.examined(code=14)
-        assert (found["rights"]["verdict"], found["trial write"]["verdict"]) == ("ok", "failed")
+        failed = {name.removesuffix(" None") for name, check in found.items() if check["verdict"] == "failed"}
+        # PostgreSQL says which words its ENUM has; what SQLite's CHECK takes shows only when it is tried
+        assert failed == ({"trial write"} if database_url.startswith("sqlite") else {"table contract"})
         assert site.rows(f"SELECT * FROM {site.named('job_runs')}") == before
 
     def test_without_any_job_that_might_be_written_to_nothing_is_written(self, patient: Patient) -> None:

@@ -12,11 +12,12 @@ from pydantic import ValidationError
 
 from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.errors import DatabaseError
+from cove_poller.records.columns import label
 from tests.conftest import BEGIN, Site
 from tests.world.counted import changes_by_table
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Reading, TrueSession, make_fleet, serving
 from tests.world.layouts import GRANTS, run_script
-from tests.world.oracle import RANK, as_told, rounds, status_of, totals_of, visible
+from tests.world.oracle import RANK, as_told, rounds, running_at_first, status_of, totals_of, visible
 from tests.world.recorded import utc
 from tests.world.small_fleet import MORNING, NIGHT, add_session, make_device, make_small_fleet
 
@@ -203,7 +204,7 @@ def test_the_objects_of_a_whole_fleet_are_what_happened(
 ) -> None:
     fleet = make_fleet(seed=11, begin=BEGIN, days=1, devices=6)
     with serving(FakeCove(fleet, BEGIN)) as cove:
-        site.cove, site.settings = cove, {**site.settings, "api": {"gap_minutes": 600}}
+        site.cove, site.settings = cove, {**site.settings, "api": {"gap_minutes": 600, "histories": "never"}}
         polls = [BEGIN + timedelta(hours=5 * number) for number in range(1, 6)]
         for cove.now in polls:
             assert site.sync().exit_code == 0
@@ -217,7 +218,15 @@ def test_the_objects_of_a_whole_fleet_are_what_happened(
     for (external_id, run_at), found in objects.items():
         device = fleet.device(int(external_id))
         told = as_told(visible(device, polls, Reading()), Reading())
-        wanted = expected_objects(device, told, run_at)
+        hidden = {
+            label(code)  # it was running at the first poll, so the session before may have been another
+            for code, (since, until) in running_at_first(device, polls).items()
+            if run_at <= until and not any(since < one.end <= run_at for one in told.get(code, ()))
+        }
+        wanted = {
+            Expected(one.name, "Warning") if one.name in hidden and one.status == "Success" else one
+            for one in expected_objects(device, told, run_at)
+        }
         assert {Expected(name, status) for name, _, status, _ in found} == wanted, (external_id, run_at)
         assert len(found) == len(wanted)
         worst = max((status for _, _, status, _ in found), key=lambda word: RANK[word.lower()])

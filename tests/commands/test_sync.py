@@ -85,7 +85,7 @@ def test_a_page_costs_a_number_of_statements_that_does_not_grow_with_its_devices
     all_new, nothing_new = statement_counts[:2]
     assert statement_counts[2] <= all_new  # the first page also makes the customer
     assert statement_counts[3] == nothing_new
-    assert nothing_new <= 16 < all_new <= 42
+    assert nothing_new <= 16 < all_new <= 44
 
 
 def test_a_reviewed_run_stays_as_it_is_to_the_byte_whatever_cove_says_later(site: Site, fleet: Fleet) -> None:
@@ -122,6 +122,20 @@ def test_a_running_session_is_counted_and_its_round_waits(site: Site, cove: Fake
     site.sync()
     assert runs(site) == [("Success", "SRV1")]
     assert site.rows("SELECT running_since FROM cove_devices")[0]["running_since"] is None
+
+
+def test_a_round_does_not_wait_for_a_running_session_where_no_poll_is_due_before_it_has_settled(
+    site: Site, fleet: Fleet, cove: FakeCove
+) -> None:
+    add_session(fleet.devices[0], "D10", 10.25)
+    add_session(fleet.devices[0], "D01", 10.5, status=2, minutes=100)
+    for hours in (0, 2, 4.5):
+        cove.now = MORNING + timedelta(hours=hours)
+        site.sync()
+    assert runs(site) == [("Success", "SRV1"), ("Success", "SRV1")]
+    cove.now = MORNING + timedelta(hours=6.5)
+    site.sync()
+    assert runs(site) == [("Success", "SRV1"), ("Failed", "SRV1")]
 
 
 def test_configured_words_and_statuses_are_used(site: Site, fleet: Fleet) -> None:

@@ -170,7 +170,10 @@ def test_every_login_without_a_password_is_named_beside_what_else_is_wrong(
     ("content", "said"),
     [
         (f'[database]\nurl = "x"\npassword = "{SECRET}\n'.encode(), r"cove.toml is not TOML: .*line 3"),
-        (SECRET.encode() + b"\xff", r"cove.toml is not UTF-8 text$"),
+        (SECRET.encode() + b"\xff", r"cove.toml is not UTF-8 text: line 1 is Latin-1 or the like; save it as UTF-8$"),
+        (f"# {SECRET}\n# K\xfche\n".encode("latin-1"), r"text: line 2 is Latin-1 or the like; save it as UTF-8$"),
+        (SECRET.encode("utf-16"), r"is UTF-16 text, from line 1 on; save it as UTF-8$"),
+        (SECRET.encode("utf-16-le"), r"is UTF-16 text, from line 1 on; save it as UTF-8$"),
     ],
 )
 def test_a_file_that_cannot_be_understood_is_refused_without_its_text(
@@ -258,7 +261,12 @@ def test_what_is_shown_is_toml_in_which_every_secret_is_hidden(make_config: Make
 
 def test_the_database_password_is_hidden_too(make_config: MakeConfig) -> None:
     content = tomllib.loads(shown(make_config(config_text(database=f'password = "{SECRET}"'))))
-    assert content["database"] == {"password": "********", "url": "sqlite:///cove.db", "schema": "public"}
+    assert content["database"] == {
+        "password": "********",
+        "url": "sqlite:///cove.db",
+        "schema": "public",
+        "spool_directory": "",
+    }
 
 
 def test_what_is_shown_loads_again_as_the_same_configuration(make_config: MakeConfig) -> None:

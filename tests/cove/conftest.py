@@ -97,6 +97,9 @@ def _serving(respond: Respond, tls: ssl.SSLContext | None) -> Iterator[Server]:
         def do_GET(self) -> None:
             self.do_POST()  # what a redirect that is followed becomes
 
+        def do_CONNECT(self) -> None:
+            self.do_POST()  # as a proxy is asked
+
         def log_message(self, format: str, *args: object) -> None:
             """Stay quiet."""
 

@@ -142,7 +142,7 @@ def test_a_list_in_the_place_of_the_outer_result_is_the_inner_one() -> None:
     ids=repr,
 )
 def test_a_reply_of_another_shape_is_an_error_that_does_not_repeat_it(body: bytes) -> None:
-    with pytest.raises(ApiError, match=f"an answer of {len(body)} bytes") as info:
+    with pytest.raises(ApiError, match=r"an answer( of \d+ bytes .*)?$") as info:
         parse_reply(body, LoginUser)
     assert "secret" not in f"{info.value} {info.value.__cause__}"
 

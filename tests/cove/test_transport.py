@@ -2,10 +2,14 @@
 
 import gzip
 import itertools
+import os
 import random
 import socket
 import ssl
 import time
+import traceback
+import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
@@ -19,7 +23,7 @@ import trustme
 from cove_poller.config.settings import ApiSettings
 from cove_poller.cove import transport as transport_module
 from cove_poller.cove.transport import Pacer, Service, ShowsVisa, Transport, retry_after
-from cove_poller.errors import ApiError, ApiUnavailable, CovePollerError, PermissionDenied, VisaRefused
+from cove_poller.errors import ApiError, ApiUnavailable, ConfigError, CovePollerError, PermissionDenied, VisaRefused
 from tests.cove.conftest import ATTEMPTS, MakeServer, Respond, Server, answering, send_head
 
 NOW = datetime(2026, 10, 21, 7, 28, tzinfo=UTC)
@@ -34,17 +38,44 @@ def send(
     ticks = itertools.count(0, 0.01)
     transport = Transport(settings, lambda: next(ticks), pauses.append)
     try:
-        return transport.send(Service(url, visa, "; is it right?"), "Login", b"{}", {}), transport.request_count
+        return transport.send(Service(url, visa, "; is it right?"), "Login", b"{}", {}, bytes), transport.request_count
     except CovePollerError as error:
         return error, transport.request_count
     finally:
         transport.close()
 
 
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """A certificate authority that nobody trusts yet."""
+    return trustme.CA()
+
+
+def make_tls(authority: trustme.CA, host: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authority is one that this machine trusts."""
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+
+
+def outcome(act: Callable[[], object]) -> object:
+    """What something returns, or the error that it raises."""
+    try:
+        return act()
+    except CovePollerError as error:
+        return error
+
+
 # What may pass by itself is tried again
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_trouble_that_passes_is_not_noticed(make_server: MakeServer, pauses: list[float], status: int) -> None:
     server = make_server(answering(b"", status, times=ATTEMPTS - 1))
     assert send(server, pauses) == (b"{}", ATTEMPTS)
@@ -83,7 +114,11 @@ def slow(handler: BaseHTTPRequestHandler, _: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("respond", "said"),
-    [(None, "cannot be reached (ConnectionError)"), (slow, "Timeout"), (answering(b"{", Content_Length="1000"), "")],
+    [
+        (None, "cannot be reached: it refuses the connection"),
+        (slow, "cannot be reached: no answer in time"),
+        (answering(b"{", Content_Length="1000"), ""),
+    ],
     ids=["nobody is there", "it is too slow", "it breaks off"],
 )
 def test_a_network_that_fails_is_tried_again_so_many_times(
@@ -212,7 +247,7 @@ def test_an_answer_that_is_too_large_is_an_error_at_once(
     body: bytes,
     encoding: str,
 ) -> None:
-    monkeypatch.setattr(transport_module, "MAX_REPLY_BYTES", 1 << 20)
+    monkeypatch.setattr(transport_module, "OTHER_BYTES", 1 << 20)
     error, count = send(make_server(answering(body, Content_Encoding=encoding)), pauses)
     assert type(error) is ApiError
     assert "more than 1 MiB" in str(error)
@@ -232,7 +267,7 @@ def test_of_an_answer_without_an_end_only_so_much_is_read(
             handler.wfile.write(b"10000\r\n" + b" " * 65536 + b"\r\n")
             taken += 65536
 
-    monkeypatch.setattr(transport_module, "MAX_REPLY_BYTES", 1 << 20)
+    monkeypatch.setattr(transport_module, "OTHER_BYTES", 1 << 20)
     assert isinstance(send(make_server(respond), pauses, max_attempts=1)[0], ApiError)
     assert taken < 16 << 20  # what the sockets' buffers hold comes on top
 
@@ -248,49 +283,221 @@ def test_an_answer_that_only_trickles_is_given_up(make_server: MakeServer, chunk
     transport = Transport(ApiSettings(timeout_seconds=0.2, max_attempts=1))
     began = time.monotonic()
     with pytest.raises(ApiUnavailable, match="took too long"):
-        transport.send(Service(make_server(respond).url), "Login", b"{}", {})
+        transport.send(Service(make_server(respond).url), "Login", b"{}", {}, bytes)
     assert time.monotonic() - began < 1.8
+
+
+def dripped(head: bytes, seconds: float = 60) -> Respond:
+    """An answer that comes a byte at a time, each well within the time-out, and never comes to its end."""
+
+    def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        until = time.monotonic() + seconds
+        handler.wfile.write(head)
+        while time.monotonic() < until:
+            handler.wfile.write(b"x")
+            time.sleep(0.02)
+
+    return respond
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"HTTP/1.1 2",
+        b"HTTP/1.1 200 OK\r\nX-Endless: ",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ],
+    ids=["nothing", "the status", "a header", "another answer first", "a body of no length"],
+)
+@pytest.mark.parametrize("is_secure", [False, True], ids=["http", "https"])
+@pytest.mark.usefixtures("trusted")
+def test_one_deadline_is_over_a_whole_request(
+    make_server: MakeServer, authority: trustme.CA, head: bytes, is_secure: bool
+) -> None:
+    server = make_server(dripped(head), tls=make_tls(authority, "127.0.0.1") if is_secure else None)
+    transport = Transport(ApiSettings(timeout_seconds=0.2, max_attempts=1))
+    began = time.monotonic()
+    with pytest.raises(ApiUnavailable, match="took too long to send its answer"):
+        transport.send(Service(server.url), "Login", b"{}", {}, bytes)
+    assert time.monotonic() - began < 5
+    transport.close()
+
+
+def test_a_request_after_one_that_took_too_long_has_its_own_time(make_server: MakeServer, pauses: list[float]) -> None:
+    answers = iter([dripped(b"HTTP/1.1 2"), answering(b"{}")])
+    server = make_server(lambda handler, body: next(answers)(handler, body))
+    assert send(server, pauses, timeout_seconds=0.2) == (b"{}", 2)
+
+
+@pytest.mark.parametrize(
+    ("rows", "size", "is_read"), [(0, 1 << 20, True), (0, (1 << 20) + 1, False), (2, 1_179_648, True)]
+)
+def test_an_answer_may_be_as_large_as_so_many_rows_can_be(
+    make_server: MakeServer, rows: int, size: int, is_read: bool
+) -> None:
+    transport = Transport(ApiSettings(max_attempts=1))
+    service = Service(make_server(answering(b" " * size)).url)
+    found = outcome(lambda: transport.send(service, "Login", b"{}", {}, len, rows=rows))
+    assert found == size if is_read else "sent more than 1 MiB in one answer" in str(found)
+
+
+def test_a_compressed_answer_that_would_fill_the_memory_is_never_unpacked_whole(
+    make_server: MakeServer, pauses: list[float]
+) -> None:
+    bomb = gzip.compress(gzip.compress(b" " * (256 << 20), 1))
+    server = make_server(answering(bomb, Content_Encoding="gzip, gzip"))
+    tracemalloc.start()
+    error = send(server, pauses)[0]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "more than 1 MiB" in str(error)
+    assert peak < 16 << 20
+
+
+# Why nothing came
+
+
+def raw(answer: bytes) -> Respond:
+    return lambda handler, _: (handler.wfile.write(answer), handler.connection.close())[1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"", "it closed the connection without an answer"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "what answers there does not speak HTTP"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n", "its answer breaks off"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{", "its answer breaks off"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", "what answers there does not speak HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", "its answer breaks off"),
+    ],
+)
+def test_an_answer_that_is_none_is_told_in_plain_words(
+    make_server: MakeServer, pauses: list[float], answer: bytes, said: str
+) -> None:
+    server = make_server(raw(answer))
+    error, count = send(server, pauses)
+    assert str(error) == f"Cove at {server.url.split('/')[2]} cannot be reached: {said}"
+    assert count == ATTEMPTS
+
+
+def test_a_name_that_nobody_knows_is_told_in_plain_words(pauses: list[float]) -> None:
+    error, _ = send("https://cove.invalid/jsonapi", pauses)
+    assert str(error) in {
+        "Cove at cove.invalid cannot be reached: its name is not known",
+        "Cove at cove.invalid cannot be reached: the name server does not answer",
+    }
+
+
+def test_a_server_that_speaks_no_tls_is_told_in_plain_words(make_server: MakeServer, pauses: list[float]) -> None:
+    error, _ = send(make_server().url.replace("http:", "https:"), pauses)
+    assert str(error).endswith("cannot be reached: what answers there does not speak TLS")
+
+
+# Proxies
+
+PROXY_PASSWORD = "pr0xy-canary"
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_this_machine_is_asked_through_no_proxy(
+    make_server: MakeServer, pauses: list[float], monkeypatch: pytest.MonkeyPatch, variable: str, host: str
+) -> None:
+    server, proxy = make_server(), make_server()
+    monkeypatch.setenv(variable, proxy.url)
+    assert send(server.url.replace("127.0.0.1", host), pauses) == (b"{}", 1)
+    assert proxy.received == []
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        f"http://me:{PROXY_PASSWORD}#x@proxy.example.com:3128",
+        f"http://me:12#{PROXY_PASSWORD}@proxy.example.com:3128",
+        f"http://me:12/{PROXY_PASSWORD}@proxy.example.com:3128",
+        f"http://me:x?{PROXY_PASSWORD}@proxy.example.com:3128",
+        f"http://me:{PROXY_PASSWORD}@proxy.example.com:port",
+        f"http://me:{PROXY_PASSWORD}@",
+        f"http://me:{PROXY_PASSWORD} x@proxy.example.com:3128",
+        f"me:{PROXY_PASSWORD}#@proxy.example.com:3128",
+        f"ftp://me:{PROXY_PASSWORD}@proxy.example.com:3128",
+        f"http://me:{PROXY_PASSWORD}@[::1:3128",
+    ],
+)
+def test_a_proxy_that_cannot_be_understood_is_named_by_its_variable_and_never_shown(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
+) -> None:
+    monkeypatch.setenv(variable, proxy)
+    error, count = send("https://cove.invalid/jsonapi", pauses)
+    assert type(error) is ConfigError
+    assert str(error).startswith(f"the proxy in {variable} cannot be understood; nothing was sent")
+    assert "canary" not in "".join(traceback.format_exception(error))
+    assert (count, pauses) == (1, [])
+
+
+@pytest.mark.usefixtures("no_proxies")
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (407, "the proxy wants another user or password"),
+        (503, "the proxy does not help: it answers HTTP 503"),
+        (None, "the proxy does not help: it refuses the connection"),
+    ],
+)
+def test_a_proxy_that_does_not_help_is_told_as_that(
+    make_server: MakeServer,
+    pauses: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    status: int | None,
+    said: str,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+    if status:
+        address = make_server(answering(b"", status)).url.split("/")[2]
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:{PROXY_PASSWORD}@{address}")
+    error, _ = send("https://cove.invalid/jsonapi", pauses)
+    assert f"cannot be reached: {said}" in str(error)
+    assert "canary" not in str(error)
 
 
 # TLS, .netrc
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    """A certificate authority that nobody trusts yet."""
-    return trustme.CA()
-
-
-def make_tls(authority: trustme.CA, host: str) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(host).configure_cert(context)
-    return context
-
-
-@pytest.fixture
-def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The authority is one that this machine trusts."""
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
-
-
-def refused_certificate(server: Server, pauses: list[float]) -> bool:
+def refused_certificate(server: Server, pauses: list[float], why: str) -> bool:
     error = send(server, pauses)[0]
-    assert str(error) == "the TLS certificate of " + server.url.split("/")[2] + " cannot be verified; nothing was sent"
+    host = server.url.split("/")[2]
+    assert str(error) == f"the TLS certificate of {host} cannot be verified: {why}; nothing was sent"
     return type(error) is ApiError and server.received == [] and pauses == []
 
 
 def test_a_certificate_of_an_unknown_authority_is_an_error_before_anything_is_sent(
     make_server: MakeServer, authority: trustme.CA, pauses: list[float]
 ) -> None:
-    assert refused_certificate(make_server(tls=make_tls(authority, "127.0.0.1")), pauses)
+    assert refused_certificate(
+        make_server(tls=make_tls(authority, "127.0.0.1")), pauses, "it is signed by an unknown authority"
+    )
 
 
 @pytest.mark.usefixtures("trusted")
 def test_a_certificate_of_another_host_is_an_error_before_anything_is_sent(
     make_server: MakeServer, authority: trustme.CA, pauses: list[float]
 ) -> None:
-    assert refused_certificate(make_server(tls=make_tls(authority, "cove.example.com")), pauses)
+    assert refused_certificate(
+        make_server(tls=make_tls(authority, "cove.example.com")), pauses, "it is for another host"
+    )
 
 
 @pytest.mark.usefixtures("trusted")
@@ -344,7 +551,7 @@ def test_each_attempt_waits_for_its_turn(make_server: MakeServer) -> None:
     waited: list[float] = []
     transport = Transport(ApiSettings(requests_per_second=10, max_attempts=2), lambda: 100.0, waited.append)
     server = make_server(answering(b"", 503, times=1, Retry_After="7"))
-    transport.send(Service(server.url), "Login", b"{}", {})
+    transport.send(Service(server.url), "Login", b"{}", {}, bytes)
     assert waited == [7, pytest.approx(0.1)]
 
 
@@ -352,7 +559,7 @@ def test_closing_ends_the_wait_for_another_attempt(make_server: MakeServer) -> N
     server = make_server(answering(b"", 503, Retry_After="100"))
     transport = Transport(ApiSettings(requests_per_second=1000))
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(transport.send, Service(server.url), "Login", b"{}", {})
+        future = pool.submit(transport.send, Service(server.url), "Login", b"{}", {}, bytes)
         deadline = time.monotonic() + 10
         while not server.received and time.monotonic() < deadline:
             time.sleep(0.005)

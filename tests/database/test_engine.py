@@ -1,6 +1,7 @@
 """Opening databases, their locks and transactions, and what is said where they cannot be had, on both kinds."""
 
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from cove_poller.config.settings import Config
-from cove_poller.database import engine as database
+from cove_poller.database.connecting import limits
 from cove_poller.database.engine import Database, Mode, migrate_database, open_database
 from cove_poller.errors import ConfigError, DatabaseError, LockHeld
 from tests.conftest import Cli
@@ -157,6 +158,35 @@ class TestLock:
             with opened(prepared) as third, third.lock(mine):
                 pass
 
+    @pytest.mark.parametrize("other", ["main+backfill", "main backfill", "main.backfill", "backfill"])
+    def test_a_backfill_keeps_other_backfills_of_its_login_away_and_nobody_else(
+        self, other: str, prepared: Config
+    ) -> None:
+        with opened(prepared) as first, opened(prepared) as second, first.lock("main", "backfill"):
+            with (
+                pytest.raises(LockHeld, match="another backfill is busy with login main"),
+                second.lock("main", "backfill"),
+            ):
+                pass
+            with second.lock("main"), second.lock(other), second.lock(other, "backfill"):
+                pass
+
+    def test_what_two_runs_know_of_one_login_is_written_by_one_after_the_other(self, own: Config) -> None:
+        order: list[str] = []
+
+        def write(second: Database) -> None:
+            with second.recording("main"):
+                order.append("second")
+
+        with opened(own) as first, opened(own) as second:
+            thread = threading.Thread(target=write, args=(second,))
+            with first.recording("main"):
+                thread.start()
+                thread.join(0.5)
+                order.append("first")
+            thread.join(40)
+        assert order == ["first", "second"]
+
     def test_the_lock_of_one_database_does_not_hold_in_another(self, prepared: Config, own: Config) -> None:
         with opened(prepared) as first, opened(own) as second, first.lock("main"), second.lock("main"):
             pass
@@ -220,7 +250,7 @@ class TestTransaction:
     def test_sqlite_waits_for_another_writer_and_then_says_that_it_is_locked(
         self, database_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr(limits, "BUSY", 0.2)
         config = make_config(database_url)
         migrate_database(config, None, dry_run=False)
         with opened(config) as first, opened(config) as second, first.transaction():

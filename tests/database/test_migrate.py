@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cove_poller.database import engine as database
 from cove_poller.database import migrate
+from cove_poller.database.connecting import limits
+from cove_poller.database.engine import migrate_database
 from cove_poller.errors import DatabaseError
 from tests.conftest import BEGIN, Cli, Site
 from tests.world.fake_cove import FakeCove, Fleet, Partner, TrueSession, make_fleet
@@ -455,7 +456,7 @@ class TestBusyDatabase:
     def test_migrate_does_not_wait_forever_for_another_writer(
         self, make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(database, "BUSY_TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr(limits, "BUSY", 0.2)
         live = make_site(RENAMED)
         with transaction(live, "UPDATE customers SET tier = 'silver'"):
             assert "locked" in problems(live.prepare)
@@ -502,11 +503,11 @@ class TestLeastRights:
         url = sa.make_url(live.database_url).set(username=role, password="example")
         limited = replace(live, database_url=url.render_as_string(hide_password=False))
         run_script(live.database_url, f'GRANT USAGE ON SCHEMA "{live.layout.schema}" TO {role}')
-        script = database.migrate_database(live.config(), None, dry_run=True, grant=role)
+        script = migrate_database(live.config(), None, dry_run=True, grant=role)
         text = str(limited.sync().logins[0].error)  # the dry run has granted nothing
         assert "permission denied for table" in text
         assert "cove-poller migrate --url URL --grant ROLE" in text
-        assert database.migrate_database(live.config(), None, dry_run=False, grant=role) == script
+        assert migrate_database(live.config(), None, dry_run=False, grant=role) == script
         assert limited.sync().exit_code == 0
 
     def test_migrate_is_left_to_the_owner(self, role: str, live: LiveSite) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from cove_poller.config.settings import AlertSettings
+from cove_poller.errors import WrongUsage
 from cove_poller.records.health.device_state import Bucket, Condition, source_states, worst_success
 from cove_poller.records.health.news import Condition as Standing
 from cove_poller.records.health.overview import alert_after, only
@@ -76,7 +77,7 @@ def test_buckets_are_those_of_coves_console(hours: float, bucket: Bucket) -> Non
     assert state(last_success_at=None).bucket is Bucket.NEVER
 
 
-def test_customers_come_with_the_worst_device_first_and_so_do_their_devices() -> None:
+def test_the_worst_devices_come_first_then_those_of_each_customer() -> None:
     devices = [
         state(account_id=1, customer="Alpha", computer_name="B"),
         state(account_id=2, customer="Beta", computer_name="A"),
@@ -84,10 +85,11 @@ def test_customers_come_with_the_worst_device_first_and_so_do_their_devices() ->
         state(account_id=4, customer="Alpha", computer_name="a"),
     ]
     found = overview(*devices)
-    assert [one.account_id for one in found.devices] == [3, 2, 4, 1]
-    assert list(found.by_customer()) == ["Beta", "Alpha"]
+    assert [one.account_id for one in found.devices] == [3, 4, 1, 2]
     assert (found.counts()[Condition.FAILED], found.counts()[Condition.SUCCESS]) == (1, 3)
     assert [one.account_id for one in overview(*devices, customer="ALP").devices] == [4, 1]
+    with pytest.raises(WrongUsage, match="no customer has 'Alfa' in its name; there are: Alpha"):
+        overview(*devices, customer="Alfa")
     assert only(overview(*devices, unpolled=["x"]), "failed").unpolled == ("x",)
 
 

@@ -32,6 +32,31 @@ def test_a_backfill_of_hourly_sessions_makes_a_run_of_each() -> None:
     assert (len(ledger.told), ledger.statuses.count("Failed")) == (648, 18)
 
 
+def test_what_runs_at_the_first_poll_may_hide_a_failure_before_it_so_that_round_is_no_success() -> None:
+    ledger = Ledger(active="D01D02")
+    for hours in (12, 12.5, 13, 13.5):
+        running = fields(1, F17=5, F18=at(2), F09=at(2), F16=5)
+        ledger.poll(at(hours), D01=ended(at(11.9), 5, 600), D02=running)
+    ledger.poll(at(14), D01=ended(at(11.9), 5, 600), D02=ended(at(13.9), 5, 600))
+    assert ledger.told == [(at(11.9), "Warning"), (at(13.9), "Success")]
+    assert "was running at the first poll" in ledger.remark(at(11.9))
+
+
+def test_what_had_ended_before_the_first_poll_makes_its_run_also_where_something_else_ends_just_after_it() -> None:
+    ledger = Ledger(active="D01D02")
+    ledger.poll(at(12), D01=ended(at(11.9), 2, 600), D02=fields(1, F17=5, F18=at(2), F09=at(2), F16=5))
+    ledger.poll(at(12.5), D01=ended(at(11.9), 2, 600), D02=ended(at(12.4), 5, 60))
+    assert ledger.told == [(at(11.9), "Failed"), (at(12.4), "Failed")]
+
+
+def test_what_runs_at_a_later_poll_hides_nothing() -> None:
+    ledger = Ledger(active="D01D02")
+    ledger.poll(at(11), D01=ended(at(1), 5, 600), D02=ended(at(2), 5, 600))
+    ledger.poll(at(12), D01=ended(at(11.9), 5, 600), D02=fields(1, F17=5, F18=at(2), F09=at(2), F16=5))
+    ledger.poll(at(13), D01=ended(at(11.9), 5, 600), D02=fields(1, F17=5, F18=at(2), F09=at(2), F16=5))
+    assert ledger.told[-1] == (at(11.9), "Success")
+
+
 def test_a_count_of_items_is_no_duration() -> None:
     ledger = Ledger("m365", "D19D20")
     for hours, status in ((21 + 52 / 60, 5), (27 + 52 / 60, 2), (33 + 52 / 60, 5)):

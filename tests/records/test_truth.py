@@ -77,6 +77,8 @@ WORLDS = {
     "times in whole minutes": World(whole_minutes=True),
     "a row of two instants": World(late=("F00", "F15")),
     "a row of two other instants": World(Reading(last_session_is="start"), late=("F09", "F12", "F16", "F17", "F18")),
+    "a row of two instants, F15 an end": World(late=("F09", "F12", "F16", "F17", "F18")),
+    "a row of three instants": World(late=("F09", "F16")),
     "Microsoft 365": World(sources=("D19", "D20", "D05")),
 }
 

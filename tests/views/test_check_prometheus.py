@@ -53,11 +53,13 @@ def test_every_device_condition_and_login_has_its_gauges() -> None:
 
 
 def test_every_source_says_whether_it_is_stale_or_unreadable_and_when_it_last_succeeded() -> None:
-    sources = (source(), source(**SILENT), source(source="D02", problem="lost", last_success_at=None))
+    lost = source(source="D02", problem="lost", last_success_at=None, gap_since=ago(9))
+    sources = (source(), source(**SILENT), lost)
     found = families(prometheus(judged(overview(state(sources=sources)), Thresholds())))
     stale = {"Files and Folders": 0, "SQL Server": 1, "System State": 1}
     assert by_label(found["cove_source_stale"], "source") == stale
     assert by_label(found["cove_source_unreadable"], "source") == {**dict.fromkeys(stale, 0), "System State": 1}
+    assert by_label(found["cove_source_gap_timestamp_seconds"], "source") == {"System State": ago(9).timestamp()}
     assert by_label(found["cove_source_last_success_timestamp_seconds"], "source") == {
         "Files and Folders": ago(3).timestamp(), "SQL Server": ago(480).timestamp(),
     }  # fmt: skip
@@ -73,4 +75,6 @@ def test_a_device_carries_all_its_labels_hostile_ones_as_text_on_one_line() -> N
 
 def test_where_nothing_is_known_no_old_value_stays() -> None:
     found = families(prometheus_unknown())
-    assert (list(found), found["cove_check_success"].samples[0].value) == (["cove_check_success"], 0)
+    assert (list(found), found["cove_check_success"].samples[0].value) == (
+        ["cove_check_success", "cove_poller_build_info"], 0,
+    )  # fmt: skip

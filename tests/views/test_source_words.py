@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cove_poller.views.source_words import source_text, source_words
-from tests.world.states import source
+from tests.world.states import ago, source
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,9 @@ def test_a_stale_source_says_what_it_lacks_beside_what_else_is_wrong() -> None:
     assert (
         source_text(source("failed", 2), "no success for 3 days") == "Files and Folders: Failed, no success for 3 days"
     )
+
+
+def test_a_source_with_a_gap_says_since_when_and_why() -> None:
+    text = "Files and Folders: sessions since 2026-03-10 05:00Z may be missing"
+    assert source_text(source(gap_since=ago(3))) == f"{text} (they are still to be read)"
+    assert source_text(source(gap_since=ago(3), gap_why="Cove refuses")) == f"{text} (Cove refuses)"

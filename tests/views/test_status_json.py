@@ -38,13 +38,13 @@ def test_everything_that_is_known_is_there_in_plain_json_values() -> None:
         "color_bar": "5" * 28, "last_session_at": at, "last_success_at": at, "running_since": None,
         "first_seen_at": "2026-01-27T16:00:00Z", "last_seen_at": seen, "job_id": 1, "ignored": False,
         "alert_after_seconds": 172800, "as_of": seen, "any_success_at": at, "stale_since": None, "stale_sources": [],
-        "standing": [{"what": "it is unreadable", "since": at}],
+        "standing": [{"what": "it is unreadable", "since": at}], "gaps": [],
     }  # fmt: skip
     assert of_source == {
         "name": "SQL Server", "source": "D10", "status": "failed", "status_code": 2, "errors_count": 4,
         "last_session_at": at, "last_success_at": at, "color_bar": "", "running": False, "problem": None,
-        "not_started": False, "silent_since": None, "gap_since": None, "active_since": None, "is_stale": False,
-        "limit_seconds": 172800,
+        "not_started": False, "silent_since": None, "gap_since": None, "gap_why": None, "active_since": None,
+        "is_stale": False, "failing_since": None, "limit_seconds": 172800,
     }  # fmt: skip
     assert poll == {
         "login": "main", "last_started_at": seen, "last_outcome": "ok", "last_error": None,
@@ -62,3 +62,12 @@ def test_a_stale_source_is_marked_and_named() -> None:
 def test_an_old_poll_is_said_to_be_old() -> None:
     content = status_json(overview(polls=[replace(POLL, last_success_at=ago(2))]), NOW, NOW)
     assert (content["polls"][0]["is_old"], len(content["warnings"])) == (True, 1)
+
+
+def test_a_gap_is_told_with_its_source_since_when_and_why_it_is_not_closed() -> None:
+    sources = (source(gap_since=ago(3)), source(source="D10", gap_since=ago(3), gap_why="Cove refuses"), source())
+    (device,) = status_json(overview(state(sources=sources)), NOW, NOW)["devices"]
+    assert device["gaps"] == [
+        {"source": "D01", "since": "2026-03-10T05:00:00Z", "why": "they are still to be read"},
+        {"source": "D10", "since": "2026-03-10T05:00:00Z", "why": "Cove refuses"},
+    ]

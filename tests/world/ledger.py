@@ -70,6 +70,7 @@ class Ledger:
     active: str = "D01"
     policy: RunPolicy = POLICY
     gap: timedelta = timedelta(minutes=75)
+    rhythm: timedelta = timedelta(minutes=30)
     sessions: dict[int, RecordedSession] = field(default_factory=dict)
     runs: dict[int, RecordedRun] = field(default_factory=dict)
     histories: dict[str, SourceHistory] = field(default_factory=dict)
@@ -166,7 +167,7 @@ class Ledger:
         changes = device_changes(reading, past, by_source, self.histories, look, self.gap)
         ids = self._write(changes)
         self._note_silence(changes, reading, look.at, bars)
-        self._plan(changes, look.at, ids, running=reading.running)
+        self._plan(changes, look.at, ids, running=reading.running and self.rhythm <= self.policy.settle)
 
     def _write(self, changes: DeviceChanges) -> set[int]:
         for one in changes.removed:

@@ -6,6 +6,7 @@ Written anew from the rules, without a line of the poller's code, and without an
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from tests.world.fake_cove.fleet import FakeDevice, TrueSession, ended, running
 from tests.world.fake_cove.wire import Reading, last_completed, last_successful, total_sessions
@@ -40,6 +41,10 @@ class Seen:
         side = reading.last_success_is if self.only_as_success else reading.last_session_is
         told = self.session.end if side == "end" else self.session.start
         return told, told
+
+
+Span = tuple[datetime, datetime]
+NOT_HIDDEN: Mapping[str, Span] = MappingProxyType({})
 
 
 def visible(
@@ -126,21 +131,35 @@ def totals_by_round(
     return by_round
 
 
+def running_at_first(device: FakeDevice, polls: Sequence[datetime]) -> dict[str, Span]:
+    """For each source that runs at the first poll, that poll and the first one at which it does not."""
+    times = {
+        source: [now for now in polls if running(sessions, now) is None] for source, sessions in device.sessions.items()
+    }
+    return {
+        source: (polls[0], next(iter(quiet), polls[-1]))
+        for source, quiet in times.items()
+        if running(device.sessions[source], polls[0])
+    }
+
+
 def expected_runs(
     active: Sequence[str],
     told: Mapping[str, Sequence[TrueSession]],
     first: Mapping[str, Sequence[TrueSession]] | None = None,
     *,
     some_are_starts: bool = False,
+    hidden: Mapping[str, Span] = NOT_HIDDEN,
 ) -> list[ExpectedRun]:
     """The runs that the sessions make, by the rules; of those that the `first` poll told only the newest round.
 
-    Where `some_are_starts`, a session's lone time is its start: it may not have ended before a later run.
+    Where `some_are_starts`, a session's lone time is its start: it may not have ended before a later run. `hidden` are
+    the sources that ran at the first poll, from then until a poll at which they did not.
     """
     known_from = max((one.end for source in active for one in (first or {}).get(source, ())), default=None)
     found = rounds(told)
     runs = [
-        _run(active, members, told, totals, some_are_starts=some_are_starts)
+        _run(active, members, told, totals, some_are_starts=some_are_starts, hidden=hidden)
         for members, totals in zip(found, totals_by_round(found, told), strict=True)
     ]
     return [run for run in runs if known_from is None or run.run_at >= known_from]
@@ -153,6 +172,7 @@ def _run(
     totals: Sequence[TrueSession],
     *,
     some_are_starts: bool,
+    hidden: Mapping[str, Span],
 ) -> ExpectedRun:
     run_at = max(one.end for one in members)
     statuses = []
@@ -160,6 +180,9 @@ def _run(
         known = [one for one in told.get(source, ()) if one.end <= run_at]
         may_last = known and some_are_starts and known[-1].start == known[-1].end < run_at
         statuses += [status_of(one.status) for one in known[-2 if may_last else -1 :]]
+        since, until = hidden.get(source, (run_at, run_at))
+        if since < until and run_at <= until and not any(one.end > since for one in known):
+            statuses.append("warning")
     statuses += [status_of(one.status) for one in totals]
     return ExpectedRun(run_at, max(statuses, key=RANK.__getitem__))
 

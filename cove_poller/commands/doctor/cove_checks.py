@@ -44,6 +44,7 @@ KINDS: tuple[tuple[type[CovePollerError], str, str], ...] = (
     (PermissionDenied, "permission", "Give the API user a role that may do this, in Cove's console."),
     (ApiUnavailable, "network", "Look at name resolution, firewall, proxy and api.url; `sync` tries again by itself."),
     (ApiError, "answer", "Look at api.url and partner_id; `sync` tries again by itself."),
+    (CovePollerError, "failure", "Run `{test}`, which says more."),
 )
 
 

@@ -7,14 +7,16 @@ from datetime import datetime, timedelta
 from pydantic import SecretStr
 
 from cove_poller.commands.doctor.checks import Check, Verdict, attempted, fine, not_tried, tried, warning
+from cove_poller.commands.other_writers import other_writers
 from cove_poller.config.settings import Config
 from cove_poller.config.urls import hidden_url
-from cove_poller.database.engine import missing_file
+from cove_poller.database.connecting.engines import missing_file
 from cove_poller.database.inspection import Inspection
 from cove_poller.database.trial import Trial, trial
 from cove_poller.errors import DatabaseError
 
 DATABASE, CONTRACT, TABLES, RIGHTS, TRIAL = "database", "table contract", "tables", "rights", "trial write"
+WRITERS = "other writers"
 
 
 def database_checks(
@@ -52,6 +54,8 @@ def _of_connection(database: Trial, now: Callable[[], datetime]) -> Iterator[Che
     yield from rights
     if rights[0].verdict is Verdict.OK:
         yield from attempted(TRIAL, lambda: [_trial(database.write(tables, now()))], TRIAL_ADVICE)
+        if said := other_writers(database.store(tables), now()):
+            yield warning(WRITERS, said, "Let Backupchecks import no mail of Cove, or ignore these devices here.")
     else:
         yield not_tried(TRIAL, "rights are missing")
 

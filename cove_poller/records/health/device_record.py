@@ -100,14 +100,9 @@ def source_states(
             "problem": source.problem.reason if source.problem else None,
             "not_started": source.not_started,
             "silent_since": _silent_since(history),
-            "gap_since": _gap_since(history),
+            **(changes.gaps[code].to_json() if code in changes.gaps else {"gap_since": None}),
         }
     return states
-
-
-def _gap_since(history: SourceHistory) -> int | None:
-    since = history.gaps[0].since if history.gaps else None
-    return int(since.timestamp()) if since else None
 
 
 def _silent_since(history: SourceHistory) -> int | None:

@@ -47,7 +47,7 @@ class SourceState:
 
     `known_since` is when the device was first seen, `active_since` when the source was switched on, if that was later.
     `rhythm` is what its own rhythm allows it to be without a session, `silent_since` when that or the configured limit
-    was over.
+    was over. Since `gap_since` sessions of it may be missing, `gap_why` says why; since `failing_since` all went wrong.
     """
 
     source: str
@@ -62,9 +62,11 @@ class SourceState:
     not_started: bool = False
     silent_since: datetime | None = None
     gap_since: datetime | None = None
+    gap_why: str | None = None
     known_since: datetime = FIRST
     active_since: datetime | None = None
     rhythm: timedelta = timedelta()
+    failing_since: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -283,6 +285,7 @@ def _source_state(code: str, state: Mapping[str, object], history: SourceHistory
         not_started=bool(state.get("not_started")),
         silent_since=_moment(state.get("silent_since")),
         gap_since=_moment(state.get("gap_since")),
+        gap_why=str(state["gap_why"]) if state.get("gap_why") else None,
         known_since=known_since,
         active_since=history.active_since,
         rhythm=rhythm_limit(history.recent, color_bar),

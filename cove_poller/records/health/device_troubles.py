@@ -1,6 +1,6 @@
 """What is wrong with a device right now, as people are told. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,6 +13,9 @@ from cove_poller.records.health.silence import usual_distance
 from cove_poller.records.source_history import NOTHING
 from cove_poller.records.statuses import SEVERITY, code_name, worst
 
+BY_HAND = "read what is missing with: cove-poller backfill"
+"""What to do about a gap that sync may not close."""
+
 ROW = "row"
 """The key of the condition that a device's whole row cannot be read."""
 
@@ -24,6 +27,8 @@ class Limits:
     round_gap: timedelta
     look_gap: timedelta
     refused: frozenset[str] = frozenset()
+    gap_whys: Mapping[str, str] | None = None
+    """Why each source's gap is not closed, where that is to be said of the device; None: nobody tries to."""
 
 
 def device_name(device: Device) -> str:
@@ -43,7 +48,7 @@ def device_troubles(
     own = dict(_troubles(device, reading, changes, unlinked, limits.round_gap))
     return {
         **{key: trouble for key, trouble in own.items() if key not in of_login},
-        **dict(_of_histories(device, reading, changes, limits.look_gap)),
+        **dict(_of_histories(device, reading, changes, limits)),
     }
 
 
@@ -69,21 +74,27 @@ def _troubles(
 
 
 def _of_histories(
-    device: Device, reading: DeviceReading, changes: DeviceChanges, look_gap: timedelta
+    device: Device, reading: DeviceReading, changes: DeviceChanges, limits: Limits
 ) -> Iterator[tuple[str, Trouble]]:
     """What is not known of the sources' sessions: what ran while nobody looked, or between two looks."""
     name = device_name(device)
     for code in reading.active_sources:
         history = changes.sources.get(code, NOTHING)
-        if history.gaps:
+        why = BY_HAND if limits.gap_whys is None else limits.gap_whys.get(code)
+        usual = usual_distance(history.recent, "")
+        is_undersampled = bool(usual and usual < limits.look_gap / 2)
+        if history.gaps and why:
             since = history.gaps[0].since
             begin = f"{since:%Y-%m-%d %H:%M}Z" if since else "the first poll"
-            text = f"{name}: {label(code)}: since {begin} there was a time in which nobody looked"
-            yield f"{code} gap", Trouble(f"{text}; read what is missing with: cove-poller backfill", reminds=False)
-        usual = usual_distance(history.recent, "")
-        if usual and usual < look_gap / 2:
+            text = f"{name}: {label(code)}: since {begin} there was a time in which nobody looked; {why}"
+            yield f"{code} gap", Trouble(text, reminds=False)
+        if is_undersampled and why:
             text = f"{name}: {label(code)} runs about as often as it is polled, so sessions in between may not be seen"
             yield f"{code} undersampled", Trouble(text, reminds=False)
+        elif history.unseen and why:
+            text = f"{name}: {label(code)}: Cove shows that sessions are missing since"
+            text = f"{text} {history.unseen[0].since:%Y-%m-%d %H:%M}Z; {why}"
+            yield f"{code} unseen", Trouble(text, reminds=False)
 
 
 def unexplained_total(reading: DeviceReading, changes: DeviceChanges, gap: timedelta) -> str | None:

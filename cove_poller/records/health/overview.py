@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 
 from cove_poller.config.settings import AlertSettings
+from cove_poller.errors import WrongUsage
 from cove_poller.records.health import news
 from cove_poller.records.health.device_state import RANK, Bucket, Condition, DeviceState
 from cove_poller.records.job_matching import simplified
 from cove_poller.records.statuses import Status
+from cove_poller.text import listed, one_line
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class PollState:
 
 @dataclass(frozen=True)
 class Overview:
-    """All devices that count (none that is ignored or gone), grouped by customer, the worst first; and the polls.
+    """All devices that count (none that is ignored or gone), the worst first, then by customer; and the polls.
 
     `unpolled` are the logins of which no poll has come to its end yet; a successful one counts for `max_poll_age`.
     """
@@ -59,13 +62,6 @@ class Overview:
         found = Counter(device.bucket for device in self.devices)
         return {bucket: found[bucket] for bucket in Bucket}
 
-    def by_customer(self) -> dict[str, tuple[DeviceState, ...]]:
-        """The devices of each customer, the customer with the worst device first."""
-        found: dict[str, list[DeviceState]] = {}
-        for device in self.devices:
-            found.setdefault(device.customer, []).append(device)
-        return {customer: tuple(devices) for customer, devices in found.items()}
-
 
 def make_overview(
     devices: Iterable[DeviceState],
@@ -76,19 +72,29 @@ def make_overview(
     customer: str | None = None,
     unpolled: Iterable[str] = (),
 ) -> Overview:
-    """The overview in its order; only of one customer (any part of its name will do) if that is given."""
+    """Return the overview in its order; only of one customer (any part of its name will do) if that is given.
+
+    Raise WrongUsage if nobody is called so.
+    """
     wanted = simplified(customer) if customer else ""
-    chosen = [one for one in devices if wanted in simplified(one.customer)]
-    worst_of: dict[str, int] = {}
-    for one in chosen:
-        worst_of[one.customer] = min(worst_of.get(one.customer, len(RANK)), RANK[one.condition])
+    known = list(devices)
+    chosen = [one for one in known if wanted in simplified(one.customer)]
+    if customer and not chosen:
+        raise WrongUsage(_nobody(customer, {one.customer for one in known}), "--customer")
     chosen.sort(
         key=lambda one: (
-            worst_of[one.customer], one.customer.casefold(), RANK[one.condition], one.name.casefold(), one.account_id,
+            RANK[one.condition], not one.is_problem, one.customer.casefold(), one.name.casefold(), one.account_id,
         )
     )  # fmt: skip
     in_order = sorted(polls, key=lambda one: one.login)
     return Overview(as_of, max_poll_age, tuple(chosen), tuple(in_order), tuple(sorted(unpolled)))
+
+
+def _nobody(customer: str, names: set[str]) -> str:
+    """Return that nobody is called so, and the names that come near, else the first of all."""
+    near = get_close_matches(customer, sorted(names), cutoff=0.5) or sorted(names, key=str.casefold)
+    known = f"there are: {listed([one_line(name) for name in near], 5)}" if near else "no device is known yet"
+    return f"no customer has {customer!r} in its name; {known}"
 
 
 ONLY = {
@@ -108,6 +114,19 @@ ONLY = {
 def only(overview: Overview, name: str | None) -> Overview:
     """The overview with the devices that a filter of `ONLY` lets pass."""
     return replace(overview, devices=tuple(filter(ONLY[name], overview.devices))) if name else overview
+
+
+def of_login(overview: Overview, login: str) -> Overview:
+    """Return the overview of one login. Raise WrongUsage if there is none of that name."""
+    known = sorted({*(poll.login for poll in overview.polls), *overview.unpolled})
+    if login not in known:
+        raise WrongUsage(f"there is no login {login!r}; there are: {listed(known)}", "--login")
+    return replace(
+        overview,
+        devices=tuple(one for one in overview.devices if one.login == login),
+        polls=tuple(one for one in overview.polls if one.login == login),
+        unpolled=tuple(one for one in overview.unpolled if one == login),
+    )
 
 
 def alert_after(alerts: AlertSettings, device_type: str, customers: Iterable[str]) -> timedelta:

@@ -81,6 +81,7 @@ class DeviceHistory:
     worse_ids: frozenset[int] = frozenset()
     orphaned_run_ids: frozenset[int] = frozenset()
     first_seen_at: datetime | None = None
+    awaits_history: bool = False
 
     @cached_property
     def _by_source(self) -> dict[str, list[RecordedSession]]:

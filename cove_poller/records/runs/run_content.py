@@ -75,7 +75,8 @@ def _standing(
     """What is known of a source at a run."""
     kept = history.sources.get(code, NOTHING)
     unreadable = kept.unreadable_at(run_at)
-    if unreadable and unreadable.until and unreadable.since and newest and newest.session_at > unreadable.since:
+    since = unreadable and (unreadable.since or history.first_seen_at)
+    if unreadable and unreadable.until and since and newest and newest.session_at > since:
         unreadable = None  # it was read again, and this session is what had happened meanwhile
     return Standing(
         code,

@@ -71,6 +71,8 @@ def plan_runs(history: DeviceHistory, policy: RunPolicy, now: datetime) -> RunPl
     known = [_is_known(members, at, history) for members, at in zip(found, times, strict=True)]
     context_ids = [one.id for members, is_known in zip(found, known, strict=True) for one in members if not is_known]
     found, times = ([*compress(found, known)], [*compress(times, known)])
+    ready = [not _waits(members, at, history) for members, at in zip(found, times, strict=True)]
+    found, times = ([*compress(found, ready)], [*compress(times, ready)])
     claims = _claims(found, times, history)
     totals = _totals(found, free, history, policy)
     planned: list[tuple[RecordedRun | None, PlannedRun]] = []
@@ -126,6 +128,14 @@ def _is_known(members: Sequence[RecordedSession], run_at: datetime, history: Dev
         return True
     sources = history.active_at(run_at) | {member.data_source for member in members}
     return all(history.unknown_since(code, run_at) != NEVER for code in sources)
+
+
+def _waits(members: Sequence[RecordedSession], run_at: datetime, history: DeviceHistory) -> bool:
+    """Whether a round that is not written yet lies in a gap that is going to be closed, so that more will be known."""
+    if not history.awaits_history or any(member.job_run_id is not None for member in members):
+        return False
+    sources = history.active_at(run_at) | {member.data_source for member in members}
+    return any(history.unknown_since(code, run_at) not in (None, NEVER) for code in sources)
 
 
 def _counts(session: RecordedSession, history: DeviceHistory) -> bool:

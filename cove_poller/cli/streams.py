@@ -1,0 +1,96 @@
+"""Standard output and error as this program writes to them: no secret gets out, and neither of them can end a run.
+
+One that is closed, full, or read by nobody any more takes nothing; what the run does and its exit code stay the same.
+"""
+
+import errno
+import io
+import json
+import os
+import select
+import sys
+import traceback
+from types import TracebackType
+from typing import Any
+
+from cove_poller.redaction import redacted, redacted_values
+
+
+class LastingFile(io.FileIO):
+    """A file that is not closed at the end and takes everything; `lost` is why it did not keep it."""
+
+    lost: OSError | None = None
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+
+    def write(self, content: Any) -> int:
+        """Write all of the content, or lose it and all that follows."""
+        left = memoryview(content).cast("B")
+        size = len(left)
+        try:
+            while left and not self.lost:
+                written = super().write(left)
+                if written is None:  # whoever made the pipe does not wait for it; this program does
+                    select.select([], [self], [])
+                left = left[written or 0 :]
+        except OSError as error:
+            self.lost = error
+        return size
+
+
+class GuardedStream(io.TextIOWrapper):
+    """A text stream that shows no secret."""
+
+    def __init__(self, descriptor: int, encoding: str, errors: str) -> None:
+        self.file = LastingFile(descriptor)
+        is_lively = descriptor == 2 or self.file.isatty()
+        super().__init__(io.BufferedWriter(self.file), encoding, errors, line_buffering=is_lively)
+
+    def write(self, text: str) -> int:
+        super().write(redacted(text))
+        return len(text)
+
+    def write_json(self, content: Any, indent: int | None) -> None:
+        """Write one JSON value, redacted text by text, so that it stays one whatever a secret is like."""
+        super().write(json.dumps(redacted_values(content), indent=indent) + "\n")
+        self.flush()
+
+
+def guard_streams() -> None:
+    """Put guarded streams into the place of Python's own, which are missing where their descriptor is closed."""
+    _fill_descriptors()
+    for number, name, errors in ((1, "stdout", "replace"), (2, "stderr", "backslashreplace")):
+        before = getattr(sys, name)
+        setattr(sys, name, GuardedStream(number, getattr(before, "encoding", None) or "utf-8", errors))
+    sys.excepthook = tell_bug
+
+
+def _fill_descriptors() -> None:
+    """Open what is closed of the first three, lest the database becomes one of them and is written into."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(opened)
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON value on standard output."""
+    out = sys.stdout
+    indent = 2 if out.isatty() else None
+    if isinstance(out, GuardedStream):
+        out.write_json(content, indent)
+    else:
+        out.write(json.dumps(redacted_values(content), indent=indent) + "\n")
+
+
+def tell_lost_output() -> None:
+    """Say on standard error that the result could not be printed, unless somebody just stopped reading it."""
+    sys.stdout.flush()
+    lost = sys.stdout.file.lost if isinstance(sys.stdout, GuardedStream) else None
+    if lost and lost.errno not in (errno.EPIPE, errno.EBADF):
+        sys.stderr.write(f"cove-poller: the result could not be printed: {lost.strerror}\n")
+
+
+def tell_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback as a whole, so that a secret is found in it however many lines it has."""
+    sys.stderr.write("".join(traceback.format_exception(kind, error, trace)))
