@@ -1,6 +1,8 @@
 """The set-up of the README: its lines of shell, in order as written, lead from nothing to a sync that cron can run."""
 
 import re
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,9 +47,9 @@ def test_every_line_of_the_set_up_is_one_that_this_test_knows() -> None:
 
 
 def test_the_set_up_leads_from_a_database_of_two_roles_to_a_sync_without_a_word(
-    cli: Cli, cove: FakeCove, role: str, postgres_url: str, make_postgres_with_tables: str
+    cli: Cli, cove: FakeCove, role: str, owner: str
 ) -> None:
-    owner, etc = make_postgres_with_tables, cli.directory / "etc"
+    etc = cli.directory / "etc"
     mine = sa.make_url(owner).set(username=role, password=None).render_as_string()
     lines = [line for line in written() if "cove-poller " in line and ("config init" in line or AS_POLLER in line)]
     init, *polling = lines
@@ -70,7 +72,6 @@ def test_the_set_up_leads_from_a_database_of_two_roles_to_a_sync_without_a_word(
     ]  # fmt: skip
     quiet = cli("--config", f"{etc}/cove.toml", "sync")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
-    run_script(owner, f"DROP OWNED BY {role}")
 
 
 def configure(cli: Cli, etc: Path, cove: FakeCove, database: str) -> None:
@@ -88,15 +89,31 @@ def configure(cli: Cli, etc: Path, cove: FakeCove, database: str) -> None:
 
 
 @pytest.fixture
-def make_postgres_with_tables(make_postgres: object) -> str:
-    """A database with Backupchecks' tables, as their owner."""
-    assert callable(make_postgres)
-    url = str(make_postgres())
+def role(postgres_url: str) -> Iterator[str]:
+    """A role without any rights, with a name that nobody would take for a token."""
+    name = f"poller_{uuid.uuid4().hex[:8]}"
+    run_script(postgres_url, f"CREATE ROLE {name} LOGIN PASSWORD 'example'")
+    yield name
+    run_script(postgres_url, f"DROP ROLE {name}")
+
+
+@pytest.fixture
+def owner(postgres_url: str, role: str) -> Iterator[str]:
+    """A database with Backupchecks' tables, as their owner; `migrate` has not been there yet."""
+    name = f"backupchecks_{uuid.uuid4().hex[:8]}"
+    url = (
+        sa.make_url(postgres_url)
+        .set(drivername="postgresql+psycopg2", database=name)
+        .render_as_string(hide_password=False)
+    )
+    run_script(postgres_url, f"CREATE DATABASE {name}")
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         for table in default_tables("public"):
             connection.execute(CreateTable(table))
-        connection.exec_driver_sql("ALTER TABLE jobs DROP COLUMN cove_account_id")  # not there before `migrate`
+        connection.exec_driver_sql("ALTER TABLE jobs DROP COLUMN cove_account_id")
         connection.exec_driver_sql("ALTER TABLE job_runs DROP COLUMN source_type, DROP COLUMN external_id")
     engine.dispose()
-    return url
+    yield url
+    run_script(url, f"DROP OWNED BY {role}")
+    run_script(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
