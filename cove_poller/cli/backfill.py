@@ -17,7 +17,7 @@ NOBODY_TO_ASK = (
 
 
 @click.command()
-@click.option("--since", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T06:00, 28d or 12h; in UTC.")
+@click.option("--since", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T06:00, 28d, 12h or 4w; in UTC.")
 @click.option("--until", metavar="WHEN", help="The same; now, if it is not given.")
 @login_option
 @click.option("--device", "devices", multiple=True, type=int, metavar="ID", help="Only this device, by its account id.")

@@ -1,6 +1,10 @@
 """`config` on the command line: a sample to begin with, a check, and what is in effect."""
 
+import getpass
+import json
 import os
+import shlex
+import sys
 from pathlib import Path
 
 import click
@@ -16,20 +20,61 @@ def config() -> None:
 
 @config.command("init")
 @click.argument("file", type=click.Path(path_type=Path), default=Path("cove.toml"))
-def config_init(file: Path) -> None:
-    """Write a sample configuration to FILE (cove.toml), readable by its owner only."""
+@click.option("--full", is_flag=True, help="Ask nothing and write every key, as is done without a terminal.")
+def config_init(file: Path, full: bool) -> None:
+    """Write a configuration to FILE (cove.toml), readable by its owner only. Asks on a terminal for what it needs."""
+    if file.exists():
+        raise click.UsageError(f"{file} is there already and was left as it is")
+    asks = not full and sys.stdin.isatty() and sys.stdout.isatty()
+    write_new(file, asked() if asks else sample())
+    where = file.absolute()
+    click.echo(f"{where} is written; only {getpass.getuser()} may read it. If the poller runs as another user, give it")
+    click.echo(f"to that one: chown USER {shlex.quote(str(where))}. So too with the file of the password.")
+    todo = "Put Cove's token into the file cove-password beside it" if asks else "Put your login into it"
+    click.echo(f"{todo}, then run: cove-poller --config {shlex.quote(str(file))} doctor")
+
+
+def asked() -> str:
+    """Return a short configuration of what a person answers."""
+    click.echo("Three questions; every other key has a default (config init --full shows them all).")
+    username = click.prompt("Name of the API user in Cove")
+    partner = click.prompt("Its partner, as in Cove's console (empty: its own)", default="", show_default=False)
+    database = click.prompt("Database", default="sqlite:///cove.db")
+    lines = [
+        "[database]",
+        f"url = {quoted(database)}",
+        "",
+        "[logins.main]",
+        f"username = {quoted(username)}",
+    ]
+    lines += ['password_file = "cove-password"  # beside this file']
+    lines += [f"partner = {quoted(partner)}"] if partner else []
+    if not database.startswith("sqlite"):
+        lines.insert(2, 'password_file = "database-password"  # beside this file; leave it out if none is asked for')
+    return "\n".join([*lines, ""])
+
+
+def quoted(text: str) -> str:
+    """Return a text as a string of TOML."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def sample() -> str:
+    """Return the sample with every key."""
     from importlib import resources
 
-    sample = resources.files("cove_poller") / "samples" / "cove.example.toml"
+    return (resources.files("cove_poller") / "samples" / "cove.example.toml").read_text(encoding="utf-8")
+
+
+def write_new(file: Path, text: str) -> None:
+    """Write a file that only its owner may read, and its folder if that is missing. Raise UsageError."""
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise click.UsageError(f"{file} is there already and was left as it is") from None
     except OSError as error:
         raise click.UsageError(f"{file} cannot be written: {error.strerror}") from None
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-        opened.write(sample.read_text(encoding="utf-8"))
-    click.echo(f"{file} is written. Put your login into it, then run: cove-poller --config {file} test-login")
+        opened.write(text)
 
 
 @config.command("check")
@@ -50,4 +95,4 @@ def config_show(context: Context) -> None:
     with delivery("config show") as deliver:
         from cove_poller.config.file import shown
 
-        deliver(shown(context.load()[0]).removesuffix("\n"))
+        deliver(f"# {context.file().absolute()}\n{shown(context.load()[0])}".removesuffix("\n"))

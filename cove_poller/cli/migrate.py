@@ -8,12 +8,20 @@ from cove_poller.cli.options import Context
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Print the SQL for the DBA to run, and change nothing.")
+@click.option(
+    "--url",
+    envvar="COVE_POLLER_MIGRATE_URL",
+    metavar="URL",
+    help="Do it as the role in this URL, the owner of Backupchecks' tables; a password in it belongs into"
+    " $COVE_POLLER_MIGRATE_URL.",
+)
+@click.option("--grant", metavar="ROLE", help="Grant this role, the poller's, the least rights that it needs.")
 @click.pass_obj
-def migrate(context: Context, dry_run: bool) -> None:
+def migrate(context: Context, dry_run: bool, url: str | None, grant: str | None) -> None:
     """Prepare the database. May be run again at any time."""
     with delivery("migrate") as deliver:
         from cove_poller.commands import migrate as job
         from cove_poller.views.mail import migrate_summary
 
-        script = job.migrate(context.installation(), dry_run=dry_run)
+        script = job.migrate(context.installation(), dry_run=dry_run, url=url, grant=grant)
         deliver(script.removesuffix("\n") if dry_run else migrate_summary(script))

@@ -93,9 +93,10 @@ def make_request(
     now = utc_now().replace(microsecond=0)
     begin = parse_option("--since", since, now)
     end = now if until is None else parse_option("--until", until, now)
-    window = Window(begin, min(end, now))
-    if window.since >= window.until:
-        raise WrongUsage("lies in the future, or not before --until", "--since")
+    try:
+        window = Window.asked(begin, end, now)
+    except ValueError as error:
+        raise WrongUsage(f"{since} is {error}", "--since") from None
     return Request(window, end >= now, WAYS.get(way), frozenset(devices), reviewed=reviewed, dry_run=dry_run)
 
 

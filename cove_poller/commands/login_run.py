@@ -32,11 +32,13 @@ from cove_poller.database.audit_trail import (
 from cove_poller.database.connecting import signals
 from cove_poller.database.engine import Database, Mode
 from cove_poller.errors import (
+    ApiError,
     ApiUnavailable,
     CovePollerError,
     DatabaseUnavailable,
     LoginLocked,
     LoginRejected,
+    PermissionDenied,
     Terminated,
 )
 from cove_poller.records.health.news import ERROR, STILL, Condition, Conditions, News, Trouble, from_json, news, to_json
@@ -139,7 +141,8 @@ def logged_in(
         result.login_fingerprint = ACCEPTED
         spool.forget_rejection()
         result.partner_id = settings.partner_id or user.partner_id
-        yield client, user
+        with _named_partner(settings.partner_id, user.partner_id, result):
+            yield client, user
     except LoginRejected as error:
         locked = LOCKED if isinstance(error, LoginLocked) else ""
         result.login_fingerprint = fingerprint(api.url, settings, password) + locked
@@ -148,6 +151,20 @@ def logged_in(
     finally:
         result.request_count, result.login_count = client.request_count, client.login_count
         client.close()
+
+
+@contextmanager
+def _named_partner(wanted: int, own: int | None, result: LoginResult) -> Iterator[None]:
+    """Name the key partner_id in an error that a wrong one would cause: where nothing below that partner was read."""
+    try:
+        yield
+    except (ApiError, PermissionDenied) as error:
+        if not wanted or wanted == own or result.outcome.devices or type(error) not in (ApiError, PermissionDenied):
+            raise
+        raise type(error)(
+            f"{error}. Asked below logins.{result.login}.partner_id = {wanted}: check that key, or leave it out for the"
+            f" login's own partner, {own}"
+        ) from error
 
 
 def audit_row(result: LoginResult) -> dict[str, object]:

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
+from cove_poller.commands.results import LoginResult
+from cove_poller.config.settings import Config
 from cove_poller.cove.listing import Listing, Page
 from cove_poller.records.device import describe_columns
 from cove_poller.records.health.news import Trouble
@@ -32,6 +34,27 @@ def clock_troubles(ahead: timedelta) -> dict[str, Trouble]:
     where = "behind" if ahead > timedelta() else "ahead of"
     text = f"this machine's clock is {where} Cove's by more than {age(skew)}; what Cove tells is compared with its own"
     return {"clock": Trouble(f"{text}. Set the clock, best by NTP")}
+
+
+def no_devices(config: Config, result: LoginResult) -> dict[str, Trouble]:
+    """Return that a login's partner has no device, and the key that may be wrong."""
+    login = result.login
+    key = f"; check logins.{login}.partner_id, or leave it out for the login's own"
+    hint = key if config.logins[login].partner_id else ""
+    return {"no devices": Trouble(f"Cove lists no device for partner {result.partner_id}{hint}")}
+
+
+def same_tenant(config: Config, result: LoginResult, others: Sequence[LoginResult]) -> dict[str, Trouble]:
+    """Return that another login has polled the same partner before in this run, if one has."""
+
+    def listed(one: LoginResult) -> tuple[str, int | None]:
+        return config.api_of(one.login).url, one.partner_id
+
+    for one in others:
+        if one is not result and one.is_listed and listed(one) == listed(result):
+            text = f"polls partner {result.partner_id} as login {one.login} does, so each device is read twice"
+            return {"same tenant": Trouble(f"{text}; keep one of the two in the configuration")}
+    return {}
 
 
 def refusal_warning(refused: Sequence[str]) -> str:

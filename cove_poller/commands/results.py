@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from cove_poller.commands.outcome import Outcome
+from cove_poller.commands.outcome import Outcome, Preview, preview_of
 from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, DatabaseError, LockHeld, Terminated
 from cove_poller.records.health.news import Conditions, Trouble
 from cove_poller.records.window import Window
@@ -145,6 +145,12 @@ class CommandResult:
     finished_at: datetime
     logins: Sequence[LoginResult | LoginTest]
     window: Window | None = None
+    dry_run: bool = False
+
+    @property
+    def preview(self) -> Preview:
+        """Return what of it would be new in Backupchecks, over all logins."""
+        return preview_of([login.outcome for login in self.logins if isinstance(login, LoginResult)])
 
     @property
     def exit_code(self) -> int:
@@ -156,6 +162,7 @@ class CommandResult:
         return {
             **envelope(self.command, self.exit_code, self.started_at, self.finished_at),
             **window_in_json(self.window),
+            **({"preview": self.preview.to_json()} if self.dry_run else {}),
             "logins": [login.to_json() for login in self.logins],
         }
 

@@ -13,7 +13,7 @@ from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
 from cove_poller.commands.other_writers import other_writers
 from cove_poller.commands.outages.outage import record_spooled, spool_poll
 from cove_poller.commands.outcome import Outcome
-from cove_poller.commands.poll_troubles import clock_troubles, listing_troubles, page_troubles
+from cove_poller.commands.poll_troubles import clock_troubles, listing_troubles, no_devices, page_troubles, same_tenant
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.record_takeable import save_takeable
@@ -57,11 +57,11 @@ def sync(
     if dry_run:
         with installation.open_prepared(Mode.DRY) as database:
             for result in results:
-                _poll(installation, database, progress, result, closes_gaps=False)
+                _poll(installation, database, progress, result, results, closes_gaps=False)
         remember_rejections(SYNC, installation, results)
     else:
         _sync(installation, progress, results)
-    return CommandResult(SYNC, started_at, installation.now(), results)
+    return CommandResult(SYNC, started_at, installation.now(), results, dry_run=dry_run)
 
 
 def _sync(installation: Installation, progress: Callable[[str, int], None], results: Sequence[LoginResult]) -> None:
@@ -71,7 +71,7 @@ def _sync(installation: Installation, progress: Callable[[str, int], None], resu
             for result in results:
                 record_spooled(installation, database, result)
                 if result.error is None:
-                    _poll(installation, database, progress, result, closes_gaps=True)
+                    _poll(installation, database, progress, result, results, closes_gaps=True)
     except DatabaseUnavailable as error:
         for result in results:
             result.error = result.error or error
@@ -85,10 +85,12 @@ def _poll(
     database: Database,
     progress: Callable[[str, int], None],
     result: LoginResult,
+    results: Sequence[LoginResult],
     *,
     closes_gaps: bool,
 ) -> None:
     poll = Poll(installation, database, partial(progress, result.login), result, closes_gaps=closes_gaps)
+    poll.others = results
     run_login(SYNC, installation, database, result, poll.record, poll.is_anybody_due)
 
 
@@ -106,6 +108,7 @@ class Poll:
     ) -> None:
         self._installation = installation
         self._closes_gaps = closes_gaps
+        self.others: Sequence[LoginResult] = ()
         self._config = installation.config
         self._database = database
         self._now = installation.now
@@ -181,6 +184,7 @@ class Poll:
             result.troubles |= self._unused_names() | self._other_writers()
         if self._closes_gaps:
             closer.close(client, listing, recorder)
+        result.troubles |= same_tenant(self._config, result, self.others)
         result.is_listed = True
         result.is_complete = not result.not_due and not listing.unnamed
         self._note_staleness()
@@ -218,7 +222,7 @@ class Poll:
             runs = recorder.save_gone(store, now)
         result.outcome.job_runs.add(runs)
         if not listing.seen_ids:
-            result.troubles["no devices"] = Trouble(f"Cove lists no device for partner {result.partner_id}")
+            result.troubles |= no_devices(self._config, result)
         if gone.names:
             result.outcome.warnings.append(
                 f"Cove no longer lists {counted(len(gone.names), 'device')}: {listed(gone.names)}"

@@ -27,6 +27,7 @@ from cove_poller.errors import ConfigError
 from cove_poller.redaction import remember
 
 CONFIG_VARIABLE = "COVE_POLLER_CONFIG"
+RUN_AS = "run this as the user who owns it, or give it to the poller's user with chown"
 FILE_NAME = "cove.toml"
 SYSTEM_WIDE = Path("/etc/cove-poller")
 
@@ -51,6 +52,8 @@ def search_paths() -> list[Path]:
 def find_config(named: Path | None, environ: Mapping[str, str]) -> Path:
     """Return the configuration file: `named`, else $COVE_POLLER_CONFIG, else the first found. Raise ConfigError."""
     if named or (named := Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None):
+        if is_refused(named):
+            raise ConfigError(f"{named.absolute()} cannot be read: Permission denied; {RUN_AS}")
         if not _is_file(named):
             raise ConfigError(f"no configuration at {named}; write one with: cove-poller config init {named}")
         return named
@@ -58,8 +61,19 @@ def find_config(named: Path | None, environ: Mapping[str, str]) -> Path:
     for path in paths:
         if _is_file(path):
             return path
+    if refused := [str(path) for path in paths if is_refused(path)]:
+        raise ConfigError(f"{', '.join(refused)} cannot be read: Permission denied; {RUN_AS}")
     looked = ", ".join(str(path) for path in paths)
     raise ConfigError(f"no configuration found ({looked}); write one with: cove-poller config init")
+
+
+def is_refused(path: Path) -> bool:
+    """Tell whether this user may not even look whether there is such a file."""
+    try:
+        path.stat()
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return False
 
 
 def _is_file(path: Path) -> bool:
@@ -77,7 +91,8 @@ def load_config(path: Path, environ: Mapping[str, str]) -> Config:
     try:
         content = tomllib.loads(decoded(path, path.read_bytes()))
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+        hint = f"; {RUN_AS}" if isinstance(error, PermissionError) else ""
+        raise ConfigError(f"{path} cannot be read: {error.strerror}{hint}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     try:

@@ -27,6 +27,7 @@ from cove_poller.database.connecting.faults import database_errors
 from cove_poller.database.connecting.locks import AdvisoryLock, file_lock, held, refuse_if_all_are_busy, suffix
 from cove_poller.database.connecting.pooler import refuse_shared_sessions
 from cove_poller.database.connecting.signals import undisturbed
+from cove_poller.database.grants import grants
 from cove_poller.database.inspection import inspect_database
 from cove_poller.database.store import Store
 from cove_poller.database.tables import Tables
@@ -216,8 +217,11 @@ def _is_ready(engine: Engine, config: Config) -> bool:
         return not inspect_database(connection, config).needs_migration
 
 
-def migrate_database(config: Config, password: SecretStr | None, *, dry_run: bool) -> str:
-    """Make the database ready, or with `dry_run` only say how. Return the SQL; empty if it is ready already."""
+def migrate_database(config: Config, password: SecretStr | None, *, dry_run: bool, grant: str | None = None) -> str:
+    """Make the database ready, or with `dry_run` only say how. Return the SQL; empty if it is ready already.
+
+    The role `grant` then gets the rights that the poller needs, on PostgreSQL.
+    """
     signals.forget()
     engine = make_engine(config.database, password)
     try:
@@ -226,7 +230,11 @@ def migrate_database(config: Config, password: SecretStr | None, *, dry_run: boo
             migrate.limit_waiting(connection)
             found = inspect_database(connection, config)
             said = migrate.notes(connection, found, config.backupchecks)
+            wanted = [*grants(connection, config, grant)] if grant else []
             done = migrate.statements(connection, found) if dry_run else migrate.run(connection, found)
+            for statement in () if dry_run else wanted:
+                connection.exec_driver_sql(statement)
+            done += wanted
         return migrate.as_script(done, said) if done else ""
     finally:
         engine.dispose()

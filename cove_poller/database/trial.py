@@ -1,6 +1,6 @@
 """Tries what the poller does with a database: each right by a statement that touches no row, and a write undone."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from cove_poller.database.connecting.engines import make_engine
 from cove_poller.database.connecting.faults import database_errors
 from cove_poller.database.connecting.pooler import refuse_shared_sessions
 from cove_poller.database.connecting.signals import undisturbed
+from cove_poller.database.grants import grants
 from cove_poller.database.inspection import Inspection, inspect_database
 from cove_poller.database.store import Store
 from cove_poller.database.tables import Tables
@@ -60,14 +61,24 @@ class Trial:
         """Return the statements of the transaction."""
         return Store(self._connection, tables, self._settings)
 
-    def refused_rights(self, tables: Tables) -> Iterator[str]:
-        """Try each right by a statement that needs it and touches no row. Yield those refused, with the reason."""
+    def refused_rights(self, tables: Tables) -> Iterator[tuple[str, str]]:
+        """Try each right by a statement that needs it and touches no row.
+
+        Yield the table of each that is refused, and the right with the reason.
+        """
         for table, right, statement in _statements(tables, self._settings):
             try:
                 with database_errors(), self._connection.begin_nested():
                     self._connection.execute(statement)
             except DatabaseError as error:
-                yield f"{right} on {table} ({error})"
+                yield table, f"{right} on {table} ({str(error).partition(';')[0]})"
+
+    def grants(self, tables: Collection[str]) -> list[str]:
+        """Return the statements that grant the poller's role what it needs on the tables."""
+        if self.is_sqlite:
+            return []
+        role = str(self._connection.scalar(select(func.current_user())))
+        return [*grants(self._connection, self._config, role, tables)]
 
     def write(self, tables: Tables, now: datetime) -> bool | None:
         """Really write a device, its session and a run of each status.

@@ -14,6 +14,15 @@ class Window:
     since: datetime
     until: datetime
 
+    @classmethod
+    def asked(cls, begin: datetime, end: datetime, now: datetime) -> "Window":
+        """Return the window as far as it is past. Raise ValueError, whose text goes on after what `begin` was."""
+        if begin >= now:
+            raise ValueError(f"{begin:%Y-%m-%d %H:%M}Z, which lies in the future")
+        if begin >= end:
+            raise ValueError(f"{begin:%Y-%m-%d %H:%M}Z, not before --until, {end:%Y-%m-%d %H:%M}Z")
+        return cls(begin, min(end, now))
+
     def __contains__(self, moment: datetime) -> bool:
         return self.since <= moment <= self.until
 
@@ -53,4 +62,4 @@ def parse_when(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text.strip())
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is no time; say 2026-01-31, 2026-01-31T06:00, 28d or 12h") from None
+        raise ValueError(f"{text!r} is no time; say 2026-01-31, 2026-01-31T06:00, 28d, 12h or 4w") from None

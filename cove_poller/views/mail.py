@@ -40,7 +40,7 @@ DATABASE_FAILED = {
 
 def sync_summary(result: CommandResult, *, dry_run: bool) -> str:
     """Return everything about a sync, for a terminal."""
-    lines = ["Nothing was written: this is what would be."] if dry_run else []
+    lines = ["Nothing was written: this is what would be.", result.preview.as_text()] if dry_run else []
     for login in result.logins:
         if isinstance(login, LoginResult):
             lines += _login_lines(login, dry_run=dry_run)

@@ -928,8 +928,8 @@ def test_what_a_sync_saw_while_a_backfill_ran_is_not_overwritten_by_what_that_ha
         (("--since", ""), "is no time; say 2026-01-31"),
         (("--since", "2026-13-01"), "'2026-13-01' is no time; say 2026-01-31"),
         (("--since", "5d", "--until", ""), "is no time; say 2026-01-31"),
-        (("--since", "2999-01-01"), "lies in the future, or not before --until"),
-        (("--since", "2d", "--until", "3d"), "lies in the future, or not before --until"),
+        (("--since", "2999-01-01"), "2999-01-01 is 2999-01-01 00:00Z, which lies in the future"),
+        (("--since", "2d", "--until", "3d"), "Z, not before --until, 20"),
     ],
 )
 def test_a_time_that_makes_no_sense_is_wrong_usage_and_says_how_to_write_it(

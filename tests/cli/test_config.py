@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import Cli
 from tests.world.configs import BROKEN, BROKEN_PATHS, SECRET, config_text, problem_paths
 from tests.world.fake_cove import FakeCove
+from tests.world.fake_cove.faults import FORBIDDEN, RpcError
+from tests.world.terminal import Terminal
 
 SAMPLE = Path(str(resources.files("cove_poller") / "samples" / "cove.example.toml"))
 
@@ -47,7 +49,7 @@ def test_what_init_writes_is_its_owners_only_and_needs_only_the_password_to_be_c
     ("argument", "said"),
     [
         ("cove.toml", "cove.toml is there already and was left as it is"),
-        ("nowhere/cove.toml", "nowhere/cove.toml cannot be written: No such file or directory"),
+        ("cove.toml/cove.toml", "cove.toml/cove.toml cannot be written: File exists"),
     ],
 )
 def test_init_leaves_a_file_that_is_there_and_says_why_one_cannot_be_written(
@@ -141,3 +143,91 @@ def test_a_database_url_with_a_raw_at_sign_in_its_password_is_refused_without_sh
     result = cli("migrate")
     assert result.returncode in (10, 14)
     assert SECRET not in result.stdout + result.stderr
+
+
+def test_init_asks_three_questions_on_a_terminal_and_writes_a_short_file_in_a_new_folder(cli: Cli) -> None:
+    terminal = Terminal(cli, "config", "init", "new/folder/cove.toml")
+    for question, answer in (("API user", 'api "x"'), ("partner", "MSP (a@b.example)"), ("Database", "")):
+        terminal.read_until(question)
+        terminal.type(f"{answer}\n")
+    assert terminal.finish() == 0
+    file = cli.directory / "new" / "folder" / "cove.toml"
+    assert f"chown USER {file}" in terminal.text.replace("\r\n", "")
+    assert "--config new/folder/cove.toml doctor" in terminal.text
+    assert tomllib.loads(file.read_text()) == {
+        "database": {"url": "sqlite:///cove.db"},
+        "logins": {
+            "main": {"username": 'api "x"', "password_file": "cove-password", "partner": "MSP (a@b.example)"},
+        },
+    }
+
+
+def test_init_with_full_asks_nothing_on_a_terminal_either(cli: Cli) -> None:
+    assert Terminal(cli, "config", "init", "--full").finish() == 0
+    assert (cli.directory / "cove.toml").read_bytes() == SAMPLE.read_bytes()
+
+
+def test_show_and_doctor_name_the_file_in_effect_by_its_whole_path(cli: Cli, cove: FakeCove) -> None:
+    cli.configure(cove)
+    whole = cli.directory / "cove.toml"
+    assert cli("config", "show").stdout.splitlines()[0] == f"# {whole}"
+    assert f"{whole} is understood" in cli("doctor").stdout
+
+
+def test_doctor_ends_with_the_next_command(cli: Cli, cove: FakeCove) -> None:
+    cli.configure(cove)
+    assert "Run `cove-poller migrate`" in cli("doctor").stdout.splitlines()[-1]
+    assert cli("migrate").returncode == 0
+    assert cli("doctor").stdout.splitlines()[-1] == "Next: cove-poller sync --dry-run"
+    assert cli("sync").returncode == 0
+    assert cli("doctor").stdout.splitlines()[-1] == "Next: cove-poller status"
+
+
+def test_two_logins_that_poll_one_partner_are_named_with_what_to_do(cli: Cli, cove: FakeCove) -> None:
+    cli.configure(cove, f'[logins.two]\nusername = "{cove.username}"\npassword = "{cove.password}"\n')
+    said = cli("sync").stderr
+    assert "login two: warning: polls partner 1000 as login main does" in said, said
+    assert cli("sync").stderr == ""  # once
+
+
+def test_a_partner_id_below_which_there_is_nothing_is_named_by_its_key(cli: Cli, cove: FakeCove) -> None:
+    cli.configure(cove, "partner_id = 999999\n")
+    assert "Cove lists no device for partner 999999; check logins.main.partner_id" in cli("sync").stderr
+
+
+def test_a_partner_id_that_cove_refuses_is_named_by_its_key_and_the_logins_own_is_told(
+    cli: Cli, cove: FakeCove, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(query: object) -> object:
+        raise RpcError(FORBIDDEN, "Access denied")
+
+    cli.configure(cove, "partner_id = 999999\n")
+    monkeypatch.setattr(cove.fleet, "below", refuse)
+    done = cli("sync")
+    assert done.returncode in (12, 13)
+    assert "logins.main.partner_id = 999999: check that key, or leave it out for the login's own partner, 1000" in (
+        done.stderr
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is refused to root")
+def test_a_folder_that_may_not_be_looked_into_is_said_to_be_so(cli: Cli) -> None:
+    (cli.directory / "closed").mkdir(mode=0)
+    done = cli("--config", "closed/cove.toml", "sync")
+    assert (done.returncode, "closed/cove.toml cannot be read: Permission denied" in done.stderr) == (10, True)
+
+
+def test_a_database_file_that_cannot_be_opened_is_named(cli: Cli, cove: FakeCove) -> None:
+    cli.configure(cove)
+    file = cli.directory / "cove.toml"
+    file.write_text(file.read_text().replace("cove.db", "nowhere/cove.db"))
+    done = cli("migrate")
+    assert done.returncode == 14
+    assert "unable to open database file" in done.stderr
+    assert f"{cli.directory}/nowhere/cove.db; whoever runs this needs the right" in done.stderr
+
+
+def test_a_role_is_refused_where_there_are_none(cli: Cli, cove: FakeCove) -> None:
+    cli.configure(cove)
+    done = cli("migrate", "--grant", "someone")
+    assert (done.returncode, "SQLite has no roles" in done.stderr) == (2, True)

@@ -91,9 +91,21 @@ def test_a_failure_says_what_happened_to_which_login_what_is_safe_and_what_to_do
 
 def test_dry_run_says_so_and_lists_what_it_would_create(cli: Cli) -> None:
     done = cli("sync", "--dry-run")
-    assert done.stdout.startswith("Nothing was written: this is what would be.\nmain: 8 devices")
+    assert done.stdout.startswith(
+        "Nothing was written: this is what would be.\n"
+        "8 devices: 0 with a job in Backupchecks, 0 unlinked; 8 new jobs, 3 new customers\nmain: 8 devices"
+    )
     assert '    "Example Bakery 0 (it0@example.com)" = "Example Bakery 0"\n' in done.stdout
     assert "  would create job SRV0 (Example Bakery 0 (it0@example.com))\n" in done.stdout
+    preview = json.loads(cli("sync", "--dry-run", "--json").stdout)["preview"]
+    assert {name: preview[name] for name in ("devices", "matched", "unlinked")} == {
+        "devices": 8, "matched": 0, "unlinked": 0,
+    }  # fmt: skip
+    assert (len(preview["new_jobs"]), len(preview["new_customers"])) == (8, 3)
+    assert preview["new_customers"][0].keys() == {"cove_name", "name", "near", "toml"}
+    assert cli("sync").returncode == 0
+    assert json.loads(cli("sync", "--dry-run", "--json").stdout)["preview"]["matched"] == 8
+    assert "preview" not in json.loads(cli("sync", "--json").stdout)
 
 
 @pytest.mark.parametrize("flags", [(), ("-vv",), ("-vv", "--log-format", "json")])

@@ -120,7 +120,9 @@ def test_the_text_says_each_verdict_in_words_and_what_to_do_and_no_secret(patien
     assert any(line.startswith("!  warning    secret files ") for line in lines)
     assert any(line.startswith("-  not tried  TLS 127.0.0.1:") for line in lines)
     assert any(line.strip().startswith("-> ") and "chmod 600" in line for line in lines)
-    assert lines[-1] == "11 ok, 2 warning, 1 not tried"
+    assert lines[-2] == "11 ok, 2 warning, 1 not tried"
+    assert lines[-1].startswith("Next: secret files: ")
+    assert "chmod 600" in lines[-1]
     assert patient.cove.password not in done.stdout
 
 
@@ -370,6 +372,10 @@ class TestRights:
         assert [line.partition(" (the")[0] for line in found["rights"]["message"].splitlines()[1:]] == [
             "UPDATE (cove_account_id) on jobs", "DELETE on job_runs",
         ]  # fmt: skip
+        assert found["rights"]["advice"].splitlines()[1:] == [
+            f'GRANT SELECT, INSERT, UPDATE ("cove_account_id") ON public.jobs TO {limited.settings["role"]};',
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON public.job_runs TO {limited.settings['role']};",
+        ]
         assert found["trial write"]["verdict"] == found["login"]["verdict"] == "not tried"
 
     def test_a_sequence_that_may_not_be_used_fails_the_trial(self, patient: Patient, limited: LiveSite) -> None:

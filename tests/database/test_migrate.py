@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from cove_poller.database import migrate
 from cove_poller.database.connecting import limits
+from cove_poller.database.engine import migrate_database
 from cove_poller.errors import DatabaseError
 from tests.conftest import BEGIN, Cli, Site
 from tests.world.fake_cove import FakeCove, Fleet, Partner, TrueSession, make_fleet
@@ -496,6 +497,18 @@ class TestLeastRights:
         ):
             with pytest.raises(sa.exc.ProgrammingError, match=r"permission denied|must be owner"):
                 limited.execute(statement)
+
+    def test_migrate_grants_what_sync_needs_and_a_refusal_says_so(self, role: str, live: LiveSite) -> None:
+        live.prepare()
+        url = sa.make_url(live.database_url).set(username=role, password="example")
+        limited = replace(live, database_url=url.render_as_string(hide_password=False))
+        run_script(live.database_url, f'GRANT USAGE ON SCHEMA "{live.layout.schema}" TO {role}')
+        script = migrate_database(live.config(), None, dry_run=True, grant=role)
+        text = str(limited.sync().logins[0].error)  # the dry run has granted nothing
+        assert "permission denied for table" in text
+        assert "cove-poller migrate --url URL --grant ROLE" in text
+        assert migrate_database(live.config(), None, dry_run=False, grant=role) == script
+        assert limited.sync().exit_code == 0
 
     def test_migrate_is_left_to_the_owner(self, role: str, live: LiveSite) -> None:
         live.prepare()

@@ -46,7 +46,9 @@ def answers() -> str:
                 lines[limit:] = ["..."]
             shown = "\n".join([f"$ cove-poller {command}", *lines])
             blocks.append(f"**{question}**\n\n```\n{before}{shown}\n```\n")
-        return "\n".join(blocks).replace(cove.url.split("/")[2], "127.0.0.1:8077")
+        return (
+            "\n".join(blocks).replace(directory, "/etc/cove-poller").replace(cove.url.split("/")[2], "127.0.0.1:8077")
+        )
 
 
 def printed(directory: str, command: str) -> str:

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import click
 
-from cove_poller.cli.program import program
 from cove_poller.records.statuses import TABLE
 from tests.pages.questions import answers
-from tests.world.layouts import GRANTS
 
 README = Path(__file__).parents[2] / "README.md"
 SAMPLES = README.parent / "cove_poller" / "samples"
@@ -30,48 +28,15 @@ def below(command: click.Command) -> dict[str, click.Command]:
     return {name: one for name, one in found.items() if one}
 
 
-def help_texts() -> str:
-    shown = (f"$ cove-poller {' '.join([*path, '--help'])}\n{help_text(path)}" for path in commands(program))
-    return "\n".join(f"```\n{text}\n```\n" for text in shown)
-
-
-def help_text(path: tuple[str, ...]) -> str:
-    """What `--help` of a command prints, without running anything of it in this process."""
-    command: click.Command = program
-    context = click.Context(program, info_name="cove-poller", terminal_width=78, **program.context_settings)
-    for name in path:
-        command = below(command)[name]
-        context = click.Context(command, info_name=name, parent=context)
-    return command.get_help(context)
-
-
 def status_table() -> str:
     known = [row for row in TABLE.values() if not row.name.startswith("Unknown")]
     rows = [f"| {row.code} {row.name} | {row.meaning.value} |" for row in known]
     return "\n".join(["| Cove's session status | counts as |", "|---|---|", *rows, "| any other | warning |"]) + "\n"
 
 
-def grants() -> str:
-    rights = GRANTS.format(database="backupchecks", schema="public", role="cove_poller")
-    return f"```sql\nCREATE ROLE cove_poller LOGIN PASSWORD '...';\n{rights}```\n"
-
-
-def sample(name: str, language: str) -> str:
-    """A sample file as it stands in the package."""
-    return f"```{language}\n{(SAMPLES / name).read_text(encoding='utf-8')}```\n"
-
-
 def rendered(text: str) -> str:
     """The README with its generated parts made anew."""
-    blocks = {
-        "help": help_texts(),
-        "status": status_table(),
-        "grants": grants(),
-        "cron": sample("cove-poller.cron", "sh"),
-        "service": sample("cove-poller.service", "ini"),
-        "timer": sample("cove-poller.timer", "ini"),
-        "cronjob": sample("cronjob.yaml", "yaml"),
-    }
+    blocks = {"status": status_table()}
     return BLOCK.sub(lambda match: f"<!-- block: {match[1]} -->\n{blocks[match[1]]}<!-- end -->", text)
 
 

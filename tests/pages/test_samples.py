@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 
+import cove_poller
 from tests.conftest import BEGIN, NEVER_STALE, Cli
 from tests.pages.readme import SAMPLES
 from tests.world.fake_cove import FakeCove, Fleet, make_fleet
@@ -186,3 +187,19 @@ def test_every_sample_is_in_the_wheel(tmp_path: Path) -> None:
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("cove_poller/samples/")}
     assert packed == {f"cove_poller/samples/{path.name}" for path in SAMPLES.iterdir()}
     assert {"cove_poller/samples/cove-poller.timer", "cove_poller/samples/cronjob.yaml"} < packed
+
+
+def test_the_image_is_the_one_that_the_cronjob_runs_under_the_same_user() -> None:
+    text = (SAMPLES / "Dockerfile").read_text(encoding="utf-8")
+    (container,) = pod()["containers"]
+    rights = pod()["securityContext"]
+    assert f"--tag {container['image']} ." in text
+    assert f"USER {rights['runAsUser']}:{rights['runAsGroup']}\n" in text
+    assert f'ENTRYPOINT ["{container["command"][0]}"]' in text
+    copied = [word for line in re.findall(r"^COPY (?!--)(.*) \S+$", text, re.MULTILINE) for word in line.split()]
+    assert [name for name in copied if not (SAMPLES.parents[1] / name).exists()] == []
+    assert f":{cove_poller.__version__} " in text
+
+
+def test_the_timer_spreads_its_polls_but_polls_within_the_gap() -> None:
+    assert unit_values("cove-poller.timer", "RandomizedDelaySec") == ["2min"]

@@ -11,6 +11,7 @@ from cove_poller.commands.results import envelope
 from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, Terminated
 from cove_poller.text import aligned
 
+NEVER_POLLED = "never_polled"
 FIX_FIRST = "Fix that first."
 SEE_MESSAGE = "See the message."
 
@@ -143,7 +144,19 @@ class Report:
             **envelope("doctor", self.exit_code, self.started_at, self.finished_at),
             "counts": self.counts,
             "checks": [check.to_json() for check in self.checks],
+            "next": self.next_step,
         }
+
+    @property
+    def next_step(self) -> str:
+        """Return the one thing to do next: what the first failure advises, else what a warning does, else to look."""
+        for verdict in (Verdict.FAILED, Verdict.WARNING):
+            for check in self.checks:
+                if check.verdict is verdict and check.advice:
+                    first = check.advice.splitlines()[0]
+                    is_new = check.code == NEVER_POLLED
+                    return "cove-poller sync --dry-run" if is_new else f"{_title(check)}: {first}"
+        return "cove-poller status"
 
 
 def as_text(report: Report) -> str:
@@ -158,7 +171,7 @@ def as_text(report: Report) -> str:
         lines += [f"{indent}{line.strip()}" for line in others]
         lines += [f"{indent}-> {line}" for line in one.advice.splitlines()]
     counts = ", ".join(f"{count} {verdict}" for verdict, count in report.counts.items() if count)
-    return "\n".join([*lines, "", counts])
+    return "\n".join([*lines, "", counts, f"Next: {report.next_step}"])
 
 
 def _title(check: Check) -> str:

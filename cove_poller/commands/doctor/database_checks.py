@@ -17,7 +17,6 @@ from cove_poller.errors import DatabaseError
 
 DATABASE, CONTRACT, TABLES, RIGHTS, TRIAL = "database", "table contract", "tables", "rights", "trial write"
 WRITERS = "other writers"
-GRANTS = "Grant them to the poller's role, as step 5 of the README's set-up shows."
 
 
 def database_checks(
@@ -51,7 +50,7 @@ def _of_connection(database: Trial, now: Callable[[], datetime]) -> Iterator[Che
         yield from (not_tried(name, "the tables are not ready") for name in (RIGHTS, TRIAL))
         return
     tables = found.tables()
-    rights = attempted(RIGHTS, lambda: [_rights([*database.refused_rights(tables)])])
+    rights = attempted(RIGHTS, lambda: [_rights(database, [*database.refused_rights(tables)])])
     yield from rights
     if rights[0].verdict is Verdict.OK:
         yield from attempted(TRIAL, lambda: [_trial(database.write(tables, now()))], TRIAL_ADVICE)
@@ -92,9 +91,11 @@ def _failed(name: str, message: str, advice: str) -> Check:
     return Check(name, Verdict.FAILED, message, advice, **code)  # type: ignore[arg-type]
 
 
-def _rights(refused: Sequence[str]) -> Check:
+def _rights(database: Trial, refused: Sequence[tuple[str, str]]) -> Check:
     if refused:
-        return _failed(RIGHTS, "\n".join(["the poller may not do what it has to:", *refused]), GRANTS)
+        message = "\n".join(["the poller may not do what it has to:", *(text for _, text in refused)])
+        grants = [f"{one};" for one in database.grants({table for table, _ in refused})]
+        return _failed(RIGHTS, message, "\n".join(["As the owner of the tables, in psql:", *grants]))
     return fine(RIGHTS, "the poller may read and write what it has to; each right was tried")
 
 

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from cove_poller.commands.doctor.checks import (
     FIX_FIRST,
+    NEVER_POLLED,
     Check,
     Report,
     Verdict,
@@ -78,7 +79,7 @@ def _configuration(
     file: Path, environ: Mapping[str, str], now: Callable[[], datetime]
 ) -> tuple[list[Check], Installation]:
     config = load_config(file, environ)
-    checks = [fine(CONFIGURATION, f"{file} is understood; logins: {', '.join(config.logins)}")]
+    checks = [fine(CONFIGURATION, f"{file.absolute()} is understood; logins: {', '.join(config.logins)}")]
     return checks, Installation(config, Credentials(config, file, environ), now)
 
 
@@ -200,6 +201,8 @@ def judged_poll(
         advice = "When everything else here is ok, run `cove-poller sync`."
         exit_code = newest["exit_code"] or 1
         return Check(LAST_POLL, Verdict.FAILED, message, advice, code="poll", exit_code=exit_code)
+    if poll is None and newest is None:
+        return Check(LAST_POLL, Verdict.WARNING, message, "Run `cove-poller sync --dry-run` first.", code=NEVER_POLLED)
     if found.is_old:
         return warning(LAST_POLL, message, "Run `cove-poller sync`, and look at its cron job or timer.")
     if found.freshness is not Freshness.FRESH:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import SecretStr
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DataError
+from sqlalchemy.exc import ArgumentError, DataError, OperationalError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from cove_poller.config.settings import DatabaseSettings
@@ -65,6 +65,7 @@ def _sqlite_engine(url: URL, read_only: bool) -> Engine:
     event.listen(engine, "connect", _leave_transactions_to_us)
     event.listen(engine, "begin", _begin_for_reading if read_only else _begin_for_writing)
     event.listen(engine, "handle_error", _value_refused)
+    event.listen(engine, "handle_error", _name_the_file)
     return engine
 
 
@@ -179,6 +180,16 @@ def _value_refused(context: Any) -> Any:
     if context.sqlalchemy_exception is None and isinstance(error, ValueError | OverflowError):
         return DataError(None, None, error, hide_parameters=True)
     return None
+
+
+def _name_the_file(context: Any) -> Any:
+    """Return an error of a file that may not be used with its name, which SQLite does not tell."""
+    error, file = context.original_exception, context.engine and context.engine.url.database
+    if not file or getattr(error, "sqlite_errorname", "").split("_")[1:2] not in (["CANTOPEN"], ["READONLY"]):
+        return None
+    named = sqlite3.OperationalError(f"{error}: {file}; whoever runs this needs the right to write it and its folder")
+    named.sqlite_errorcode, named.sqlite_errorname = error.sqlite_errorcode, error.sqlite_errorname
+    return OperationalError(None, None, named, hide_parameters=True)
 
 
 def _leave_transactions_to_us(connection: Any, _: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from cove_poller.database.connecting import limits
+from cove_poller.database.grants import with_grant
 from cove_poller.errors import DatabaseAway, DatabaseBusy, DatabaseError, DatabaseUnavailable, Terminated, ValueRefused
 from cove_poller.text import one_line
 
@@ -43,7 +44,7 @@ def _ours(error: SQLAlchemyError) -> Exception:
         return reason  # a signal came while a statement was under way, and the library took it for its own
     said = getattr(getattr(reason, "diag", None), "message_primary", None) or reason
     hints = [*_blockers(reason), *_sequence_behind(reason)]
-    return _kind(error, reason)("; ".join([f"the database says: {one_line(str(said))}", *hints]))
+    return _kind(error, reason)("; ".join([f"the database says: {with_grant(one_line(str(said)))}", *hints]))
 
 
 def _kind(error: SQLAlchemyError, reason: Any) -> type[DatabaseError]:
