@@ -31,6 +31,7 @@ NO_FIELDS = SourceFields.model_construct()
 AHEAD = timedelta(minutes=10)
 FIRST_BELIEVED = datetime(2005, 1, 1, tzinfo=UTC)
 LONGEST = timedelta(days=31)
+SECOND = timedelta(seconds=1)
 TIMES = ("last_session_at", "last_completed_at", "last_success_at")
 
 
@@ -116,6 +117,9 @@ class _Reader:
         last, completed = self._last(), self._completed()
         if last and completed and self._last_is_completed:
             last, completed = _united(last, completed), None
+        elif last and completed and last.session_at == completed.session_at:
+            # It began in the second in which the other ended. A source has one session a second: it stands in the next.
+            last = replace(last, session_at=last.session_at + SECOND, started_at=last.session_at, time_is=TimeIs.START)
         return self._with_success([session for session in (last, completed) if session])
 
     @cached_property
@@ -147,10 +151,18 @@ class _Reader:
             return False
         if self.memory.last is TimeIs.END and last < end - _tolerance(last):
             return False  # the end of another session, in a row that is not of one instant
+        if self.memory.last is not TimeIs.END and last >= end and self._is_after_a_success:
+            return False  # where F17 tells successes only, and this is the start of a session right after one
         if not self.is_total:
             return True  # sessions of one source do not overlap, so none begins before the last completed one's end
         same_status = self.fields.last_status == self.fields.last_completed_status
         return is_close(last, end) or is_close(last, self._derived_start) or same_status
+
+    @property
+    def _is_after_a_success(self) -> bool:
+        """Whether F00 and F17 are of two sessions: one that failed and does not count as completed, and a success."""
+        success = self.fields.last_completed_status in SUCCESSFUL_CODES
+        return success and self.fields.last_status not in (None, *SUCCESSFUL_CODES)
 
     @cached_property
     def _last_is(self) -> TimeIs | None:

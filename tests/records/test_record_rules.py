@@ -248,25 +248,32 @@ def test_a_reviewed_run_stays_and_what_became_of_its_session_makes_a_run_of_its_
     assert ledger.told == [(at(8), "Warning"), (at(9), "Failed")]
 
 
-def touching(meaning: str) -> list[tuple[str, object]]:
-    """Polls and a history of four sessions that touch: Failed, Completed, Failed, Failed, a minute each."""
-    codes = [2, 5, 2, 2]
-    starts = [at(0) + number * MINUTE for number in range(4)]
+TOUCHING = (2, 5, 2, 2)
+TOUCHING_ENDS = [at(0) + number * MINUTE for number in range(1, 5)]
+"""Four sessions that touch: Failed, Completed, Failed, Failed, a minute each."""
+
+
+def touching(meaning: str, completed: tuple[int, ...]) -> list[dict[str, str]]:
+    """What each poll is told of them; `completed` are the statuses that F17 and F18 tell."""
+    back = MINUTE if meaning == "start" else timedelta()
     polls = []
-    for number, (start, code) in enumerate(zip(starts, codes, strict=True)):
-        end = start + MINUTE
-        told = start if meaning == "start" else end
-        good = [place for place in range(number + 1) if codes[place] == 5]
-        success = {"F09": starts[good[-1]] + (timedelta() if meaning == "start" else MINUTE), "F16": 5} if good else {}
-        polls.append(fields(code, F15=told, F18=end, F17=code, F12=60, **success))
-    return [("poll", one) for one in polls]
+    for number, (end, code) in enumerate(zip(TOUCHING_ENDS, TOUCHING, strict=True), 1):
+        done = [place for place in range(number) if TOUCHING[place] in completed]
+        good = [place for place in range(number) if TOUCHING[place] == 5]
+        last = {"F17": TOUCHING[done[-1]], "F18": TOUCHING_ENDS[done[-1]]} if done else {}
+        success = {"F09": TOUCHING_ENDS[good[-1]] - back, "F16": 5} if good else {}
+        polls.append(fields(code, F15=end - back, F12=60, **last, **success))
+    return polls
 
 
+@pytest.mark.parametrize("completed", [(2, 5), (5,)], ids=["all-are-completed", "successes-are-completed"])
 @pytest.mark.parametrize("meaning", ["start", "end"])
-def test_sessions_that_touch_are_told_apart_in_any_order_of_polls_and_histories(meaning: str) -> None:
-    polls = [values for _, values in touching(meaning)]
-    rows = [row("D01", at(0) + (number + 1) * MINUTE, code, 1) for number, code in enumerate((2, 5, 2, 2))]
-    want = [(at(0) + (number + 1) * MINUTE, code) for number, code in enumerate((2, 5, 2, 2))]
+def test_sessions_that_touch_are_told_apart_in_any_order_of_polls_and_histories(
+    meaning: str, completed: tuple[int, ...]
+) -> None:
+    polls = touching(meaning, completed)
+    rows = [row("D01", end, code, 1) for end, code in zip(TOUCHING_ENDS, TOUCHING, strict=True)]
+    want = list(zip(TOUCHING_ENDS, TOUCHING, strict=True))
     outcomes = set()
     for order in permutations(range(5)):
         ledger = Ledger()
@@ -276,8 +283,8 @@ def test_sessions_that_touch_are_told_apart_in_any_order_of_polls_and_histories(
             if step == 4:
                 ledger.history(now, at(-1), rows)
             else:
-                ledger.poll(now, D01=polls[step])  # type: ignore[arg-type]
-        assert ledger.of("D01") == want
+                ledger.poll(now, D01=polls[step])
+        assert ledger.of("D01") == want, order
         outcomes.add(tuple(ledger.told))
     assert outcomes == {tuple((end, "Success" if code == 5 else "Failed") for end, code in want)}
 

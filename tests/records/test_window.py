@@ -55,7 +55,7 @@ class TestParseWhen:
         ],
     )  # fmt: skip
     def test_anything_else_is_refused_with_the_text_and_examples(self, text: str) -> None:
-        with pytest.raises(ValueError, match="is no time; say 2026-01-31, 2026-01-31T06:00, 28d or 12h") as caught:
+        with pytest.raises(ValueError, match="is no time; say 2026-01-31, 2026-01-31T06:00, 28d, 12h or 4w") as caught:
             parse_when(text, NOW)
         assert repr(text) in str(caught.value)
 
