@@ -6,70 +6,46 @@ This is the place where Cove's words become Backupchecks'. One transaction, a fi
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from types import MappingProxyType
+from typing import Any, ClassVar
 
 from cove_poller.commands.outcome import Noted, Outcome, said
+from cove_poller.commands.page_in_work import Work, as_known, rereads
 from cove_poller.commands.record_jobs import Linker, Links
 from cove_poller.commands.record_runs import Subject, Tally, recorded_histories, run_policy, save_runs
 from cove_poller.commands.record_sessions import Recorded, SavedSessions, Seen, recorded_sessions, save_sessions
 from cove_poller.config.settings import Config
 from cove_poller.database.store import Store
-from cove_poller.records.columns import DataSource
+from cove_poller.records import due
 from cove_poller.records.device import Device, UnreadableRow
-from cove_poller.records.device_changes import DeviceChanges, device_changes
-from cove_poller.records.device_reading import DeviceReading, read_device, with_vanished
+from cove_poller.records.device_changes import device_changes
+from cove_poller.records.device_reading import read_device
 from cove_poller.records.health import news
 from cove_poller.records.health.device_record import LAST_SEEN_PRECISION, Row, continued, device_row, differs
+from cove_poller.records.health.device_silence import with_silences
 from cove_poller.records.health.device_troubles import ROW, Limits, device_troubles
 from cove_poller.records.health.overview import alert_after
-from cove_poller.records.health.silence import is_lost, is_switched_off, silence_limit, silent_since
 from cove_poller.records.job_matching import mapped_name
 from cove_poller.records.past import NO_PAST, Past
-from cove_poller.records.reading import Circumstances, SourceReading
+from cove_poller.records.reading import Circumstances
 from cove_poller.records.runs.run_content import RunPolicy
 from cove_poller.records.runs.run_plan import Review
-from cove_poller.records.source_history import (
-    NOTHING,
-    Look,
-    SourceHistory,
-    with_silence,
-)
+from cove_poller.records.source_history import Look
 from cove_poller.records.statuses import Statuses
 
 NO_PASTS: Mapping[int, Past] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Work:
-    """A device of a page in work: what Cove says of it, what was recorded, what that means, and what changes."""
-
-    device: Device
-    previous: Row | None
-    look: Look
-    histories: Mapping[str, SourceHistory]
-    reading: DeviceReading
-    past: Past = NO_PAST
-    changes: DeviceChanges = field(default_factory=DeviceChanges)
-
-    @property
-    def account_id(self) -> int:
-        return self.device.account_id
-
-    @property
-    def is_ignored(self) -> bool:
-        return self.previous is not None and bool(self.previous["ignored"])
-
-    @property
-    def replan_since(self) -> datetime | None:
-        return self.previous["replan_since"] if self.previous else None
 
 
 @dataclass
 class Recorder:
     """Records the pages of one login. `looked_at` is when a poll last saw all of its devices.
 
-    What Cove tells is compared with its own clock, which is `clock_ahead` of the poller's.
+    What Cove tells is compared with its own clock, which is `clock_ahead` of the poller's. `digests` are those of the
+    rows of the page in work, by account: a device without one is looked at again by the next poll.
     """
+
+    passes_over: ClassVar[bool] = True
 
     login: str
     config: Config
@@ -77,6 +53,7 @@ class Recorder:
     looked_at: datetime | None = None
     review: Review | None = None
     clock_ahead: timedelta = timedelta()
+    digests: Mapping[int, str] = field(default_factory=dict)
 
     def save_page(
         self,
@@ -90,13 +67,14 @@ class Recorder:
 
         Return what that was, true once it is committed.
         """
+        if not devices:
+            return Outcome()
         page = self._gathered(store, devices, frozenset(refused), now, pasts)
         recorded = recorded_sessions(store, (Seen(one.account_id, one.reading, one.past, now) for one in page))
         page = [self._decided(one, recorded.get(one.account_id, {})) for one in page]
         before = {one.account_id: one.previous for one in page if one.previous is not None}
         links = self.linker.link(store, [one.device for one in page if not one.is_ignored], before)
         told = {one.account_id: self._news(one, links, frozenset(refused), now) for one in page}
-        self._save_devices(store, page, links, told, now)
         saved = save_sessions(store, {one.account_id: one.changes for one in page})
         policy = self._policy(store)
         subjects = {
@@ -104,7 +82,10 @@ class Recorder:
             for one in page
             if one.account_id in links.jobs
         }
-        return _outcome(page, links, told, saved, save_runs(store, subjects, policy, now, self.review))
+        runs = save_runs(store, subjects, policy, now, self.review)
+        rows = self._device_rows(page, links, told, now)
+        self._save_devices(store, page, rows, self._marks(store, page, rows, subjects))
+        return _outcome(page, links, told, saved, runs)
 
     def save_gone(self, store: Store, now: datetime) -> Tally:
         """Write what waits of devices that Cove no longer lists: nothing of them will join their newest round."""
@@ -138,7 +119,8 @@ class Recorder:
             kept = {key: news.Trouble(one.what, one.is_failure) for key, one in before.items()}
             present = kept | {ROW: news.Trouble(texts[account], is_failure=True)}
             told[account] = news.news(before, present, now, self.config.alerts.remind)
-        changed = [{**row, "conditions": news.to_json(told[account].standing)} for account, row in recorded.items()]
+        standing = {account: news.to_json(one.standing) for account, one in told.items()}
+        changed = [{**row, "conditions": standing[one], **due.NO_MARK.row()} for one, row in recorded.items()]
         if changed := [row for row in changed if row != recorded[row["account_id"]]]:
             store.devices.save([], changed)
         return Noted(said(told), frozenset(recorded))
@@ -156,10 +138,21 @@ class Recorder:
             histories = recorded_histories(row, ends.get(device.account_id, {}))
             times_are = {code: one.times_are for code, one in histories.items()}
             around = Circumstances(now + self.clock_ahead, statuses, times_are=times_are)
-            reading = _as_known(device, read_device(device, refused, around), row, histories)
+            read = read_device(device, refused, around)
+            reading = as_known(device, read, row, histories)
             look = Look(now, self._look_before(row))
             past = pasts.get(device.account_id, NO_PAST)
-            page.append(Work(device, row, look, histories, reading, past))
+            page.append(
+                Work(
+                    device,
+                    row,
+                    look,
+                    histories,
+                    reading,
+                    past,
+                    rereads=partial(rereads, device, read, refused, around),
+                )
+            )
         return page
 
     @property
@@ -177,27 +170,15 @@ class Recorder:
     def _decided(self, work: Work, recorded: Recorded) -> Work:
         """The device with what its reading and its past add to what is recorded, and which sources are silent."""
         changes = device_changes(work.reading, work.past, recorded, work.histories, work.look, self._look_gap)
-        return replace(work, changes=replace(changes, sources=self._with_silence(work, changes.sources)))
-
-    def _with_silence(self, work: Work, histories: Mapping[str, SourceHistory]) -> dict[str, SourceHistory]:
-        device, now = work.device, work.look.at
+        device = work.device
         customer = device.fields.customer_name or ""
         names = [mapped_name(customer, self.config.backupchecks.customers) or customer, customer]
         alert = alert_after(self.config.alerts, device.device_type, names)
-        known_since = work.previous["first_seen_at"] if work.previous else now
-        found = dict(histories)
-        limits = {
-            code: silence_limit(alert, histories.get(code, NOTHING).recent, _color_bar(device, code))
-            for code in work.reading.active_sources
-        }
-        if _is_off(work, histories, known_since, max(limits.values(), default=alert)):
-            return found
-        for code, limit in limits.items():
-            history, read = histories.get(code, NOTHING), work.reading.sources[code]
-            is_unknown = read.running or (read.problem and not history.recent)
-            since = None if is_unknown else silent_since(history, known_since, limit, now)
-            found[code] = with_silence(history, since, history.recent[-1] if history.recent else None)
-        return found
+        known_since = work.previous["first_seen_at"] if work.previous else work.look.at
+        sources, due_at = with_silences(
+            device, work.reading, changes.sources, alert=alert, known_since=known_since, now=work.look.at
+        )
+        return replace(work, changes=replace(changes, sources=sources), due_at=due_at)
 
     def _news(self, work: Work, links: Links, refused: frozenset[str], now: datetime) -> news.News:
         round_gap = timedelta(minutes=self.config.backupchecks.round_gap_minutes)
@@ -208,51 +189,64 @@ class Recorder:
         before = news.from_json(work.previous["conditions"] if work.previous else None)
         return news.news(before, present, now, self.config.alerts.remind)
 
-    def _save_devices(
-        self, store: Store, page: Sequence[Work], links: Links, told: Mapping[int, news.News], now: datetime
-    ) -> None:
-        new, changed = [], []
-        # where some customers are left out of a poll, only the device's own row tells when it was seen
-        precision = timedelta() if self.config.intervals.are_set else LAST_SEEN_PRECISION
+    def _device_rows(
+        self, page: Sequence[Work], links: Links, told: Mapping[int, news.News], now: datetime
+    ) -> dict[int, dict[str, Any]]:
+        """The newest state of each device, but for what goes on from before."""
+        rows = {}
         for one in page:
             row = device_row(one.device, one.reading, one.changes, one.previous, login=self.login, now=now)
             is_linked = one.account_id in links.jobs
             row |= {"job_id": links.jobs.get(one.account_id), "conditions": news.to_json(told[one.account_id].standing)}
             row |= {"replan_since": None if is_linked else one.replan_since} | one.past.note()
-            if one.previous is None:
-                new.append({**row, "first_seen_at": now, "ignored": False})
-            elif differs(complete := continued(row, one.previous), one.previous, precision):
-                changed.append(complete)
+            rows[one.account_id] = row
+        return rows
+
+    def _marks(
+        self, store: Store, page: Sequence[Work], rows: Mapping[int, Row], subjects: Mapping[int, Subject]
+    ) -> dict[int, due.Mark]:
+        """By which row each device of the page may be passed over, and until when."""
+        listed = {account: one.total_stands_in for account, one in subjects.items() if account in self.digests}
+        waiting = store.sessions.first_without_run(listed) if listed else {}
+        marks = {}
+        for one in page:
+            digest, row = self.digests.get(one.account_id), rows[one.account_id]
+            if digest and not due.reasons_due(self._looked(one, row, is_waiting=one.account_id in waiting)):
+                marks[one.account_id] = due.Mark(digest, one.due_at, due.shown_count(one.reading))
+        return marks
+
+    def _looked(self, work: Work, row: Row, *, is_waiting: bool) -> due.Looked:
+        return due.Looked(
+            work.device,
+            work.reading,
+            work.changes,
+            work.look.at,
+            self.clock_ahead,
+            is_linked=row["job_id"] is not None,
+            is_ignored=work.is_ignored,
+            waits=is_waiting,
+            rereads=work.rereads(work.changes.sources),
+            conditions=row["conditions"],
+            has_past=work.past.window is not None,
+            replan_since=row["replan_since"],
+        )
+
+    def _save_devices(
+        self, store: Store, page: Sequence[Work], rows: Mapping[int, Row], marks: Mapping[int, due.Mark]
+    ) -> None:
+        new, changed = [], []
+        # where some customers are left out of a poll, only the device's own row tells when it was seen
+        precision = timedelta() if self.config.intervals.are_set else LAST_SEEN_PRECISION
+        for one in page:
+            row, previous = rows[one.account_id], one.previous
+            mark = marks.get(one.account_id, due.NO_MARK).row()
+            if previous is None:
+                new.append({**row, **mark, "first_seen_at": one.look.at, "ignored": False})
+            elif differs(complete := continued(row, previous), previous, precision):
+                changed.append({**complete, **mark})
+            elif any(previous[name] != value for name, value in mark.items()):
+                changed.append({**previous, **mark})
         store.devices.save(new, changed)
-
-
-def _as_known(
-    device: Device, reading: DeviceReading, row: Row | None, histories: Mapping[str, SourceHistory]
-) -> DeviceReading:
-    """The reading with the sources on record of which the row says nothing any more, without those nobody wants."""
-    if not device.sources and row and row["data_sources"]:
-        sources = {code: SourceReading() for code in row["data_sources"]} | dict(reading.sources)
-        reading = DeviceReading(sources, tuple(sorted({*reading.active_sources, *row["data_sources"]})))
-    recorded = {code for code, history in histories.items() if history.recent}
-    reading = with_vanished(reading, device.sources.keys(), recorded)
-    ignored = {code for code, history in histories.items() if history.is_ignored}
-    return replace(reading, active_sources=tuple(code for code in reading.active_sources if code not in ignored))
-
-
-def _color_bar(device: Device, code: str) -> str:
-    fields = device.sources.get(code)
-    return (fields.color_bar or "") if fields else ""
-
-
-def _is_off(work: Work, histories: Mapping[str, SourceHistory], known_since: datetime, limit: timedelta) -> bool:
-    """Whether it is a workstation that is merely switched off, of which nothing is concluded meanwhile."""
-    if work.device.device_type != "Workstation":
-        return False
-    bar = _color_bar(work.device, DataSource.TOTAL)
-    not_started = any(one.not_started for one in work.reading.sources.values())
-    ends = [histories[code].recent[-1] for code in work.reading.active_sources if histories.get(code, NOTHING).recent]
-    idle_for = work.look.at - max(ends, default=known_since)
-    return is_switched_off(bar, idle_for, not_started=not_started) and not is_lost(bar, idle_for, limit)
 
 
 def _subject(work: Work, job_id: int, saved: SavedSessions, policy: RunPolicy) -> Subject:

@@ -10,6 +10,7 @@ from itertools import chain
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
+from cove_poller.commands.quiet_devices import pass_over
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.results import CommandResult, LoginResult
@@ -102,11 +103,15 @@ class Poll:
         try:
             with closing(fetched_ahead(listing.iter_pages())) as pages:
                 for page in pages:
-                    devices = self._due(page.devices)
                     recorder.clock_ahead = client.clock_ahead
                     with self._database.store() as store:
-                        outcome = recorder.save_page(store, devices, listing.refused, self._now())
+                        now = self._now()
+                        found = pass_over(store, recorder, page.listed, listing.refused, now)
+                        recorder.digests = found.digests
+                        devices = self._due([one.device for one in found.due])
+                        outcome = recorder.save_page(store, devices, listing.refused, now)
                         noted = recorder.note_unreadable(store, page.unreadable, self._now())
+                    result.outcome.add(found.quiet)
                     result.outcome.add(outcome)  # not before it is committed
                     result.outcome.add(noted.outcome)
                     result.troubles |= page_troubles(page, noted.account_ids)
