@@ -157,7 +157,7 @@ class World:
         self.hidden: set[int] = set()
         self.garbled: set[int] = set()
         self.frozen_at = site.cove.now
-        site.cove.faults.edit_row = self._row  # type: ignore[assignment]
+        site.cove.faults.edit_row = self._row
 
     def _row(self, known: dict[str, str], device: Any) -> dict[str, str]:
         return {**known, "D01F15": "soon"} if device.account_id in self.garbled else known
