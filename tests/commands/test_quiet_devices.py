@@ -122,12 +122,17 @@ def test_what_changes_on_record_makes_a_device_due_and_no_other(change: str, dat
 
 
 def recorded(site: Site) -> dict[str, list[dict[str, Any]]]:
-    """All rows of what is written of devices, but for the marks."""
-    found = {table: site.rows(f"SELECT * FROM {table} ORDER BY 1") for table in TABLES}
+    """All rows of what is written of devices, but for the marks, and for ids, which go by who was written first."""
+    found = {table: site.rows(f"SELECT * FROM {table}") for table in TABLES}
+    run_at = {row["id"]: row["run_at"] for row in found["job_runs"]}
+    for row in found["cove_sessions"]:
+        row["job_run_id"] = run_at.get(row["job_run_id"])
+    for row in (*found["cove_sessions"], *found["job_runs"]):
+        del row["id"]
     for row in found["cove_devices"]:
         for name in MARK_COLUMNS:
             del row[name]
-    return found
+    return {table: sorted(rows, key=repr) for table, rows in found.items()}
 
 
 STEPS = st.lists(
