@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 UV := $(BIN)/uv
 
-.PHONY: demo test coverage soak fuzz lowest matrix lint types check lock clean
+.PHONY: demo test coverage soak fuzz bench lowest matrix lint types check lock clean
 
 demo: $(READY)
 	$(BIN)/python -m tests.pages.demo
@@ -24,6 +24,11 @@ soak: $(READY)
 # The tests with made-up values, for about an hour, with other values each time. What they find belongs into an @example.
 fuzz: $(READY)
 	$(PYTEST) -m hypothesis --hypothesis-profile fuzz --timeout 7200
+
+# What a sync costs beside its peers, as whole processes on PostgreSQL; SIZES are numbers of devices.
+SIZES ?= 1000 10000
+bench: $(READY)
+	$(BIN)/python -m tests.bench $(SIZES)
 
 # On the lowest versions that pyproject.toml allows.
 lowest: $(READY) $(UV)

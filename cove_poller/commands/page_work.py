@@ -1,18 +1,22 @@
 """A device of a page in work."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from cove_poller.commands.record_sessions import Seen
 from cove_poller.records.device import Device
 from cove_poller.records.device_changes import DeviceChanges
-from cove_poller.records.device_reading import DeviceReading
-from cove_poller.records.gap_evidence import GraveDays
+from cove_poller.records.device_reading import DeviceReading, read_device, with_vanished
+from cove_poller.records.gap_evidence import GraveDays, grave_days
 from cove_poller.records.health.device_record import Row
+from cove_poller.records.health.device_silence import color_bar
 from cove_poller.records.open_gaps import Missing, missing
 from cove_poller.records.past import NO_PAST, Past
+from cove_poller.records.reading import Circumstances, SourceReading, TimesAre
 from cove_poller.records.source_history import NOTHING, Look, SourceHistory
+
+NO_TIMES = TimesAre()
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,11 @@ class Work:
     past: Past = NO_PAST
     changes: DeviceChanges = field(default_factory=DeviceChanges)
     grave_days: Mapping[str, GraveDays] = field(default_factory=dict)
+    rereads: Callable[[Mapping[str, SourceHistory]], bool] = bool
+    """Whether its row would be read otherwise by what it has just told."""
+
+    due_at: datetime | None = None
+    """When something changes though nothing happens; None: never."""
 
     @property
     def account_id(self) -> int:
@@ -65,3 +74,37 @@ class Work:
         running_since = self.previous["running_since"] if self.previous else None
         found = missing(self.changes.gaps, self.histories, running_since, self.look.at)
         return None if self.is_ignored else found
+
+
+def as_known(
+    device: Device, reading: DeviceReading, row: Row | None, histories: Mapping[str, SourceHistory]
+) -> DeviceReading:
+    """Return the reading with the sources on record that the row leaves out, without those that nobody wants."""
+    if not device.sources and row and row["data_sources"]:
+        sources = {code: SourceReading() for code in row["data_sources"]} | dict(reading.sources)
+        reading = DeviceReading(sources, tuple(sorted({*reading.active_sources, *row["data_sources"]})))
+    recorded = {code for code, history in histories.items() if history.recent}
+    reading = with_vanished(reading, device.sources.keys(), recorded)
+    ignored = {code for code, history in histories.items() if history.is_ignored}
+    return replace(reading, active_sources=tuple(code for code in reading.active_sources if code not in ignored))
+
+
+def graver_days(device: Device, row: Row | None, around: Circumstances, look: Look) -> dict[str, GraveDays]:
+    """Return the days on which each source's colour bar shows trouble that it did not show at the look before."""
+    before = row["data_sources"] if row else {}
+    bars = {code: (color_bar(device, code), before[code].get("color_bar") or "") for code in before}
+    found = {code: grave_days(*bar, around.now, look, around.statuses) for code, bar in bars.items()}
+    return {code: days for code, days in found.items() if days}
+
+
+def rereads(
+    device: Device,
+    read: DeviceReading,
+    refused: frozenset[str],
+    around: Circumstances,
+    histories: Mapping[str, SourceHistory],
+) -> bool:
+    """Return whether a row would be read otherwise by what has been learnt from it."""
+    learnt = {code: one.times_are for code, one in histories.items()}
+    known = {code: around.times_are.get(code, NO_TIMES) for code in learnt}
+    return learnt != known and read != read_device(device, refused, replace(around, times_are=learnt))

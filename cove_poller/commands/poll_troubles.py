@@ -1,17 +1,20 @@
 """What is wrong with a poll as a whole, each by a key that stays while it lasts: its rows, its columns, the clocks."""
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cove_poller.commands.results import LoginResult
 from cove_poller.config.settings import Config
 from cove_poller.cove.listing import Listing, Page
+from cove_poller.database.store import Store
 from cove_poller.records.device import describe_columns
 from cove_poller.records.health.news import Trouble
 from cove_poller.text import age, counted
 
 SKEWS = (timedelta(days=30), timedelta(days=1), timedelta(hours=1), timedelta(minutes=10))
 """How far two clocks may be apart, in words that stay the same while they do; less is not worth a word."""
+
+RECENT = timedelta(days=7)
 
 
 def page_troubles(page: Page, noted: Collection[int] = ()) -> dict[str, Trouble]:
@@ -55,6 +58,18 @@ def same_tenant(config: Config, result: LoginResult, others: Sequence[LoginResul
             text = f"polls partner {result.partner_id} as login {one.login} does, so each device is read twice"
             return {"same tenant": Trouble(f"{text}; keep one of the two in the configuration")}
     return {}
+
+
+def other_writers(store: Store, now: datetime) -> str:
+    """Return what is to be said of jobs that get runs from others than the poller too; empty if there are none.
+
+    Backupchecks' own importer for instance: two writers double the work list.
+    """
+    count = store.runs.written_by_others(now - RECENT)
+    if not count:
+        return ""
+    jobs = f"{counted(count, 'job')} of polled devices also got runs from somebody else in the last {RECENT.days} days"
+    return f"{jobs}, Backupchecks' own importer perhaps: two writers double the work list, so switch one of them off"
 
 
 def refusal_warning(refused: Sequence[str]) -> str:

@@ -3,38 +3,37 @@
 This is the place where Cove's words become Backupchecks'. One transaction, a fixed number of statements.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 
 from cove_poller.commands.outcome import Noted, Outcome, said
-from cove_poller.commands.page_work import Work
+from cove_poller.commands.page_work import Work, as_known, graver_days, rereads
 from cove_poller.commands.record_jobs import Linker, Links
-from cove_poller.commands.record_runs import Subject, Tally, recorded_histories, run_policy, save_runs
+from cove_poller.commands.record_runs import Subject, Tally, recorded_histories, run_policy, save_runs, waiting_for_runs
 from cove_poller.commands.record_sessions import Recorded, SavedSessions, recorded_sessions, save_sessions
 from cove_poller.config.settings import Config
 from cove_poller.database.store import Store
+from cove_poller.records import due
 from cove_poller.records.device import Device, UnreadableRow
 from cove_poller.records.device_changes import device_changes
-from cove_poller.records.device_reading import DeviceReading, read_device, with_vanished
-from cove_poller.records.gap_evidence import Evidence, GraveDays, grave_days, with_evidence
+from cove_poller.records.device_reading import read_device
+from cove_poller.records.gap_evidence import Evidence, with_evidence
 from cove_poller.records.health import news
 from cove_poller.records.health.device_record import LAST_SEEN_PRECISION, Row, continued, device_row, differs
-from cove_poller.records.health.device_silence import color_bar, with_silences
+from cove_poller.records.health.device_silence import silence_changes_at, with_silences
 from cove_poller.records.health.device_troubles import BY_HAND, ROW, Limits, device_troubles
 from cove_poller.records.health.overview import alert_after
 from cove_poller.records.intervals import interval_of
 from cove_poller.records.job_matching import mapped_name
 from cove_poller.records.open_gaps import Verdict, open_gaps
 from cove_poller.records.past import NO_PAST, Past
-from cove_poller.records.reading import Circumstances, SourceReading
+from cove_poller.records.reading import Circumstances
 from cove_poller.records.runs.run_content import RunPolicy
 from cove_poller.records.runs.run_plan import Review
-from cove_poller.records.source_history import (
-    Look,
-    SourceHistory,
-)
+from cove_poller.records.source_history import Look, SourceHistory
 from cove_poller.records.statuses import Statuses
 
 BY_HAND_ONLY = Verdict(BY_HAND)
@@ -47,7 +46,8 @@ class Recorder:
 
     `rhythm` is how far apart its polls are, None where that is not known yet. What Cove tells is compared with its own
     clock, which is `clock_ahead` of the poller's. `verdict` says why gaps stay open of all devices, or of those of the
-    page whose history was tried.
+    page whose history was tried. `digests` are those of the rows of the page, by account: a device without one is
+    looked at again by the next poll.
     """
 
     login: str
@@ -58,6 +58,7 @@ class Recorder:
     clock_ahead: timedelta = timedelta()
     rhythm: timedelta | None = None
     verdict: Verdict | None = None
+    digests: Mapping[int, str] = field(default_factory=dict)
 
     def save_page(
         self,
@@ -71,13 +72,14 @@ class Recorder:
 
         Return what that was, true once it is committed.
         """
+        if not devices:
+            return Outcome()
         page = self._gathered(store, devices, frozenset(refused), now, pasts)
         recorded = recorded_sessions(store, (one.seen for one in page))
         page = [self._decided(one, recorded.get(one.account_id, {})) for one in page]
         before = {one.account_id: one.previous for one in page if one.previous is not None}
         links = self.linker.link(store, [one.device for one in page if not one.is_ignored], before)
         told = {one.account_id: self._news(one, links, frozenset(refused), now) for one in page}
-        self._save_devices(store, page, links, told, now)
         saved = save_sessions(store, {one.account_id: one.changes for one in page})
         policy = self._policy(store)
         subjects = {
@@ -85,7 +87,10 @@ class Recorder:
             for one in page
             if one.account_id in links.jobs
         }
-        return _outcome(page, links, told, saved, save_runs(store, subjects, policy, now, self.review))
+        runs = save_runs(store, subjects, policy, now, self.review)
+        waiting = waiting_for_runs(store, {one: subjects[one] for one in subjects if one in self.digests})
+        self._save_devices(store, page, links, told, now, waiting)
+        return _outcome(page, links, told, saved, runs)
 
     def save_gone(self, store: Store, now: datetime) -> Tally:
         """Write what waits of devices that Cove no longer lists: nothing of them will join their newest round."""
@@ -128,7 +133,8 @@ class Recorder:
             kept = {key: news.Trouble(one.what, one.is_failure) for key, one in before.items()}
             present = kept | {ROW: news.Trouble(texts[account], is_failure=True)}
             told[account] = news.news(before, present, now, self.config.alerts.remind)
-        changed = [{**row, "conditions": news.to_json(told[account].standing)} for account, row in recorded.items()]
+        standing = {account: news.to_json(one.standing) for account, one in told.items()}
+        changed = [{**row, "conditions": standing[one], **due.NO_MARK.row()} for one, row in recorded.items()]
         if changed := [row for row in changed if row != recorded[row["account_id"]]]:
             store.devices.save([], changed)
         return Noted(said(told), frozenset(recorded))
@@ -146,11 +152,13 @@ class Recorder:
             histories = recorded_histories(row, ends.get(device.account_id, {}))
             times_are = {code: one.times_are for code, one in histories.items()}
             around = Circumstances(now + self.clock_ahead, statuses, times_are=times_are)
-            reading = _as_known(device, read_device(device, refused, around), row, histories)
+            read = read_device(device, refused, around)
+            reading = as_known(device, read, row, histories)
             look = Look(now, self._look_before(row))
             past = pasts.get(device.account_id, NO_PAST)
-            days = _grave_days(device, row, around, look) if past is NO_PAST else {}
-            page.append(Work(device, row, look, histories, reading, past, grave_days=days))
+            days = graver_days(device, row, around, look) if past is NO_PAST else {}
+            work = Work(device, row, look, histories, reading, past, grave_days=days)
+            page.append(replace(work, rereads=partial(rereads, device, read, refused, around)))
         return page
 
     @property
@@ -180,7 +188,8 @@ class Recorder:
         before = work.previous["data_sources"] if work.previous else {}
         verdict = self.verdict or (BY_HAND_ONLY if api.histories == "never" else None)
         gaps = open_gaps(sources, work.reading.active_sources, before, verdict)
-        return replace(work, changes=replace(changes, sources=sources, gaps=gaps))
+        due_at = silence_changes_at(sources, device, work.reading, alert, work.first_seen_at, work.look.at)
+        return replace(work, changes=replace(changes, sources=sources, gaps=gaps), due_at=due_at)
 
     def _news(self, work: Work, links: Links, refused: frozenset[str], now: datetime) -> news.News:
         round_gap = timedelta(minutes=self.config.backupchecks.round_gap_minutes)
@@ -194,8 +203,15 @@ class Recorder:
         return news.news(before, present, now, self.config.alerts.remind)
 
     def _save_devices(
-        self, store: Store, page: Sequence[Work], links: Links, told: Mapping[int, news.News], now: datetime
+        self,
+        store: Store,
+        page: Sequence[Work],
+        links: Links,
+        told: Mapping[int, news.News],
+        now: datetime,
+        waiting: Collection[int],
     ) -> None:
+        """Write the newest state of each device that differs, with the mark by which the next poll may pass over it."""
         new, changed = [], []
         # where some customers are left out of a poll, only the device's own row tells when it was seen
         precision = timedelta() if self.config.intervals.are_set else LAST_SEEN_PRECISION
@@ -204,32 +220,36 @@ class Recorder:
             is_linked = one.account_id in links.jobs
             row |= {"job_id": links.jobs.get(one.account_id), "conditions": news.to_json(told[one.account_id].standing)}
             row |= {"replan_since": None if is_linked else one.replan_since} | one.past.note()
+            mark = self._mark(one, row, is_waiting=one.account_id in waiting).row()
             if one.previous is None:
-                new.append({**row, "first_seen_at": now, "ignored": False})
+                new.append({**row, **mark, "first_seen_at": now, "ignored": False})
             elif differs(complete := continued(row, one.previous), one.previous, precision):
-                changed.append(complete)
+                changed.append({**complete, **mark})
+            elif (one.account_id in self.digests or one.changes.moments) and any(
+                one.previous[name] != value for name, value in mark.items()
+            ):
+                changed.append({**one.previous, **mark})
         store.devices.save(new, changed)
 
-
-def _as_known(
-    device: Device, reading: DeviceReading, row: Row | None, histories: Mapping[str, SourceHistory]
-) -> DeviceReading:
-    """The reading with the sources on record of which the row says nothing any more, without those nobody wants."""
-    if not device.sources and row and row["data_sources"]:
-        sources = {code: SourceReading() for code in row["data_sources"]} | dict(reading.sources)
-        reading = DeviceReading(sources, tuple(sorted({*reading.active_sources, *row["data_sources"]})))
-    recorded = {code for code, history in histories.items() if history.recent}
-    reading = with_vanished(reading, device.sources.keys(), recorded)
-    ignored = {code for code, history in histories.items() if history.is_ignored}
-    return replace(reading, active_sources=tuple(code for code in reading.active_sources if code not in ignored))
-
-
-def _grave_days(device: Device, row: Row | None, around: Circumstances, look: Look) -> dict[str, GraveDays]:
-    """The days on which each source's colour bar shows trouble that it did not show at the look before."""
-    before = row["data_sources"] if row else {}
-    bars = {code: (color_bar(device, code), before[code].get("color_bar") or "") for code in before}
-    found = {code: grave_days(*bar, around.now, look, around.statuses) for code, bar in bars.items()}
-    return {code: days for code, days in found.items() if days}
+    def _mark(self, work: Work, row: Row, *, is_waiting: bool) -> due.Mark:
+        """By which row the device may be passed over, and until when."""
+        digest = self.digests.get(work.account_id)
+        looked = due.Looked(
+            work.device,
+            work.reading,
+            work.changes,
+            work.look.at,
+            self.clock_ahead,
+            is_linked=row["job_id"] is not None,
+            is_ignored=work.is_ignored,
+            waits=is_waiting,
+            conditions=row["conditions"],
+            has_past=work.past.window is not None,
+            replan_since=row["replan_since"],
+        )
+        if digest is None or due.reasons_due(looked) or work.rereads(work.changes.sources):
+            return due.NO_MARK
+        return due.Mark(digest, due.due_at(looked, work.due_at), due.shown_count(work.reading))
 
 
 def _subject(work: Work, job_id: int, saved: SavedSessions, *, waits: bool) -> Subject:

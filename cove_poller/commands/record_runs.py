@@ -78,6 +78,11 @@ def save_runs(
     return tally
 
 
+def waiting_for_runs(store: Store, subjects: Mapping[int, Subject]) -> Collection[int]:
+    """Return the devices, by account id, of which a session is in no run yet."""
+    return store.sessions.first_without_run({one: subject.total_stands_in for one, subject in subjects.items()})
+
+
 def planned_runs(store: Store, account_id: int, subject: Subject, policy: RunPolicy, now: datetime) -> tuple[int, int]:
     """Return how many recorded sessions of a device would get job runs now, and how many new runs that are."""
     history = store.histories({account_id: NEVER})[account_id]

@@ -10,10 +10,17 @@ from cove_poller.commands.close_gaps import REFUSED_AT, GapCloser, refused_at
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
-from cove_poller.commands.other_writers import other_writers
 from cove_poller.commands.outages.outage import record_spooled, spool_poll
 from cove_poller.commands.outcome import Outcome
-from cove_poller.commands.poll_troubles import clock_troubles, listing_troubles, no_devices, page_troubles, same_tenant
+from cove_poller.commands.poll_troubles import (
+    clock_troubles,
+    listing_troubles,
+    no_devices,
+    other_writers,
+    page_troubles,
+    same_tenant,
+)
+from cove_poller.commands.quiet_devices import sort_out
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.record_takeable import save_takeable
@@ -160,7 +167,11 @@ class Poll:
 
     def _save(self, page: Page, recorder: Recorder, listing: Listing, closer: GapCloser) -> None:
         """Write a page in one transaction, or in several where the database does not take what is said of a device."""
-        result, devices = self._result, self._due(page.devices)
+        result, login = self._result, self._result.login
+        sort = partial(sort_out, recorder=recorder, listed=page.listed, refused=listing.refused, now=self._now())
+        found = self._database.tried_twice(login, sort)
+        result.outcome.add(found.quiet)
+        recorder.digests, devices = found.digests, self._due([one.device for one in found.due])
 
         def save(store: Store, some: Sequence[Device]) -> Outcome:
             return recorder.save_page(store, some, listing.refused, self._now())
@@ -171,7 +182,7 @@ class Poll:
                 result.troubles |= saved.troubles
                 closer.note(devices, saved.outcome.missing)
         note = partial(recorder.note_unreadable, rows=page.unreadable, now=self._now())
-        noted = self._database.tried_twice(result.login, note)
+        noted = self._database.tried_twice(login, note)
         result.outcome.add(noted.outcome)
         result.troubles |= page_troubles(page, noted.account_ids)
         self._progress(result.outcome.devices)

@@ -8,19 +8,50 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.column_query import NOTHING_LEARNT, ColumnQuery, Learnt, Row
 from cove_poller.cove.paging import iter_pages
 from cove_poller.errors import ApiError, PermissionDenied
 from cove_poller.records.columns import SOURCE_FIELD
-from cove_poller.records.contradictions import LISTED_TWICE, Gravity, device_gravity, listed_devices
+from cove_poller.records.contradictions import LISTED_TWICE, Gravity, listed_devices, rows_gravity
 from cove_poller.records.device import REQUIRED_COLUMNS, Device, StatisticsRow, UnreadableRow
 from cove_poller.text import counted
 
 METHOD = "EnumerateAccountStatistics"
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A device that is listed, with what its rows on a page say; it is read when that is asked for."""
+
+    account_id: int
+    rows: tuple[StatisticsRow, ...]
+
+    @cached_property
+    def device(self) -> Device:
+        return listed_devices(self.rows)[0]
+
+    @cached_property
+    def content(self) -> bytes:
+        """Return what its row says, as it was sent; nothing where there is more than one."""
+        return self.rows[0].content if len(self.rows) == 1 else b""
+
+
+@dataclass(frozen=True)
+class Graver(Listed):
+    """A device that an earlier page told something less grave of."""
+
+    @cached_property
+    def device(self) -> Device:
+        return super().device.model_copy(update={"contradictions": ()})
+
+    @cached_property
+    def content(self) -> bytes:
+        return b""
 
 
 @dataclass(frozen=True)
@@ -31,21 +62,17 @@ class Page:
     among the devices again.
     """
 
-    devices: tuple[Device, ...] = ()
+    listed: tuple[Listed, ...] = ()
     unreadable: tuple[UnreadableRow, ...] = ()
     twice: Mapping[int, str] = field(default_factory=dict)
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A device with what its rows on a page say, or a row that cannot be read."""
-
-    what: Device | UnreadableRow
-    rows: tuple[StatisticsRow, ...] = ()
-
     @property
-    def key(self) -> object:
-        return self.what.account_id or self.what
+    def devices(self) -> tuple[Device, ...]:
+        """Return all of its devices, read."""
+        return tuple(one.device for one in self.listed)
+
+
+Entry = Listed | UnreadableRow
 
 
 @dataclass(frozen=True)
@@ -75,7 +102,7 @@ class Listing:
         self._has_names = False
         self._furthest = -1
         self._told: dict[int, Told] = {}
-        self._graver: dict[int, Device] = {}
+        self._graver: dict[int, Graver] = {}
         self._twice: dict[int, str] = {}
 
     @property
@@ -90,7 +117,7 @@ class Listing:
 
     def iter_pages(self) -> Iterator[Page]:
         """Yield the pages in order. Raise ApiError if Cove does not come to an end or talks nonsense."""
-        for entries in iter_pages(self._entries, lambda one: one.key, self._page_size, "devices"):
+        for entries in iter_pages(self._entries, lambda one: one.account_id or one, self._page_size, "devices"):
             yield self._page(entries)
         if self._twice:
             yield self._page([])
@@ -106,8 +133,8 @@ class Listing:
         return {one.account_id: one for one in devices if one.account_id in wanted}
 
     def _page(self, entries: Sequence[Entry]) -> Page:
-        devices = [one.what for one in entries if isinstance(one.what, Device)]
-        unreadable = [one.what for one in entries if isinstance(one.what, UnreadableRow)]
+        devices = [one for one in entries if isinstance(one, Listed)]
+        unreadable = [one for one in entries if isinstance(one, UnreadableRow)]
         self.seen_ids |= {one.account_id for one in devices}
         self.seen_ids |= {row.account_id for row in unreadable if row.account_id}
         self.unnamed += sum(row.account_id is None for row in unreadable)
@@ -119,23 +146,22 @@ class Listing:
         """Return what stands on a page, by device; keep in mind what contradicts an earlier page."""
         rows = self._rows(start)
         entries = _by_device(rows)
-        devices = [one.what for one in entries if isinstance(one.what, Device)]
+        devices = [one for one in entries if isinstance(one, Listed)]
         if not devices and (len(rows) > 1 or (rows and start == 0)):
             raise ApiError(f"none of {counted(len(rows), 'row')} of the list of devices can be read: {rows[0]}")
-        self._has_names = self._has_names or any(one.fields.name and one.fields.customer_name for one in devices)
+        self._has_names = self._has_names or any(map(_is_named, devices))
         if devices and not self._has_names:
             raise ApiError(f"none of {len(devices)} devices has a name and a customer; Cove ignores these columns")
-        for entry in entries:
-            if isinstance(entry.what, Device):
-                # pages overlap by a row, and what is read again further up may have changed meanwhile
-                is_again = start <= self._furthest or entry.rows[0] is rows[0]
-                self._note(entry.what, entry.rows, is_again=is_again)
+        for one in devices:
+            # pages overlap by a row, and what is read again further up may have changed meanwhile
+            self._note(one, is_again=start <= self._furthest or one.rows[0] is rows[0])
         self._furthest = max(self._furthest, start)
         return entries
 
-    def _note(self, device: Device, rows: Sequence[StatisticsRow], *, is_again: bool) -> None:
-        account, digest = device.account_id, hash(repr(rows))
-        before, gravity = self._told.get(account), device_gravity(device)
+    def _note(self, listed: Listed, *, is_again: bool) -> None:
+        account, rows = listed.account_id, listed.rows
+        digest = hash(listed.content or tuple(one.content for one in rows))
+        before, gravity = self._told.get(account), rows_gravity(rows)
         if before is None:
             self._told[account] = Told(len(rows), digest, gravity)
             return
@@ -143,7 +169,7 @@ class Listing:
             return
         self._twice[account] = LISTED_TWICE
         if gravity > before.gravity:
-            self._graver[account] = device.model_copy(update={"contradictions": ()})
+            self._graver[account] = Graver(account, rows)
         self._told[account] = Told(max(len(rows), before.rows), digest, max(gravity, before.gravity))
 
     def _compare_with_total(self) -> None:
@@ -188,12 +214,15 @@ def accounts_filter(account_ids: Iterable[int]) -> str:
 def _by_device(rows: Sequence[Row]) -> list[Entry]:
     """Return the rows that cannot be read, then the devices, each once."""
     readable: dict[int, list[StatisticsRow]] = defaultdict(list)
-    entries = [Entry(row) for row in rows if isinstance(row, UnreadableRow)]
     for row in rows:
         if isinstance(row, StatisticsRow):
             readable[row.account_id].append(row)
-    devices = listed_devices(row for found in readable.values() for row in found)
-    return [*entries, *(Entry(device, tuple(readable[device.account_id])) for device in devices)]
+    unreadable = [row for row in rows if isinstance(row, UnreadableRow)]
+    return [*unreadable, *(Listed(account, tuple(found)) for account, found in readable.items())]
+
+
+def _is_named(listed: Listed) -> bool:
+    return bool(listed.device.fields.name and listed.device.fields.customer_name)
 
 
 def _has_source_fields(rows: Sequence[Row]) -> bool:

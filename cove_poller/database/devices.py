@@ -5,10 +5,10 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, update
+from sqlalchemy import Column, Select, String, func, or_, select, update
 
 from cove_poller.database.bulk import Row, insert_rows
-from cove_poller.database.statements import Statements, lock_key
+from cove_poller.database.statements import ACCOUNT, Statements, lock_key
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class RecordedDevice:
 
 
 COLUMNS = [one.name for one in fields(RecordedDevice)]
+DIGEST = Column("row_digest", String)
 
 
 class Devices(Statements):
@@ -72,6 +73,39 @@ class Devices(Statements):
         devices, wanted = self._tables.devices, self._accounts(account_ids)
         found = self._mappings(select(devices).join(wanted, wanted.c.account_id == devices.c.account_id))
         return {row["account_id"]: dict(row) for row in found}
+
+    def quiet(self, login: str, digests: Mapping[int, str], now: datetime) -> list[Row]:
+        """Return the devices, by account with the digest of their row, of which nothing can be new at `now`.
+
+        Their mark says so, and they are listed, wanted, and linked to the job that they had, and to no other.
+        """
+        devices, jobs = self._tables.devices, self._tables.jobs
+        rows = [{"account_id": account, "row_digest": digest} for account, digest in digests.items()]
+        wanted = self._rows("wanted", [ACCOUNT, DIGEST], rows)
+        shown = (devices.c.account_id, devices.c.last_seen_at, devices.c.shown_count)
+        query = (
+            select(*shown)
+            .join_from(wanted, devices, devices.c.account_id == wanted.c.account_id)
+            .join(jobs, jobs.c.cove_account_id == devices.c.account_id)
+            .where(
+                devices.c.row_digest == wanted.c.row_digest,
+                devices.c.due_at >= now,
+                devices.c.login == login,
+                devices.c.last_seen_at <= now,
+                devices.c.gone_at.is_(None),
+                devices.c.missing_since.is_(None),
+                devices.c.replan_since.is_(None),
+                devices.c.ignored.is_(False),
+            )
+            .group_by(*shown, devices.c.job_id)
+            .having(func.count() == 1, func.min(jobs.c.id) == devices.c.job_id)
+        )
+        return [dict(row) for row in self._mappings(query)]
+
+    def touch(self, account_ids: Iterable[int], now: datetime) -> None:
+        """Write of devices that nothing is new of that they were seen."""
+        if rows := [{"account_id": account, "last_seen_at": now} for account in account_ids]:
+            self._update(self._tables.devices, ["last_seen_at"], rows, key="account_id")
 
     def save(self, new: Sequence[Row], changed: Sequence[Row]) -> None:
         """Write devices that are not there yet, and those of which something differs."""
@@ -148,9 +182,10 @@ class Devices(Statements):
         """Write what is kept of a device's sources."""
         devices = self._tables.devices
         mine = update(devices).where(devices.c.account_id == account_id)
-        self._connection.execute(mine.values(source_history=dict(content)))
+        self._connection.execute(mine.values(source_history=dict(content), row_digest=None))
 
     def ignore(self, account_id: int, *, ignored: bool) -> None:
         """Mark a device as ignored, or no longer so."""
         devices = self._tables.devices
-        self._connection.execute(update(devices).where(devices.c.account_id == account_id).values(ignored=ignored))
+        mine = update(devices).where(devices.c.account_id == account_id)
+        self._connection.execute(mine.values(ignored=ignored, row_digest=None))

@@ -191,5 +191,7 @@ class Jobs(Statements):
         linked = update(jobs).where(jobs.c.id == job_id, free).values(cove_account_id=account_id)
         if self._connection.execute(linked).rowcount != 1:
             return False
-        self._connection.execute(update(devices).where(devices.c.account_id == account_id).values(job_id=job_id))
+        self._connection.execute(
+            update(devices).where(devices.c.account_id == account_id).values(job_id=job_id, row_digest=None)
+        )
         return True

@@ -163,6 +163,9 @@ def own_tables(schema: str | None, dialect_name: str) -> tuple[Table, Table, Tab
         Column("conditions", JSON),
         _moment("replan_since"),
         _moment("missing_since"),
+        Column("row_digest", String(32)),
+        _moment("due_at"),
+        Column("shown_count", Integer),
     )
     polls = Table(
         "cove_polls",

@@ -1,6 +1,6 @@
 """Devices of which Cove says two things at once: two rows, or two spellings of one column. The graver counts. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from cove_poller.records.device import (
@@ -12,9 +12,14 @@ from cove_poller.records.device import (
     device_from_row,
 )
 from cove_poller.records.statuses import COMPLETED, COMPLETED_WITH_ERRORS, SEVERITY, Statuses
+from cove_poller.records.values import MILLISECONDS_FROM
 
 MEANINGS = Statuses()
 NO_FIELDS = SourceFields.model_construct()
+COMPARED = tuple(
+    str(SourceFields.model_fields[name].alias)
+    for name in ("last_status", "errors_count", "last_success_at", "last_session_at", "last_completed_at")
+)
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 LISTED_TWICE = "Cove lists it more than once and says different things of it; the gravest counts"
 
@@ -73,6 +78,33 @@ def _gravest(fields: SourceFields) -> tuple[Gravity, str]:
 def device_gravity(device: Device) -> Gravity:
     """Return what devices are compared by: their gravest source."""
     return max(map(source_gravity, device.sources.values()), default=source_gravity(NO_FIELDS))
+
+
+def rows_gravity(rows: Sequence[StatisticsRow]) -> Gravity:
+    """Return what devices are compared by from their rows, which are read in full only where they are odd."""
+    try:
+        return max(map(_row_gravity, rows))
+    except (TypeError, ValueError, OverflowError):
+        return device_gravity(united([_of_one_row(row) for row in rows], LISTED_TWICE))
+
+
+def _row_gravity(row: StatisticsRow) -> Gravity:
+    """Return a row's gravity. Raise TypeError or ValueError where it is not written as Cove writes it as a rule."""
+    by_source: dict[str, dict[str, int]] = {}
+    for setting in row.settings:
+        ((code, value),) = setting.items()
+        if code[3:] in COMPARED:
+            by_source.setdefault(code[:3], {})[code[3:]] = int(value)
+    return max(map(_told_gravity, by_source.values()), default=source_gravity(NO_FIELDS))
+
+
+def _told_gravity(told: Mapping[str, int]) -> Gravity:
+    status, errors, success, last, completed = (told.get(code) or 0 for code in COMPARED)
+    if min(last, completed, success) < 0 or max(last, completed, success) >= MILLISECONDS_FROM or errors < 0:
+        raise ValueError("not a time")
+    code = COMPLETED_WITH_ERRORS if status == COMPLETED and errors > 0 else status if COMPARED[0] in told else None
+    at = datetime.fromtimestamp(last or completed, UTC)
+    return SEVERITY[MEANINGS.meaning(code)], errors, at, -float(success)
 
 
 def source_gravity(fields: SourceFields) -> Gravity:

@@ -129,6 +129,11 @@ class StatisticsRow(CoveModel):
     settings: list[Any] = Field(alias="Settings")
     malformed: frozenset[str] = frozenset()
 
+    @property
+    def content(self) -> bytes:
+        """Return all that the row says, as Cove sent it, in a form that is the same for the same row."""
+        return repr((self.account_id, self.partner_id, self.settings, sorted(self.malformed))).encode(errors="replace")
+
     def readings(self) -> list[dict[str, Any]]:
         """Return the settings by their canonical code, without values that say nothing.
 

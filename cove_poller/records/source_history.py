@@ -254,7 +254,7 @@ def _order(period: Period) -> tuple[bool, datetime]:
 
 def to_json(histories: Histories) -> dict[str, Any]:
     """Return the histories ready for JSON; times are Unix seconds, what is empty is left out."""
-    return {code: found for code, history in histories.items() if (found := _history_to_json(history))}
+    return {code: found for code, history in sorted(histories.items()) if (found := _history_to_json(history))}
 
 
 def _history_to_json(history: SourceHistory) -> dict[str, Any]:

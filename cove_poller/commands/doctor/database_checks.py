@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pydantic import SecretStr
 
 from cove_poller.commands.doctor.checks import Check, Verdict, attempted, fine, not_tried, tried, warning
-from cove_poller.commands.other_writers import other_writers
+from cove_poller.commands.poll_troubles import other_writers
 from cove_poller.config.settings import Config
 from cove_poller.config.urls import hidden_url
 from cove_poller.database.connecting.engines import missing_file
