@@ -20,7 +20,7 @@ from cove_poller.cove.threads import as_completed
 from cove_poller.errors import ApiError, ApiUnavailable, PermissionDenied, VisaRefused
 from cove_poller.records.colorbar import read_bars, silent_days
 from cove_poller.records.columns import LABELS, M365_SOURCES, DataSource, label
-from cove_poller.records.device import DECISIVE_FIELDS, Device, column_code
+from cove_poller.records.device import DECISIVE_COLUMNS, Device
 from cove_poller.records.device_reading import DeviceReading, read_device
 from cove_poller.records.past import NO_PAST, Past, Request
 from cove_poller.records.reading import UNREADABLE, Circumstances, Problem
@@ -199,8 +199,7 @@ class BySnapshots:
         if not replay.moments:
             return set()
         refused = self._snapshots.refused
-        codes = {source.value: {column_code(source, field) for field in DECISIVE_FIELDS} for source in DataSource}
-        readable = {source for source, needed in codes.items() if not needed & refused}
+        readable = {source.value for source, needed in DECISIVE_COLUMNS.items() if not needed & refused}
         silent = attempt.device.sources.keys() - replay.sources
         return {*attempt.unread & readable} - silent
 

@@ -150,6 +150,7 @@ def _simplified(word: str) -> str:
     return "".join(letter for letter in word.lower() if letter.isalnum())
 
 
+@lru_cache(maxsize=4096)
 def canonical_code(code: str) -> str:
     """Return `D01F00` for `D1F0`, `D01F0` and `D1F00`, `I1` for `I01`; anything else as it is."""
     if match := SOURCE_FIELD.fullmatch(code):
@@ -170,6 +171,7 @@ def unpadded_spellings(code: str) -> Iterator[str]:
         yield code
 
 
+@lru_cache(maxsize=1024)
 def parse_active_sources(text: str) -> tuple[str, ...]:
     """Return the data sources in an I78 value, sorted and without restores: `D19D20D05` and `D1,D2` both occur."""
     codes = {f"D{int(number):02d}" for number in re.findall(r"D(\d{1,2})", text, re.IGNORECASE)}

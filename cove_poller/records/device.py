@@ -7,6 +7,7 @@ come as strings, at times as numbers, null or a list of one, so all of that is r
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic import Field
@@ -59,6 +60,7 @@ class DeviceFields(CoveModel):
     active_sources: Text = Field(None, alias="I78")
 
 
+@lru_cache(maxsize=1024)
 def column_code(source: DataSource, field: str) -> str:
     """Return the code for a field of `SourceFields` by its name: (TOTAL, "last_status") gives `D09F00`."""
     return f"{source}{SourceFields.model_fields[field].alias}"
@@ -78,7 +80,10 @@ ALL_COLUMNS = (
     *(column_code(source, name) for source in DataSource for name in SourceFields.model_fields),
 )
 OPTIONAL_COLUMNS = tuple(code for code in ALL_COLUMNS if code not in REQUIRED_COLUMNS)
-DECISIVE_FIELDS = ("last_status", "last_session_at")
+DECISIVE_COLUMNS = {
+    source: frozenset(column_code(source, field) for field in ("last_status", "last_session_at"))
+    for source in DataSource
+}
 """Without both of these nobody can say how the last session of a source went."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from cove_poller.records.columns import DataSource
-from cove_poller.records.device import DECISIVE_FIELDS, Device, column_code
+from cove_poller.records.device import DECISIVE_COLUMNS, Device
 from cove_poller.records.reading import NO_FIELDS, Circumstances, Problem, SourceReading, read_source
 from cove_poller.records.session import Origin
 from cove_poller.records.statuses import Status
@@ -31,8 +31,7 @@ class DeviceReading:
 
 def refused_sources(refused: Collection[str]) -> frozenset[str]:
     """Return the data sources that cannot be read, as Cove refuses this user what tells how their sessions went."""
-    decisive = {source: {column_code(source, field) for field in DECISIVE_FIELDS} for source in DataSource}
-    return frozenset(source.value for source, codes in decisive.items() if not codes.isdisjoint(refused))
+    return frozenset(source.value for source, codes in DECISIVE_COLUMNS.items() if not codes.isdisjoint(refused))
 
 
 def read_device(device: Device, refused: Iterable[str], around: Circumstances) -> DeviceReading:
@@ -44,7 +43,6 @@ def read_device(device: Device, refused: Iterable[str], around: Circumstances) -
     """
     around = replace(around, created_at=device.fields.created_at, is_workstation=device.device_type == "Workstation")
     unreadable = set(refused) | device.malformed
-    known = {source: {column_code(source, field) for field in DECISIVE_FIELDS} for source in DataSource}
     codes = {*device.active_sources, *device.sources, DataSource.TOTAL.value}
     total = device.sources.get(DataSource.TOTAL, NO_FIELDS)
     only_total = total != NO_FIELDS and not device.sources.keys() & set(device.active_sources)
@@ -54,7 +52,7 @@ def read_device(device: Device, refused: Iterable[str], around: Circumstances) -
             device.sources.get(code, NO_FIELDS),
             around,
             readable=code == DataSource.TOTAL
-            or (code in known and not only_total and not known[DataSource(code)] & unreadable),
+            or (code in DECISIVE_COLUMNS and not only_total and not DECISIVE_COLUMNS[DataSource(code)] & unreadable),
         )
         for code in sorted(codes)
     }

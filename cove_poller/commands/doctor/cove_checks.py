@@ -31,7 +31,7 @@ from cove_poller.errors import (
     VisaRefused,
 )
 from cove_poller.records.columns import DataSource, label
-from cove_poller.records.device import DECISIVE_FIELDS, column_code, describe_columns
+from cove_poller.records.device import DECISIVE_COLUMNS, describe_columns
 from cove_poller.text import age, counted
 
 TLS, CLOCK, LOGIN, COLUMNS = "TLS", "clock", "login", "columns"
@@ -137,8 +137,7 @@ def _look(client: CoveClient, user: LoginUser, partner_id: int | None) -> Iterat
 def _columns(refused: tuple[str, ...], has_devices: bool) -> Check:
     role = "Give the API user a role that may see them, in Cove's console, if you need them."
     if refused:
-        codes = {source: {column_code(source, field) for field in DECISIVE_FIELDS} for source in DataSource}
-        unread = [label(source) for source in DataSource if codes[source] & set(refused)]
+        unread = [label(source) for source in DataSource if DECISIVE_COLUMNS[source] & set(refused)]
         means = (
             f"how {', '.join(unread)} went cannot be read, so no run of a device that has it is better than a warning"
             if unread
