@@ -171,6 +171,7 @@ class Database:
             lock.take()
             self._lock = lock
             yield
+            lock.give_back()
         finally:
             self._lock = outer
             lock.release()

@@ -187,6 +187,14 @@ class TestLock:
             thread.join(40)
         assert order == ["first", "second"]
 
+    def test_a_lock_that_was_given_back_is_free_for_another_at_once(self, prepared: Config) -> None:
+        with opened(prepared) as first, opened(prepared) as second:
+            for _ in range(100):  # the server ends a session that was closed in its own time
+                with first.lock("main"):
+                    pass
+                with second.lock("main"):
+                    pass
+
     def test_the_lock_of_one_database_does_not_hold_in_another(self, prepared: Config, own: Config) -> None:
         with opened(prepared) as first, opened(own) as second, first.lock("main"), second.lock("main"):
             pass

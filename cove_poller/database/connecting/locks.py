@@ -15,6 +15,7 @@ from cove_poller.database.statements import lock_key
 from cove_poller.errors import DatabaseAway, DatabaseError, LockHeld
 
 TAKE = text("SELECT pg_try_advisory_lock(:key)")
+GIVE_BACK = text("SELECT pg_advisory_unlock(:key)")
 IS_HELD = """
 SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -102,8 +103,14 @@ class AdvisoryLock:
         except DatabaseAway:
             return False
 
+    def give_back(self) -> None:
+        """Give it back at once: the server ends a session that was closed in its own time."""
+        if self._connection is not None and self._is_there():
+            with undisturbed(), database_errors():
+                self._connection.scalar(GIVE_BACK, {"key": self._key})
+
     def release(self) -> None:
-        """Give it back, as also happens when the process dies."""
+        """Leave it to the server, as also happens when the process dies."""
         if self._connection is not None:
             with undisturbed():
                 self._connection.close()
