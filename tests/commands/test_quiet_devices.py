@@ -147,6 +147,8 @@ STEPS = st.lists(
         st.tuples(st.just("hide"), st.integers(0, 7)),
         st.tuples(st.just("alerts"), st.sampled_from([6, 24, 48, 200])),
         st.tuples(st.just("garble"), st.integers(0, 7)),
+        st.tuples(st.just("clock"), st.sampled_from([0, 100, -100, 400, 4000])),
+        st.tuples(st.just("histories"), st.sampled_from(["always", "gaps", "never"])),
         st.tuples(st.just("refuse"), st.sampled_from(["D01F15", "D02F12", ""])),
     ),
     min_size=3,
@@ -189,6 +191,10 @@ class World:
             site.cove.fleet.devices = [one for one in self.devices if one.account_id not in self.hidden]
         elif what == "alerts":
             site.settings["alerts"] = {"server_hours": value, "workstation_hours": value, "m365_hours": value}
+        elif what == "clock":
+            site.cove.faults.clock_ahead_seconds = value
+        elif what == "histories":
+            site.settings["api"] = {"histories": value}
         elif what == "garble":
             self.garbled ^= {account}
         elif what == "refuse":
