@@ -1,6 +1,6 @@
 """A device of a page in work."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -27,6 +27,8 @@ class Work:
     past: Past = NO_PAST
     changes: DeviceChanges = field(default_factory=DeviceChanges)
     grave_days: Mapping[str, GraveDays] = field(default_factory=dict)
+    ends_before: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
+    """When the newest sessions before its first gap ended, where its past was read."""
 
     @property
     def account_id(self) -> int:
@@ -58,6 +60,12 @@ class Work:
     def had_gaps(self) -> bool:
         """Whether sessions of it may have been missing before this look."""
         return any(self.histories.get(code, NOTHING).missing for code in self.reading.active_sources)
+
+    @property
+    def first_gap(self) -> datetime | None:
+        """Return since when nobody had looked at it, where its past was read since."""
+        gaps = (gap for history in self.histories.values() for gap in history.gaps)
+        return min((one.since for one in gaps if one.since), default=None) if self.past.window else None
 
     @property
     def missing(self) -> Missing | None:

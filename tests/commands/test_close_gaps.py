@@ -1,7 +1,7 @@
 """Sync closes its own gaps: after an outage the record is that of a poller that was never off."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,11 +27,16 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Makes installations with a Cove of their own, on SQLite."""
     servers: list[AbstractContextManager[FakeCove]] = []
 
-    def make(fleet: Fleet, now: datetime = BEGIN, **api: Any) -> Site:
+    def make(fleet: Fleet, now: datetime = BEGIN, alerts: Mapping[str, Any] | None = None, **api: Any) -> Site:
         number = len(servers)
         server = serving(FakeCove(fleet, now))
         servers.append(server)
-        site = Site(server.__enter__(), f"sqlite:///{tmp_path / f'cove{number}.db'}", tmp_path, {"api": api})
+        site = Site(
+            server.__enter__(),
+            f"sqlite:///{tmp_path / f'cove{number}.db'}",
+            tmp_path,
+            {"api": api, "alerts": alerts or {}},
+        )
         site.migrate()
         return site
 
@@ -101,6 +106,47 @@ def test_a_poller_that_was_off_for_three_days_has_the_rows_of_one_that_was_never
         )
         assert late == all_of_them
         assert len(late) > 10
+
+
+def every(source: str, hours: float, *spans: tuple[float, float], minutes: float = 10) -> list[TrueSession]:
+    """Sessions of a source, so many hours apart, in some spans of time."""
+    return [
+        session(source, begin + number * hours, minutes=minutes)
+        for begin, end in spans
+        for number in range(round((end - begin) / hours))
+    ]
+
+
+ALL_THE_TIME = [(1, 127)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "state", "is_silent"),
+    [
+        ("server", [(0, 18), (48, 72)], ALL_THE_TIME, True),  # in the outage alone
+        ("server", [(0, 6), (42, 48), (72, 78)], ALL_THE_TIME, True),  # since before it, and once more in it
+        ("workstation", [(0, 12), (72, 84)], [(1, 13), (73, 85)], False),  # switched off meanwhile
+    ],
+)
+def test_a_source_that_was_silent_in_an_outage_makes_its_runs_a_warning_as_if_somebody_had_looked(
+    kind: str,
+    files: list[tuple[float, float]],
+    state: list[tuple[float, float]],
+    is_silent: bool,
+    make_site: Callable[..., Site],
+) -> None:
+    sessions = [*every("D01", 6, *files), *every("D02", 6, *state)]
+    fleet, alerts = (
+        one_device(*sessions, kind=kind, active=("D01", "D02")),
+        {"server_hours": 16, "workstation_hours": 40},
+    )
+    steady, interrupted = (make_site(fleet, alerts=alerts, gap_minutes=400) for _ in range(2))
+    polled(steady, *range(2, 105, 6))
+    polled(interrupted, *range(2, 21, 6), *range(92, 105, 6))
+    begin, end = (BEGIN + timedelta(hours=hour) for hour in (20, 92))
+    statuses = {one[4] for one in runs(steady) if begin < one[3] < end}
+    assert ("Warning" in statuses) is is_silent
+    assert runs(interrupted) == runs(steady)
 
 
 def test_with_nothing_missed_sync_asks_exactly_what_it_asked_before(make_site: Callable[..., Site]) -> None:
