@@ -164,6 +164,8 @@ class Sessions(Statements):
 
     def move(self, successors: Mapping[int, int]) -> None:
         """Let the sessions of removed runs be part of the runs that took their place, by old run id."""
+        if not successors:
+            return
         sessions, job_run_id = self._tables.sessions, self._tables.sessions.c.job_run_id
         old = Column("old_id", BigInteger)
         rows = [{"old_id": removed, "job_run_id": run_id} for removed, run_id in successors.items()]
@@ -173,6 +175,8 @@ class Sessions(Statements):
 
     def release(self, run_ids: Iterable[int]) -> None:
         """Let the sessions of removed runs be part of no run."""
+        if not (run_ids := [*run_ids]):
+            return
         sessions = self._tables.sessions
         gone = self._rows("gone", [sessions.c.id], [{"id": one} for one in run_ids])
         released = update(sessions).where(sessions.c.job_run_id.in_(select(gone.c.id)))
