@@ -1,10 +1,11 @@
 """A device of a page in work."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from cove_poller.commands.record_sessions import Seen
+from cove_poller.commands.record_runs import Subject
+from cove_poller.commands.record_sessions import SavedSessions, Seen
 from cove_poller.records.device import Device
 from cove_poller.records.device_changes import DeviceChanges
 from cove_poller.records.device_reading import DeviceReading, read_device, with_vanished
@@ -31,6 +32,9 @@ class Work:
     past: Past = NO_PAST
     changes: DeviceChanges = field(default_factory=DeviceChanges)
     grave_days: Mapping[str, GraveDays] = field(default_factory=dict)
+    ends_before: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
+    """When the newest sessions before its first gap ended, where its past was read."""
+
     rereads: Callable[[Mapping[str, SourceHistory]], bool] = bool
     """Whether its row would be read otherwise by what it has just told."""
 
@@ -67,6 +71,12 @@ class Work:
     def had_gaps(self) -> bool:
         """Whether sessions of it may have been missing before this look."""
         return any(self.histories.get(code, NOTHING).missing for code in self.reading.active_sources)
+
+    @property
+    def first_gap(self) -> datetime | None:
+        """Return since when nobody had looked at it, where its past was read since."""
+        gaps = (gap for history in self.histories.values() for gap in history.gaps)
+        return min((one.since for one in gaps if one.since), default=None) if self.past.window else None
 
     @property
     def missing(self) -> Missing | None:
@@ -108,3 +118,20 @@ def rereads(
     learnt = {code: one.times_are for code, one in histories.items()}
     known = {code: around.times_are.get(code, NO_TIMES) for code in learnt}
     return learnt != known and read != read_device(device, refused, replace(around, times_are=learnt))
+
+
+def subject_of(work: Work, job_id: int, saved: SavedSessions, *, waits: bool) -> Subject:
+    """Return what the runs of a device are made from; `waits` where its newest round may still grow."""
+    changes = work.changes
+    moments = [*changes.moments, *([work.replan_since] if work.replan_since else [])]
+    return Subject(
+        job_id=job_id,
+        sources=changes.sources,
+        running=waits,
+        changed_since=min(moments, default=None),
+        changed_ids=saved.ids.get(work.account_id, frozenset()),
+        worse_ids=changes.worse_ids,
+        orphaned_run_ids=frozenset(one.job_run_id for one in changes.removed if one.job_run_id),
+        first_seen_at=work.first_seen_at,
+        awaits_history=work.awaits_history,
+    )

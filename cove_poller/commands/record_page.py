@@ -10,7 +10,7 @@ from functools import partial
 from types import MappingProxyType
 
 from cove_poller.commands.outcome import Noted, Outcome, said
-from cove_poller.commands.page_work import Work, as_known, graver_days, rereads
+from cove_poller.commands.page_work import Work, as_known, graver_days, rereads, subject_of
 from cove_poller.commands.record_jobs import Linker, Links
 from cove_poller.commands.record_runs import Subject, Tally, recorded_histories, run_policy, save_runs, waiting_for_runs
 from cove_poller.commands.record_sessions import Recorded, SavedSessions, recorded_sessions, save_sessions
@@ -18,7 +18,7 @@ from cove_poller.config.settings import Config
 from cove_poller.database.store import Store
 from cove_poller.records import due
 from cove_poller.records.device import Device, UnreadableRow
-from cove_poller.records.device_changes import device_changes
+from cove_poller.records.device_changes import device_changes, left_after
 from cove_poller.records.device_reading import read_device
 from cove_poller.records.gap_evidence import Evidence, with_evidence
 from cove_poller.records.health import news
@@ -26,6 +26,7 @@ from cove_poller.records.health.device_record import LAST_SEEN_PRECISION, Row, c
 from cove_poller.records.health.device_silence import silence_changes_at, with_silences
 from cove_poller.records.health.device_troubles import BY_HAND, ROW, Limits, device_troubles
 from cove_poller.records.health.overview import alert_after
+from cove_poller.records.health.past_silence import Watched, newly_silent, with_past_silences
 from cove_poller.records.intervals import interval_of
 from cove_poller.records.job_matching import mapped_name
 from cove_poller.records.open_gaps import Verdict, open_gaps
@@ -36,6 +37,8 @@ from cove_poller.records.runs.run_plan import Review
 from cove_poller.records.source_history import Look, SourceHistory
 from cove_poller.records.statuses import Statuses
 
+DAY = timedelta(days=1)
+SHORTEST_PAUSE = timedelta(minutes=5)
 BY_HAND_ONLY = Verdict(BY_HAND)
 NO_PASTS: Mapping[int, Past] = MappingProxyType({})
 
@@ -83,7 +86,7 @@ class Recorder:
         saved = save_sessions(store, {one.account_id: one.changes for one in page})
         policy = self._policy(store)
         subjects = {
-            one.account_id: _subject(one, links.jobs[one.account_id], saved, waits=self._waits(one, policy))
+            one.account_id: subject_of(one, links.jobs[one.account_id], saved, waits=self._waits(one, policy))
             for one in page
             if one.account_id in links.jobs
         }
@@ -113,9 +116,12 @@ class Recorder:
 
     def _waits(self, work: Work, policy: RunPolicy) -> bool:
         """Whether the newest round may still grow, and a poll that will see it is due before it has settled."""
-        interval = interval_of(work.device.fields.customer_name or "", self.config.intervals)
-        pause = max(filter(None, [self.rhythm, interval]), default=timedelta())
-        return work.reading.running and pause <= policy.settle
+        return work.reading.running and self._pause(work.device) <= policy.settle
+
+    def _pause(self, device: Device) -> timedelta:
+        """How far apart the polls of a device are; nothing where that is not known yet."""
+        interval = interval_of(device.fields.customer_name or "", self.config.intervals)
+        return max(filter(None, [self.rhythm, interval]), default=timedelta())
 
     def note_unreadable(self, store: Store, rows: Iterable[UnreadableRow], now: datetime) -> Noted:
         """Keep with the recorded devices among `rows` that their row could not be read; nothing else is known of them.
@@ -144,7 +150,8 @@ class Recorder:
     ) -> list[Work]:
         """Each device with what is recorded of it, and what its row means by that."""
         rows = store.devices.rows(device.account_id for device in devices)
-        ends = store.sessions.newest_ends([one for one, row in rows.items() if row["source_history"] is None])
+        old = [one for one, row in rows.items() if row["source_history"] is None]
+        ends = store.sessions.newest_ends(dict.fromkeys(old, now + DAY))
         statuses = Statuses.from_config(self.config.status)
         page = []
         for device in devices:
@@ -159,7 +166,8 @@ class Recorder:
             days = graver_days(device, row, around, look) if past is NO_PAST else {}
             work = Work(device, row, look, histories, reading, past, grave_days=days)
             page.append(replace(work, rereads=partial(rereads, device, read, refused, around)))
-        return page
+        ends = store.sessions.newest_ends({one.account_id: since for one in page if (since := one.first_gap)})
+        return [replace(one, ends_before=ends.get(one.account_id, {})) for one in page]
 
     @property
     def _look_gap(self) -> timedelta:
@@ -184,12 +192,19 @@ class Recorder:
         customer = device.fields.customer_name or ""
         names = [mapped_name(customer, self.config.backupchecks.customers) or customer, customer]
         alert = alert_after(self.config.alerts, device.device_type, names)
+        moments = changes.moments
+        if work.first_gap:
+            known = {code: left_after(recorded.get(code, ()), one) for code, one in changes.sessions.items()}
+            pause = max(self._pause(device) or self._look_gap, SHORTEST_PAUSE)
+            watched = Watched(device, alert, work.first_seen_at, work.look.at, pause, known, work.ends_before)
+            then = with_past_silences(sources, work.histories, work.past, watched)
+            moments, sources = (*moments, *newly_silent(sources, then)), then
         sources = with_silences(sources, device, work.reading, alert, work.first_seen_at, work.look.at)
         before = work.previous["data_sources"] if work.previous else {}
         verdict = self.verdict or (BY_HAND_ONLY if api.histories == "never" else None)
         gaps = open_gaps(sources, work.reading.active_sources, before, verdict)
         due_at = silence_changes_at(sources, device, work.reading, alert, work.first_seen_at, work.look.at)
-        return replace(work, changes=replace(changes, sources=sources, gaps=gaps), due_at=due_at)
+        return replace(work, changes=replace(changes, sources=sources, gaps=gaps, moments=moments), due_at=due_at)
 
     def _news(self, work: Work, links: Links, refused: frozenset[str], now: datetime) -> news.News:
         round_gap = timedelta(minutes=self.config.backupchecks.round_gap_minutes)
@@ -250,22 +265,6 @@ class Recorder:
         if digest is None or due.reasons_due(looked) or work.rereads(work.changes.sources):
             return due.NO_MARK
         return due.Mark(digest, due.due_at(looked, work.due_at), due.shown_count(work.reading))
-
-
-def _subject(work: Work, job_id: int, saved: SavedSessions, *, waits: bool) -> Subject:
-    changes = work.changes
-    moments = [*changes.moments, *([work.replan_since] if work.replan_since else [])]
-    return Subject(
-        job_id=job_id,
-        sources=changes.sources,
-        running=waits,
-        changed_since=min(moments, default=None),
-        changed_ids=saved.ids.get(work.account_id, frozenset()),
-        worse_ids=changes.worse_ids,
-        orphaned_run_ids=frozenset(one.job_run_id for one in changes.removed if one.job_run_id),
-        first_seen_at=work.first_seen_at,
-        awaits_history=work.awaits_history,
-    )
 
 
 def _outcome(

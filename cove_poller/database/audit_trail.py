@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median_low
 from typing import Any
 
 from pydantic import SecretStr
@@ -173,13 +175,16 @@ def last_complete_sync(database: Database, login: str) -> datetime | None:
 
 
 def poll_rhythm(database: Database, login: str) -> timedelta | None:
-    """Return how far apart the last two syncs of a login began that saw all of its devices; None before there are."""
+    """Return how far apart the last syncs of a login began that saw all of its devices; None before there are two.
+
+    One long pause among them, an outage, is not their rhythm.
+    """
     polls = database.tables.polls
     mine = (polls.c.command == "sync", polls.c.login == login, polls.c.is_complete.is_(True))
-    query = select(polls.c.started_at).where(*mine).order_by(polls.c.started_at.desc()).limit(2)
+    query = select(polls.c.started_at).where(*mine).order_by(polls.c.started_at.desc()).limit(4)
     with database.transaction() as connection:
         times = connection.execute(query).scalars().all()
-    return times[0] - times[1] if len(times) > 1 else None
+    return median_low([later - earlier for later, earlier in pairwise(times)]) if len(times) > 1 else None
 
 
 def last_learnt(database: Database, login: str) -> dict[str, Any] | None:

@@ -27,7 +27,10 @@ log = logging.getLogger(__name__)
 
 
 class Runs(Statements):
-    """Reads and writes job runs, with the objects of each."""
+    """Reads and writes job runs, with the objects of each.
+
+    What is wanted is joined from the left: else SQLite looks through it once for each of all runs that there are.
+    """
 
     def __init__(self, connection: Connection, tables: Tables, settings: BackupchecksSettings) -> None:
         super().__init__(connection, tables, settings)
@@ -42,10 +45,14 @@ class Runs(Statements):
         known = self._rows("known", [runs.c.id], [{"id": one} for one in run_ids])
         reviewed = runs.c.reviewed_at.is_not(None) if "reviewed_at" in runs.c else literal(0) == 1
         columns = named(runs, ("id", "external_id", "run_at", "status", "remark"))
-        query = select(*columns, reviewed.label("reviewed")).where(runs.c.source_type == self._settings.source_type)
+        query = select(*columns, reviewed.label("reviewed"))
+        mine = runs.c.source_type == self._settings.source_type
         later = and_(runs.c.external_id == wanted.c.external_id, runs.c.run_at >= wanted.c.moment)
-        by_time, by_id = query.join(wanted, later), query.join(known, known.c.id == runs.c.id)
-        found = {row["id"]: row for row in (*self._mappings(by_time), *self._mappings(by_id))}
+        by_time, by_id = (
+            self._mappings(query.select_from(one.outerjoin(runs, and_(mine, on))))
+            for one, on in ((wanted, later), (known, known.c.id == runs.c.id))
+        )
+        found = {row["id"]: row for row in (*by_time, *by_id) if row["id"] is not None}
         objects = self.objects.of_runs(found)
         by_account: dict[int, list[RecordedRun]] = {}
         for row in found.values():
@@ -155,9 +162,9 @@ class Runs(Statements):
         runs = self._tables.job_runs
         columns = [runs.c.external_id, runs.c.run_at]
         wanted = self._rows("wanted", columns, rows)
-        same = and_(*(wanted.c[one.key] == one for one in columns))
-        query = select(*named(runs, ("id", "external_id", *WRITTEN))).join(wanted, same)
-        found = self._mappings(query.where(runs.c.source_type == self._settings.source_type))
+        same = and_(runs.c.source_type == self._settings.source_type, *(wanted.c[one.key] == one for one in columns))
+        query = select(*named(runs, ("id", "external_id", *WRITTEN))).select_from(wanted.outerjoin(runs, same))
+        found = [row for row in self._mappings(query) if row["id"] is not None]
         by_key = {(str(row["external_id"]), row["run_at"]): dict(row) for row in found}
         both: list[tuple[Row, Row | None]] = [(row, by_key.get((row["external_id"], row["run_at"]))) for row in rows]
         lost = [(row, one) for row, one in both if one is None or (one["id"] in made and self._differing(row, one))]

@@ -1,6 +1,6 @@
 """The statements about recorded sessions."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -94,18 +94,22 @@ class Sessions(Statements):
         query = select(sessions).join(wanted, and_(*on, *conditions)).order_by(sessions.c.session_at)
         return [_recorded_session(row) for row in self._mappings(query)]
 
-    def newest_ends(self, account_ids: Collection[int]) -> dict[int, dict[str, list[datetime]]]:
-        """Return, by account and data source, when the newest sessions ended, as many as a rhythm is learnt from."""
+    def newest_ends(self, until: Mapping[int, datetime]) -> dict[int, dict[str, list[datetime]]]:
+        """Return, by account and data source, when the newest sessions up to a moment of each account had ended.
+
+        They are as many as a rhythm is learnt from.
+        """
         found: dict[int, dict[str, list[datetime]]] = {}
-        if not account_ids:
+        if not until:
             return found
-        sessions, wanted = self._tables.sessions, self._accounts(account_ids)
+        rows = [{"account_id": account, "moment": at} for account, at in until.items()]
+        sessions, wanted = self._tables.sessions, self._rows("accounts", [ACCOUNT, MOMENT], rows)
         key = (sessions.c.account_id, sessions.c.data_source)
         rank = func.row_number().over(partition_by=key, order_by=sessions.c.session_at.desc()).label("rank")
         ranked = (
             select(*key, sessions.c.session_at, rank)
             .join(wanted, wanted.c.account_id == sessions.c.account_id)
-            .where(sessions.c.origin != Origin.COLORBAR)
+            .where(sessions.c.origin != Origin.COLORBAR, sessions.c.session_at <= wanted.c.moment)
             .subquery("ranked")
         )
         for row in self._mappings(select(ranked).where(ranked.c.rank <= MOST_RECENT)):
@@ -160,6 +164,8 @@ class Sessions(Statements):
 
     def move(self, successors: Mapping[int, int]) -> None:
         """Let the sessions of removed runs be part of the runs that took their place, by old run id."""
+        if not successors:
+            return
         sessions, job_run_id = self._tables.sessions, self._tables.sessions.c.job_run_id
         old = Column("old_id", BigInteger)
         rows = [{"old_id": removed, "job_run_id": run_id} for removed, run_id in successors.items()]
@@ -169,6 +175,8 @@ class Sessions(Statements):
 
     def release(self, run_ids: Iterable[int]) -> None:
         """Let the sessions of removed runs be part of no run."""
+        if not (run_ids := [*run_ids]):
+            return
         sessions = self._tables.sessions
         gone = self._rows("gone", [sessions.c.id], [{"id": one} for one in run_ids])
         released = update(sessions).where(sessions.c.job_run_id.in_(select(gone.c.id)))

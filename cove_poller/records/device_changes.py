@@ -89,7 +89,7 @@ def device_changes(
         moments += [one.session_at for one in (*changes.new, *changes.changed, *changes.removed)]
         moments += [old[one.id].session_at for one in changes.changed]
         worse |= {one.id for one in changes.changed if SEVERITY[one.status] > SEVERITY[old[one.id].status]}
-        left = _left(records, changes)
+        left = left_after(records, changes)
         if left:
             newest[code] = max(left, key=lambda session: session.session_at)
         history = with_sessions(sources.get(code, NOTHING), (one.session_at for one in left if _is_timed(one)))
@@ -104,7 +104,8 @@ def _is_timed(session: Session) -> bool:
     return session.origin is not Origin.COLORBAR
 
 
-def _left(records: Sequence[RecordedSession], changes: SessionChanges) -> list[Session]:
+def left_after(records: Sequence[RecordedSession], changes: SessionChanges) -> list[Session]:
+    """Return the sessions of a source that are on record after changes."""
     gone = {one.id for one in changes.removed}
     better = {record.id: record for record in records} | {one.id: one for one in changes.changed}
     return [*(one for one in better.values() if one.id not in gone), *changes.new]

@@ -180,10 +180,10 @@ def with_silence(history: SourceHistory, since: datetime | None, ended_at: datet
     """
     silent = history.silent
     if history.is_silent:
-        if since is not None or ended_at is None or ended_at <= (silent[-1].since or ended_at):
+        if ended_at is None or ended_at <= (silent[-1].since or ended_at):
             return history
         silent = (*silent[:-1], replace(silent[-1], until=ended_at))
-    elif since is not None:
+    if since is not None:
         silent = (*silent, Period(since, None))
     return replace(history, silent=silent[-MOST_PERIODS:])
 

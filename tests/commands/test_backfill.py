@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from cove_poller.commands.record_page import Recorder
 from cove_poller.records.session import Origin
 from tests.conftest import BEGIN, Site
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, Reading, TrueSession, make_fleet, serving
@@ -713,3 +715,34 @@ def test_on_both_databases_the_rows_are_the_same(
         found.append(plain_rows(site))
     assert found[0] == found[1]
     assert len(found[0]["sessions"]) > 200
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_statement_looks_through_all_that_is_recorded_of_other_devices(site: Site) -> None:
+    plans: dict[str, list[str]] = {}
+
+    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith(("SELECT", "INSERT", "UPDATE", "DELETE")) and statement not in plans:
+            raw = connection.connection.dbapi_connection.cursor()
+            plans[statement] = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+
+    original = Recorder.save_page
+
+    def save_page(self: Recorder, *args: Any) -> Any:
+        sa.event.listen(sa.Engine, "before_cursor_execute", explain)
+        try:
+            return original(self, *args)
+        finally:
+            sa.event.remove(sa.Engine, "before_cursor_execute", explain)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Recorder, "save_page", save_page)
+        site.backfill()
+    slow = {
+        statement: step
+        for statement, steps in plans.items()
+        for step in steps
+        if step.startswith(("SCAN job_runs", "SCAN cove_sessions")) or step.endswith("(source_type=?)")
+    }
+    assert len(plans) > 20
+    assert slow == {}

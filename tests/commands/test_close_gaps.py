@@ -1,7 +1,7 @@
 """Sync closes its own gaps: after an outage the record is that of a poller that was never off."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,8 @@ import pytest
 
 from tests.conftest import BEGIN, Site
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, RpcError, TrueSession, make_fleet, serving
-from tests.world.oracle import truth
+from tests.world.fake_cove.faults import HttpAnswer
+from tests.world.oracle import true_status, truth, visible
 from tests.world.recorded import facts, plain, utc
 
 HALF_HOUR = timedelta(minutes=30)
@@ -24,14 +25,17 @@ RUNS = (
 
 @pytest.fixture
 def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
-    """Makes installations with a Cove of their own, on SQLite."""
+    """Makes installations with a Cove of their own, on SQLite unless an empty PostgreSQL is given."""
     servers: list[AbstractContextManager[FakeCove]] = []
 
-    def make(fleet: Fleet, now: datetime = BEGIN, **api: Any) -> Site:
+    def make(
+        fleet: Fleet, now: datetime = BEGIN, alerts: Mapping[str, Any] | None = None, url: str = "", **api: Any
+    ) -> Site:
         number = len(servers)
         server = serving(FakeCove(fleet, now))
         servers.append(server)
-        site = Site(server.__enter__(), f"sqlite:///{tmp_path / f'cove{number}.db'}", tmp_path, {"api": api})
+        database = url or f"sqlite:///{tmp_path / f'cove{number}.db'}"
+        site = Site(server.__enter__(), database, tmp_path, {"api": api, "alerts": alerts or {}})
         site.migrate()
         return site
 
@@ -101,6 +105,108 @@ def test_a_poller_that_was_off_for_three_days_has_the_rows_of_one_that_was_never
         )
         assert late == all_of_them
         assert len(late) > 10
+
+
+def every(source: str, hours: float, *spans: tuple[float, float], minutes: float = 10) -> list[TrueSession]:
+    """Sessions of a source, so many hours apart, in some spans of time."""
+    return [
+        session(source, begin + number * hours, minutes=minutes)
+        for begin, end in spans
+        for number in range(round((end - begin) / hours))
+    ]
+
+
+def out_of_order(site: Site, *hours: float) -> None:
+    """Poll at these hours while Cove answers everything with 503."""
+    site.cove.faults.answers.extend([HttpAnswer(503)] * 100)
+    for hour in hours:
+        site.cove.now = BEGIN + timedelta(hours=hour)
+        assert site.sync().exit_code == 13
+    site.cove.faults.answers.clear()
+
+
+BEFORE, OUT_OF_ORDER, AFTER = range(10, 16, 2), range(16, 41, 2), range(42, 49, 2)
+
+
+def during_the_outage(site: Site) -> list[tuple[Any, ...]]:
+    begin, end = (BEGIN + timedelta(hours=hour) for hour in (OUT_OF_ORDER[0], OUT_OF_ORDER[-1]))
+    return [one for one in runs(site) if begin < one[3] < end]
+
+
+@pytest.mark.long
+def test_after_a_day_of_503_from_cove_the_rows_are_those_of_a_poller_that_was_never_off(
+    database_url: str, make_site: Callable[..., Site]
+) -> None:
+    fleet = make_fleet(seed=2026, begin=BEGIN, days=2.1, devices=3)
+    options: dict[str, Any] = {"histories": "always", "gap_minutes": 130, "max_attempts": 1}
+    steady, interrupted = make_site(fleet, **options), make_site(fleet, url=database_url, **options)
+    polled(steady, *BEFORE, *OUT_OF_ORDER, *AFTER)
+    polled(interrupted, *BEFORE)
+    out_of_order(interrupted, *OUT_OF_ORDER)
+    assert polled(interrupted, *AFTER[:1])["gaps"]["open"] == 0
+    polled(interrupted, *AFTER[1:])
+    assert facts(interrupted) == facts(steady)
+    assert runs(interrupted) == runs(steady)
+    assert len(during_the_outage(steady)) > 10
+
+
+@pytest.mark.long
+def test_without_the_right_to_histories_all_that_polls_saw_is_there_after_a_day_of_503_and_the_gap_is_marked(
+    make_site: Callable[..., Site],
+) -> None:
+    fleet = make_fleet(seed=2026, begin=BEGIN, days=2.1, devices=4)
+    site = make_site(fleet, max_attempts=1, gap_minutes=130)
+    site.cove.faults.forbidden_methods = frozenset({"GetAccountInfoById"})
+    polled(site, *BEFORE)
+    out_of_order(site, *OUT_OF_ORDER)
+    last = polled(site, *AFTER)
+    polls = [BEGIN + timedelta(hours=hour) for hour in (*BEFORE, *AFTER)]
+    seen = {one.account_id: visible(one, polls, site.cove.reading) for one in fleet.devices}
+    assert {one[:2] + one[3:4] for one in facts(site, with_context=True)} == {
+        (account, code, one.end)
+        for account, by_source in seen.items()
+        for code, sessions in by_source.items()
+        for one in sessions
+        if code != "D09"
+    }
+    assert last["gaps"]["open"] == sum(bool(one.active) for one in fleet.devices)
+    found = during_the_outage(site)
+    devices = {str(one.account_id): one for one in fleet.devices}
+    successes = [one for one in found if one[4] == "Success"]  # of the last sessions in it, behind which nothing is
+    assert {true_status(devices[one[2]], one[3], by_start=False) for one in successes} <= {"success"}
+    assert any("of that time are not known" in one[5] for one in found)
+
+
+ALL_THE_TIME = [(1, 127)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "files", "state", "is_silent"),
+    [
+        ("server", [(0, 18), (48, 72)], ALL_THE_TIME, True),  # in the outage alone
+        ("server", [(0, 6), (42, 48), (72, 78)], ALL_THE_TIME, True),  # since before it, and once more in it
+        ("workstation", [(0, 12), (72, 84)], [(1, 13), (73, 85)], False),  # switched off meanwhile
+    ],
+)
+def test_a_source_that_was_silent_in_an_outage_makes_its_runs_a_warning_as_if_somebody_had_looked(
+    kind: str,
+    files: list[tuple[float, float]],
+    state: list[tuple[float, float]],
+    is_silent: bool,
+    make_site: Callable[..., Site],
+) -> None:
+    sessions = [*every("D01", 6, *files), *every("D02", 6, *state)]
+    fleet, alerts = (
+        one_device(*sessions, kind=kind, active=("D01", "D02")),
+        {"server_hours": 16, "workstation_hours": 40},
+    )
+    steady, interrupted = (make_site(fleet, alerts=alerts, gap_minutes=400) for _ in range(2))
+    polled(steady, *range(2, 105, 6))
+    polled(interrupted, *range(2, 21, 6), *range(92, 105, 6))
+    begin, end = (BEGIN + timedelta(hours=hour) for hour in (20, 92))
+    statuses = {one[4] for one in runs(steady) if begin < one[3] < end}
+    assert ("Warning" in statuses) is is_silent
+    assert runs(interrupted) == runs(steady)
 
 
 def test_with_nothing_missed_sync_asks_exactly_what_it_asked_before(make_site: Callable[..., Site]) -> None:

@@ -108,9 +108,11 @@ def test_an_outage_is_mailed_when_it_begins_once_a_day_and_when_it_is_over(away:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("forbidden", [(), ("GetAccountInfoById",)], ids=["with-histories", "without"])
 def test_after_three_hours_without_the_database_the_rows_are_those_of_a_poller_that_saw_the_same_polls(
-    away: Outage, undisturbed: Callable[..., dict[str, Any]]
+    away: Outage, undisturbed: Callable[..., dict[str, Any]], forbidden: tuple[str, ...]
 ) -> None:
+    away.cove.faults.forbidden_methods = frozenset(forbidden)
     for number in range(AWAY):
         result = away.poll()
         assert (result.exit_code, result.spooled, len(away.spool)) == (14, number + 1, number + 1)

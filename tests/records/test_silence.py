@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cove_poller.records.health.silence import is_lost, is_switched_off, silence_limit, silent_since
-from cove_poller.records.source_history import Period, SourceHistory
+from cove_poller.records.source_history import Period, SourceHistory, with_silence
 
 DAY = timedelta(days=1)
 TWO_DAYS = timedelta(hours=48)
@@ -52,6 +52,13 @@ def test_a_source_that_was_switched_on_later_has_its_limit_from_then_on() -> Non
         history = SourceHistory(active=(Period(later, None),), recent=recent)
         assert silent_since(history, MONDAY, TWO_DAYS, later + TWO_DAYS) is None
         assert silent_since(history, MONDAY, TWO_DAYS, later + 3 * DAY) == later + TWO_DAYS
+
+
+def test_a_silence_ends_with_a_session_also_where_the_source_is_silent_again_by_then() -> None:
+    silent = SourceHistory(silent=(Period(MONDAY, None),))
+    found = with_silence(silent, MONDAY + 5 * DAY, MONDAY + 2 * DAY)
+    assert found.silent == (Period(MONDAY, MONDAY + 2 * DAY), Period(MONDAY + 5 * DAY, None))
+    assert with_silence(silent, MONDAY + DAY, MONDAY - DAY) == silent
 
 
 @pytest.mark.parametrize(
