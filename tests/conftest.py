@@ -84,6 +84,11 @@ def soaks() -> bool:
     return "SOAK" in os.environ
 
 
+def _reports_of_faults(terminalreporter: "pytest.TerminalReporter", *outcomes: str) -> list[pytest.TestReport]:
+    reports = [report for outcome in outcomes for report in terminalreporter.getreports(outcome)]
+    return [one for one in reports if one.when == "call" and "fault" in dict(one.user_properties)]
+
+
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     """Show what the tests measured, also where all of them passed."""
     lines = [
@@ -93,6 +98,11 @@ def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None
         for name, value in report.user_properties
         if name == "measured" and report.when == "call"
     ]
+    tried, held = (
+        len(_reports_of_faults(terminalreporter, *outcomes)) for outcomes in (("passed", "failed"), ("passed",))
+    )
+    if tried:
+        lines.append(f"{tried} faults tried, {held} held")
     if lines:
         terminalreporter.section("measured")
         terminalreporter.write_line("\n".join(sorted(lines)))
