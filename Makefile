@@ -5,7 +5,7 @@ READY := .venv/.ready
 PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 UV := $(BIN)/uv
 
-.PHONY: demo test coverage soak fuzz bench lowest matrix lint types check lock clean
+.PHONY: demo test coverage soak fuzz bench smoke audit lowest matrix lint types check lock clean
 
 demo: $(READY)
 	$(BIN)/python -m tests.pages.demo
@@ -29,6 +29,19 @@ fuzz: $(READY)
 SIZES ?= 1000 10000
 bench: $(READY)
 	$(BIN)/python -m tests.bench $(SIZES)
+
+# What users install: the wheel, without the packages for development; each command's --help, and one sync.
+smoke: $(READY)
+	rm -rf .venv-smoke
+	$(PYTHON) -m venv .venv-smoke
+	.venv-smoke/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir .venv-smoke/wheel .
+	.venv-smoke/bin/pip install --quiet --disable-pip-version-check .venv-smoke/wheel/*.whl
+	$(BIN)/python -m tests.smoke .venv-smoke/bin/cove-poller
+
+# Known vulnerabilities of the locked packages, for machines that reach PyPI and its advisories.
+audit: $(READY) $(UV)
+	$(UV) tool run pip-audit --disable-pip --require-hashes --requirement requirements-lock.txt || \
+		{ echo "a package has a known vulnerability, or PyPI cannot be reached from here: see above"; exit 1; }
 
 # On the lowest versions that pyproject.toml allows.
 lowest: $(READY) $(UV)

@@ -1,13 +1,15 @@
 """Keeps secrets out of every text that is shown, logged or stored: what is fetched or received as one is remembered.
 
 A secret is found in each spelling that may come back: as it is, escaped as JSON, in a URL, as HTML or as Python shows
-it, each letter by itself, and with other blanks in it. What looks like a visa or a token is never shown.
+it, each letter by itself, and with other blanks in it; in base64 too, whatever stands before and behind it there. What
+looks like a visa or a token is never shown.
 """
 
 import functools
 import html
 import re
 import threading
+from base64 import b64encode
 from collections import deque
 from collections.abc import Iterable
 from html.entities import codepoint2name
@@ -17,6 +19,7 @@ from cove_poller.text import fitted, one_line
 
 REDACTED = "[redacted]"
 SHORTEST_REDACTED = 4  # shorter ones would tear holes into ordinary words
+SHORTEST_PACKED = 8  # what is left of a shorter secret in base64 may be anything
 MAX_TEXT_LENGTH = 200
 MAX_READ_LENGTH = 20_000  # of a text that somebody else sent
 LONGEST_SPELT = 1000  # longer ones are no passwords, and would take long to look for in each spelling
@@ -59,6 +62,8 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
             text = text.replace(secret, REDACTED)
         elif len(secret) >= SHORTEST_REDACTED:
             text = _spellings(secret).sub(REDACTED, text)
+            for packed in _in_base64(secret):
+                text = text.replace(packed, REDACTED)
     return VISA.sub(REDACTED, text)
 
 
@@ -76,6 +81,19 @@ def redacted_values(content: Any) -> Any:
 def fit_to_show(text: str, limit: int = MAX_TEXT_LENGTH) -> str:
     """Return somebody else's text fit for a mail: one line, not long, no secret, not even a part of one at its end."""
     return fitted(one_line(redacted(html.unescape(text[:MAX_READ_LENGTH]))), limit)
+
+
+@functools.lru_cache(maxsize=64)
+def _in_base64(secret: str) -> list[str]:
+    """Return what of a secret is the same in base64 whatever stands before it: it may fall in three ways."""
+    found: dict[str, None] = {}
+    content = secret.encode("utf-8", "surrogatepass")
+    for before, shared in ((0, 0), (1, 2), (2, 3)):  # how many bytes stand before it, and what letters they have in
+        bits = 8 * (before + len(content))
+        packed = b64encode(b"\0" * before + content).decode()[shared : bits // 6]
+        if len(packed) >= SHORTEST_PACKED:
+            found |= dict.fromkeys((packed, packed.replace("+", "-").replace("/", "_")))
+    return list(found)
 
 
 @functools.lru_cache(maxsize=64)

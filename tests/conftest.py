@@ -84,6 +84,19 @@ def soaks() -> bool:
     return "SOAK" in os.environ
 
 
+def _tallies(terminalreporter: "pytest.TerminalReporter") -> Iterator[str]:
+    """How many faults were tried and held, and in how many texts no secret was found."""
+    passed, failed = (
+        [dict(one.user_properties) for one in terminalreporter.getreports(outcome) if one.when == "call"]
+        for outcome in ("passed", "failed")
+    )
+    held, not_held = (sum("fault" in one for one in found) for found in (passed, failed))
+    if held + not_held:
+        yield f"{held + not_held} faults tried, {held} held"
+    if texts := sum(one.get("canaries", 0) for one in passed):
+        yield f"secrets looked for in {texts} texts, 0 hits"
+
+
 def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     """Show what the tests measured, also where all of them passed."""
     lines = [
@@ -93,6 +106,7 @@ def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None
         for name, value in report.user_properties
         if name == "measured" and report.when == "call"
     ]
+    lines += _tallies(terminalreporter)
     if lines:
         terminalreporter.section("measured")
         terminalreporter.write_line("\n".join(sorted(lines)))

@@ -52,6 +52,8 @@ def backfill(context: Context, /, logins: tuple[str, ...], yes: bool, as_json: b
                 with shown_past("counting") as progress:
                     count = replace(request, dry_run=True)
                     preview = job.backfill(installation, names, count, progress=progress)
+                if preview.ended_by:
+                    raise preview.ended_by
                 if not go_on(unreviewed(preview)):
                     deliver("", preview, "Nothing was written.")
                     deliver.exit_code = 0

@@ -15,7 +15,7 @@ from cove_poller.commands.poll_troubles import clock_troubles, listing_troubles,
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.record_takeable import PolledMeanwhile, save_takeable
-from cove_poller.commands.results import BackfillResult, CommandResult
+from cove_poller.commands.results import BackfillResult, CommandResult, noting_stop
 from cove_poller.commands.sync import known_partner
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing, Page
@@ -74,7 +74,8 @@ def backfill(
     started_at = installation.now()
     unlisted = set(request.devices)
     results = [BackfillResult(login, window=request.window) for login in logins]
-    with installation.open_prepared(Mode.DRY if request.dry_run else Mode.WRITE) as database:
+    mode = Mode.DRY if request.dry_run else Mode.WRITE
+    with noting_stop() as stop, installation.open_prepared(mode) as database:
         if request.reviewed:
             check_for_review(database)
         for result in results:
@@ -83,7 +84,7 @@ def backfill(
             run_login(COMMAND, installation, database, result, work)
     if request.dry_run:
         remember_rejections(COMMAND, installation, results)
-    return CommandResult(COMMAND, started_at, installation.now(), results, window=request.window)
+    return CommandResult(COMMAND, started_at, installation.now(), results, request.window, ended_by=stop.error)
 
 
 def make_request(

@@ -1,7 +1,8 @@
 """What a command did, as plain values: their outcome, exit code and JSON follow from them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -137,8 +138,25 @@ class LoginTest:
 
 
 @dataclass
+class Stop:
+    """What told the process to stop, if anything did."""
+
+    error: Terminated | None = None
+
+
+@contextmanager
+def noting_stop() -> Iterator[Stop]:
+    """Note what ends this block early, and go on behind it: what was done before is still to be told."""
+    stop = Stop()
+    try:
+        yield stop
+    except Terminated as error:
+        stop.error = error
+
+
+@dataclass
 class CommandResult:
-    """How a command went over all its logins."""
+    """How a command went over all its logins. `ended_by` is what told the process to stop before it was done."""
 
     command: str
     started_at: datetime
@@ -146,6 +164,7 @@ class CommandResult:
     logins: Sequence[LoginResult | LoginTest]
     window: Window | None = None
     dry_run: bool = False
+    ended_by: Terminated | None = None
 
     @property
     def preview(self) -> Preview:
@@ -155,6 +174,8 @@ class CommandResult:
     @property
     def exit_code(self) -> int:
         """The logins' common code if they all went alike, else partial."""
+        if self.ended_by:
+            return self.ended_by.exit_code
         codes = {login.exit_code for login in self.logins}
         return codes.pop() if len(codes) == 1 else PARTIAL_EXIT_CODE
 
@@ -164,6 +185,7 @@ class CommandResult:
             **window_in_json(self.window),
             **({"preview": self.preview.to_json()} if self.dry_run else {}),
             "logins": [login.to_json() for login in self.logins],
+            **({"error": error_to_json(self.ended_by)} if self.ended_by else {}),
         }
 
 

@@ -24,7 +24,7 @@ from cove_poller.commands.quiet_devices import sort_out
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.record_takeable import save_takeable
-from cove_poller.commands.results import CommandResult, LoginResult
+from cove_poller.commands.results import CommandResult, LoginResult, noting_stop
 from cove_poller.commands.stale_devices import note_staleness
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.column_memory import ColumnMemory, basis_of
@@ -61,14 +61,15 @@ def sync(
     """
     started_at = installation.now()
     results = [LoginResult(login) for login in logins]
-    if dry_run:
-        with installation.open_prepared(Mode.DRY) as database:
-            for result in results:
-                _poll(installation, database, progress, result, results, closes_gaps=False)
-        remember_rejections(SYNC, installation, results)
-    else:
-        _sync(installation, progress, results)
-    return CommandResult(SYNC, started_at, installation.now(), results, dry_run=dry_run)
+    with noting_stop() as stop:
+        if dry_run:
+            with installation.open_prepared(Mode.DRY) as database:
+                for result in results:
+                    _poll(installation, database, progress, result, results, closes_gaps=False)
+            remember_rejections(SYNC, installation, results)
+        else:
+            _sync(installation, progress, results)
+    return CommandResult(SYNC, started_at, installation.now(), results, dry_run=dry_run, ended_by=stop.error)
 
 
 def _sync(installation: Installation, progress: Callable[[str, int], None], results: Sequence[LoginResult]) -> None:

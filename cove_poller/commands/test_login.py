@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import logged_in
-from cove_poller.commands.results import CommandResult, LoginResult, LoginTest
+from cove_poller.commands.results import CommandResult, LoginResult, LoginTest, noting_stop
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.replies import Partner
@@ -20,8 +20,11 @@ log = logging.getLogger(__name__)
 def check_logins(installation: Installation, logins: Sequence[str]) -> CommandResult:
     """Log in once with each login, even with one that was rejected before: that is what this is for."""
     started_at = installation.now()
-    results = [_tested(installation, login) for login in logins]
-    return CommandResult("test-login", started_at, installation.now(), results)
+    results: list[LoginTest] = []
+    with noting_stop() as stop:
+        for login in logins:
+            results.append(_tested(installation, login))
+    return CommandResult("test-login", started_at, installation.now(), results, ended_by=stop.error)
 
 
 def _tested(installation: Installation, login: str) -> LoginTest:

@@ -43,7 +43,7 @@ class Credentials:
         return password
 
     def spool_folder(self) -> Path:
-        """Return where polls are kept that the database could not take."""
+        """Return where polls are kept that the database could not take. Raise ConfigError if it cannot be found."""
         return spool_folder(self._config.database, self._environ, self._file.parent)
 
     def given(self) -> list[str]:
@@ -51,16 +51,16 @@ class Credentials:
         return [*self._given, *passwords_in_url(self._config.database.url)]
 
     def check(self) -> None:
-        """Fetch every password once. Raise ConfigError that names all that cannot be had."""
+        """Fetch every password once, and find the spool. Raise ConfigError that names all that cannot be had."""
         problems = []
         fetches: list[Callable[[], object]] = [partial(self.login_password, login) for login in self._config.logins]
-        for fetch in [*fetches, self.database_password]:
+        for fetch in [*fetches, self.database_password, self.spool_folder]:
             try:
                 fetch()
             except ConfigError as error:
                 problems.append(str(error))
         if problems:
-            raise ConfigError("\n  ".join(["not every secret can be had:", *problems]))
+            raise ConfigError("\n  ".join(["not all that it names can be had:", *problems]))
 
     def secret_files(self) -> list[Path]:
         """Return the files that hold a secret, each once, and that the administrator has to guard.

@@ -7,6 +7,7 @@ import difflib
 import tomllib
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,10 @@ def search_paths() -> list[Path]:
 
     The user's own is where the XDG rules say, on every system: that is what the documentation names.
     """
-    return [place / FILE_NAME for place in (Path(), Unix("cove-poller").user_config_path, SYSTEM_WIDE)]
+    own: list[Path] = []
+    with suppress(RuntimeError):  # who has no home has none there
+        own.append(Unix("cove-poller").user_config_path)
+    return [place / FILE_NAME for place in (Path(), *own, SYSTEM_WIDE)]
 
 
 def find_config(named: Path | None, environ: Mapping[str, str]) -> Path:

@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from cove_poller.errors import ApiError, ApiUnavailable
 from cove_poller.records.values import CoveModel, Text
-from cove_poller.redaction import fit_to_show
+from cove_poller.redaction import fit_to_show, redacted
 
 T = TypeVar("T")
 LOOKED_AT = 1 << 16
@@ -123,7 +123,7 @@ def what_came(body: bytes | bytearray) -> str:
     if not text:
         return "an empty page"
     if text.startswith("<"):
-        title = TITLE.search(text)
+        title = TITLE.search(redacted(text))  # before a part of a secret is taken out of it
         name = fit_to_show(title[1].strip(), 80) if title else ""
         return f"a web page ({name})" if name else "a web page"
     if text.startswith(("{", "[")):

@@ -111,7 +111,9 @@ def unreviewed(result: CommandResult) -> str | None:
 def trouble(result: CommandResult) -> str:
     """Return what went wrong or is worth a warning, for the cron mail; empty when all is well."""
     lines = [line for login in result.logins for line in _login_trouble(login)]
-    if lines and result.exit_code:
+    if result.ended_by:
+        lines.insert(0, failure(result.command, result.ended_by))
+    elif lines and result.exit_code:
         lines.insert(0, f"cove-poller {result.command} exited with code {result.exit_code}:")
     return "\n".join(lines)
 
@@ -128,7 +130,7 @@ def _login_trouble(login: LoginResult | LoginTest) -> list[str]:
         *_limited([f"login {login.login}: {problem}" for problem in problems]),
         *_limited([f"login {login.login}: {_warning(text)}" for text in warnings]),
     ]
-    if login.error and note is not None:
+    if login.error and note is not None and not isinstance(login.error, Terminated):
         lines = [f"login {login.login}: {note}{login.error}", f"  {what_now(login.exit_code)}", *lines]
     if lines and others:
         stand = "conditions stand" if others > 1 else "condition stands"

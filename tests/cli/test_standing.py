@@ -1,11 +1,12 @@
 """What lasts, as cron meets it: the command as a process, with a fleet in which every device has a trouble."""
 
 import json
+import signal
 from datetime import UTC, datetime
 
 import pytest
 
-from tests.conftest import Cli
+from tests.conftest import Cli, the_json, wait_for
 from tests.world.fake_cove import FakeCove, serving
 from tests.world.troubled import COUNT, begin_trouble, end_trouble, make_troubled_fleet
 
@@ -41,3 +42,29 @@ def test_twenty_conditions_are_mailed_once_shown_all_the_time_and_each_told_at_i
         over = [line for line in last.stderr.splitlines() if line.startswith("login main: over: device ")]
         assert (last.returncode, len(over)) == (0, COUNT)
         assert cli("sync").stderr == ""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_is_new_of_a_login_is_told_though_the_process_is_stopped_during_the_next(cli: Cli, as_json: bool) -> None:
+    with (
+        serving(FakeCove(make_troubled_fleet(NOW), NOW)) as cove,
+        serving(FakeCove(make_troubled_fleet(NOW), NOW)) as slow,
+    ):
+        cli.configure(cove, f'[logins.other]\nusername = "{slow.username}"\npassword = "{slow.password}"\n')
+        with (cli.directory / "cove.toml").open("a") as file:
+            file.write(f'api.url = "{slow.url}"\npartner_id = 1001\n')
+        assert cli("sync").returncode == 0
+        begin_trouble(cove)
+        slow.faults.slow_seconds, before = 30, len(slow.arrived)
+        process = cli.start("sync", *(["--json"] if as_json else []))
+        wait_for(lambda: len(slow.arrived) > before)
+        process.send_signal(signal.SIGTERM)
+        stdout, stderr = process.communicate()
+        assert process.returncode == 143
+        assert stderr.startswith("cove-poller sync: told to stop; what was saved before is right and stays")
+        assert stderr.count("told to stop") == 1
+        assert stderr.count("login main: device ") == COUNT
+        if as_json:
+            content = the_json(stdout)
+            assert (content["exit_code"], content["outcome"], content["error"]["code"]) == (143, "error", "terminated")
+            assert [len(login["warnings"]) for login in content["logins"]] == [COUNT, 0]

@@ -88,3 +88,24 @@ def test_what_no_text_may_show_is_every_password_that_was_fetched_and_that_in_th
     credentials.login_password("main")
     credentials.database_password()
     assert credentials.given() == ["own", "database", "in%40url", "in@url"]
+
+
+def test_a_spool_in_a_home_that_there_is_not_is_named_with_its_key(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: (_ for _ in ()).throw(KeyError("no such user")))
+    for folder in ("~/polls", "~nobody-of-this-name/polls"):
+        config = make_config(config_text(database=f'spool_directory = "{folder}"'))
+        with pytest.raises(ConfigError, match=f"database.spool_directory: {folder} cannot be found"):
+            Credentials(config, tmp_path / "cove.toml", {}).check()
+
+
+def test_without_a_home_polls_are_kept_beside_the_configuration(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: (_ for _ in ()).throw(KeyError("no such user")))
+    config = make_config(config_text(url="postgresql://bc@db.example.com/bc"))
+    assert Credentials(config, tmp_path / "cove.toml", {}).spool_folder().parent == tmp_path

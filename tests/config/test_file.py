@@ -60,6 +60,13 @@ def test_the_system_wide_file_comes_last_of_three(home: Path) -> None:
     assert search_paths() == [Path("cove.toml"), home / ".config/cove-poller/cove.toml", SYSTEM_WIDE]
 
 
+def test_a_user_without_a_home_has_no_configuration_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: (_ for _ in ()).throw(KeyError("no such user")))
+    assert {Path("cove.toml"), SYSTEM_WIDE} <= {*search_paths()}
+
+
 @pytest.mark.skipif(SYSTEM_WIDE.exists(), reason="this machine has a configuration")
 def test_without_a_configuration_the_places_looked_in_are_named(home: Path) -> None:
     with pytest.raises(ConfigError) as caught:

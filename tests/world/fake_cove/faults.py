@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from tests.world.fake_cove.fleet import FakeDevice, TrueSession
@@ -34,6 +35,7 @@ class Faults:
     """What goes wrong. Everything is off unless a test turns it on."""
 
     answers: deque[HttpAnswer] = field(default_factory=deque)  # each instead of one request's answer
+    meddle: Callable[[BaseHTTPRequestHandler, HttpAnswer], bool] | None = None  # True: it has answered in Cove's place
     slow_seconds: float = 0.0
     clock_ahead_seconds: float = 0.0  # what the Date header says, compared with the real time
     login_error: RpcError | None = None

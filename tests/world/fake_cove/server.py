@@ -28,6 +28,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.cove.faults.slow_seconds:
             time.sleep(self.cove.faults.slow_seconds)
         answer = self._answer(message)
+        if self.cove.faults.meddle and self.cove.faults.meddle(self, answer):
+            return
         self.send_response(answer.status)
         for name, value in {**answer.headers, "Content-Length": str(len(answer.body))}.items():
             self.send_header(name, value)
