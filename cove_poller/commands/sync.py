@@ -256,6 +256,7 @@ class Poll:
         found = note_staleness(self._database, self._config, self._result.login, self._now())
         outcome.warnings += found.lines
         outcome.standing += found.standing
+        outcome.jobs |= found.jobs
 
 
 def all_of(pages: Iterable[Page]) -> Generator[Page, None, None]:
