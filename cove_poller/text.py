@@ -25,6 +25,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def device_called(customer: str, name: str, account_id: int) -> str:
+    """Return a device as messages name it, as `status` does, with its id: "Example Bakery, SRV1 (device 4711)"."""
+    return f"{customer or 'no customer'}, {name or 'no name'} (device {account_id})"
+
+
 def fitted(text: str, limit: int | None) -> str:
     """Return the text cut to `limit` characters, with a mark where something is missing."""
     return text if limit is None or len(text) <= limit else text[: limit - 1] + "…"
@@ -35,10 +40,10 @@ def one_line(text: str) -> str:
     return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
 
 
-def listed(names: Sequence[str], limit: int = 10) -> str:
+def listed(names: Sequence[str], limit: int = 10, between: str = ", ") -> str:
     """Return the first names, and how many more there are: "a, b and 3 more"."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    return between.join(names[:limit]) + more
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

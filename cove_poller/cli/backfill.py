@@ -60,6 +60,6 @@ def backfill(context: Context, /, logins: tuple[str, ...], yes: bool, as_json: b
                     return
             with shown_past("reading") as progress:
                 result = job.backfill(installation, names, request, progress=progress)
-            trouble = with_warnings(credentials.warnings(), result)
+            trouble = with_warnings(credentials.warnings(), result, config.backupchecks.page_of)
             deliver(backfill_summary(result, dry_run=request.dry_run), result, trouble)
             ends(result.exit_code, trouble)

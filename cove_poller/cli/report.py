@@ -8,10 +8,15 @@ from pathlib import Path
 import click
 
 from cove_poller.cli.deliver import delivery
-from cove_poller.cli.options import Context
+from cove_poller.cli.options import Context, examples
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "report --output /var/www/html/backups.html     the page of all devices",
+        "report --customer bakery --output bakery.html  one customer's, to send it",
+    )
+)
 @click.option(
     "--output",
     "output",
@@ -19,8 +24,9 @@ from cove_poller.cli.options import Context
     metavar="FILE",
     help="The page to write, replaced as a whole; - for standard output.",
 )
+@click.option("--customer", metavar="NAME", help="Only customers with this in their name: a page to send to them.")
 @click.pass_obj
-def report(context: Context, output: str) -> None:
+def report(context: Context, output: str, customer: str | None) -> None:
     """Write the state of all devices as one HTML page that needs nothing else. Reads the database only."""
     with delivery("report") as deliver:
         from cove_poller.commands.overview import known_past
@@ -31,8 +37,8 @@ def report(context: Context, output: str) -> None:
         installation = context.installation()
         config = installation.config
         now = datetime.now(UTC).replace(microsecond=0)
-        with known_past(installation, now, plot_begin(now)) as (overview, sessions):
-            content = make_report(overview, sessions, config)
+        with known_past(installation, now, plot_begin(now), customer=customer) as (overview, sessions):
+            content = make_report(overview, sessions, config, for_customer=bool(customer))
         page = render(content)
         if output == "-":
             click.echo(page.encode(), nl=False)

@@ -291,7 +291,7 @@ class Backfill:
         """Say what there is to say of the devices; what is the same of several of them, once."""
         outcome = self._result.outcome
         for (is_failure, text), names in self._reported.items():
-            who = names[0] if len(names) == 1 else f"{counted(len(names), 'device')} ({listed(names)})"
+            who = names[0] if len(names) == 1 else f"{counted(len(names), 'device')} ({listed(names, between='; ')})"
             (outcome.failures if is_failure else outcome.warnings).append(f"{who}: {text}")
 
     def _tick(self) -> None:

@@ -215,7 +215,7 @@ def _link_change(
     device: RecordedDevice, job: LinkedJob, before: Sequence[LinkedJob], waiting: tuple[int, int]
 ) -> Change:
     is_needed = bool(before) or job.account_id is None
-    plan = [f"{device}, computer {device.computer_name or 'unknown'}, will be linked to job {job}."]
+    plan = [f"{device}, in Cove {device.device_name}, will be linked to job {job}."]
     if not job.is_active:
         plan.append("That job is not active in Backupchecks.")
     for other in before:

@@ -35,7 +35,7 @@ class Outcome:
     """What became of the devices so far. `failures` make a run partial, `warnings` do not.
 
     `gap_ids` are the devices of whose sessions some may be missing, `missing` those of them, only of the page itself,
-    whose histories may be read to find out.
+    whose histories may be read to find out. `jobs` has the job of the device that a line is about.
     """
 
     devices: int = 0
@@ -49,6 +49,7 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     standing: list[Standing] = field(default_factory=list)
+    jobs: dict[str, int] = field(default_factory=dict)
     gaps_closed: int = 0
     gap_ids: set[int] = field(default_factory=set)
     missing: Mapping[int, Missing] = field(default_factory=dict)
@@ -68,6 +69,7 @@ class Outcome:
         self.job_runs.add(other.job_runs)
         self.gaps_closed += other.gaps_closed
         self.gap_ids |= other.gap_ids
+        self.jobs |= other.jobs
         for name in ("new_customers", "new_jobs", "failures", "warnings", "standing"):
             getattr(self, name).extend(getattr(other, name))
 
@@ -80,10 +82,12 @@ class Noted:
     account_ids: frozenset[int]
 
 
-def said(told: Mapping[int, news.News]) -> Outcome:
-    """What is to be said of devices, by account."""
-    lines = [line for found in told.values() for line in found.lines()]
+def said(told: Mapping[int, news.News], jobs: Mapping[int, int]) -> Outcome:
+    """What is to be said of devices, by account, as their jobs are."""
+    by_account = {account: [*found.lines()] for account, found in told.items()}
+    lines = [line for found in by_account.values() for line in found]
     return Outcome(
+        jobs={text: jobs[one] for one, found in by_account.items() if one in jobs for _, text in found},
         failures=[text for is_failure, text in lines if is_failure],
         warnings=[text for is_failure, text in lines if not is_failure],
         standing=[

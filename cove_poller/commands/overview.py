@@ -8,7 +8,7 @@ from cove_poller.commands.installation import Installation
 from cove_poller.database.engine import Mode
 from cove_poller.database.overview import read_overview, read_sessions
 from cove_poller.errors import WrongUsage
-from cove_poller.records.health.overview import Overview, PlotSession, of_login, only
+from cove_poller.records.health.overview import Overview, PlotSession, of_login, only, with_own_polls
 from cove_poller.records.window import parse_when
 
 chosen = only
@@ -35,11 +35,15 @@ def known_state(
 
 @contextmanager
 def known_past(
-    installation: Installation, now: datetime, since: datetime
+    installation: Installation, now: datetime, since: datetime, *, customer: str | None = None
 ) -> Iterator[tuple[Overview, Iterator[PlotSession]]]:
-    """Give what is known of all devices, and their sessions since a moment one by one: they are many."""
+    """Give what is known of all devices, or a customer's, and all sessions since a moment one by one: they are many.
+
+    Raise WrongUsage for a customer that nobody is called; of one, only the polls by which its devices are known.
+    """
     with installation.open(Mode.READ) as database:
-        yield read_overview(database, installation.config, now), read_sessions(database, since)
+        found = read_overview(database, installation.config, now, customer=customer)
+        yield with_own_polls(found) if customer else found, read_sessions(database, since)
 
 
 def moment_of(text: str, now: datetime) -> datetime:

@@ -22,7 +22,14 @@ from cove_poller.records.device_changes import device_changes, left_after
 from cove_poller.records.device_reading import read_device
 from cove_poller.records.gap_evidence import Evidence, with_evidence
 from cove_poller.records.health import news
-from cove_poller.records.health.device_record import LAST_SEEN_PRECISION, Row, continued, device_row, differs
+from cove_poller.records.health.device_record import (
+    LAST_SEEN_PRECISION,
+    Row,
+    continued,
+    device_row,
+    differs,
+    row_called,
+)
 from cove_poller.records.health.device_silence import silence_changes_at, with_silences
 from cove_poller.records.health.device_troubles import BY_HAND, ROW, Limits, device_troubles
 from cove_poller.records.health.overview import alert_after
@@ -128,22 +135,23 @@ class Recorder:
 
         Return what there is to say, and which devices these are.
         """
-        return self.note_left_out(store, {row.account_id: str(row) for row in rows if row.account_id}, now)
+        return self.note_left_out(store, {row.account_id: row.why for row in rows if row.account_id}, now)
 
-    def note_left_out(self, store: Store, texts: Mapping[int, str], now: datetime) -> Noted:
+    def note_left_out(self, store: Store, whys: Mapping[int, str], now: datetime) -> Noted:
         """Keep with the recorded devices why nothing of them is known or saved now, so that a gap remains."""
-        recorded = store.devices.rows(texts) if texts else {}
+        recorded = store.devices.rows(whys) if whys else {}
         told = {}
         for account, row in recorded.items():
             before = news.from_json(row["conditions"])
             kept = {key: news.Trouble(one.what, one.is_failure) for key, one in before.items()}
-            present = kept | {ROW: news.Trouble(texts[account], is_failure=True)}
+            present = kept | {ROW: news.Trouble(f"{row_called(row)}: {whys[account]}", is_failure=True)}
             told[account] = news.news(before, present, now, self.config.alerts.remind)
         standing = {account: news.to_json(one.standing) for account, one in told.items()}
         changed = [{**row, "conditions": standing[one], **due.NO_MARK.row()} for one, row in recorded.items()]
         if changed := [row for row in changed if row != recorded[row["account_id"]]]:
             store.devices.save([], changed)
-        return Noted(said(told), frozenset(recorded))
+        jobs = {account: row["job_id"] for account, row in recorded.items() if row["job_id"]}
+        return Noted(said(told, jobs), frozenset(recorded))
 
     def _gathered(
         self, store: Store, devices: Sequence[Device], refused: frozenset[str], now: datetime, pasts: Mapping[int, Past]
@@ -271,7 +279,7 @@ def _outcome(
     page: Sequence[Work], links: Links, told: Mapping[int, news.News], saved: SavedSessions, runs: Tally
 ) -> Outcome:
     """What became of a page, and what is to be said of it."""
-    news_of_page = said(told)
+    news_of_page = said(told, links.jobs)
     return replace(
         news_of_page,
         warnings=[*news_of_page.warnings, *links.events],

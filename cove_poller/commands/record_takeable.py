@@ -54,12 +54,16 @@ def save_takeable(
 
 
 def _left_out(database: Database, recorder: Recorder, device: Device, error: ValueRefused, now: datetime) -> Saved:
-    text = f"{device_name(device)}: nothing of it is saved, since the database does not take what Cove says of it"
-    texts = {device.account_id: f"{text} ({error})"}
+    why = f"nothing of it is saved, since the database does not take what Cove says of it ({error})"
+
+    def note(store: Store) -> Noted:
+        return recorder.note_left_out(store, {device.account_id: why}, now)
+
     try:
-        noted = database.tried_twice(recorder.login, lambda store: recorder.note_left_out(store, texts, now))
+        noted = database.tried_twice(recorder.login, note)
     except ValueRefused:
         noted = Noted(Outcome(), frozenset())
     if device.account_id in noted.account_ids:
         return Saved(noted.outcome)
-    return Saved(troubles={f"refused {device.account_id}": Trouble(texts[device.account_id], is_failure=True)})
+    trouble = Trouble(f"{device_name(device)}: {why}", is_failure=True)
+    return Saved(troubles={f"refused {device.account_id}": trouble})

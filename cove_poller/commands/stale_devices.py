@@ -1,6 +1,6 @@
 """Which devices have become stale since the poll before, by which data source, and which have recovered: said once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from cove_poller.database.engine import Database
 from cove_poller.database.overview import read_suspects
 from cove_poller.records.columns import DataSource, label
 from cove_poller.records.health.device_state import DeviceState
-from cove_poller.text import counted, listed, one_line
+from cove_poller.text import counted, device_called, listed, one_line
 
 MOST_LINES = 5
 """More devices than this at once are said in one line."""
@@ -31,10 +31,14 @@ class Staleness:
 
 @dataclass(frozen=True)
 class StaleNews:
-    """What is to be said of a login's devices, a line each or one for many, and all that are stale."""
+    """What is to be said of a login's devices, a line each or one for many, and all that are stale.
+
+    `jobs` has the job of the device that a line is about.
+    """
 
     lines: Sequence[str]
     standing: Sequence[Standing]
+    jobs: Mapping[str, int]
 
 
 def note_staleness(database: Database, config: Config, login: str, now: datetime) -> StaleNews:
@@ -44,7 +48,10 @@ def note_staleness(database: Database, config: Config, login: str, now: datetime
         changed = [one for one in suspects if one.now != one.before]
         if changed:
             store.devices.save_stale({one.device.account_id: one.now for one in changed}, now)
-    return StaleNews(news(changed), [_standing(one) for one in suspects if one.now])
+    lines = news(changed)
+    linked = {_name(one.device): one.device.job_id for one in changed if one.device.job_id is not None}
+    jobs = {line: job for line in lines for name, job in linked.items() if line.startswith(name)}
+    return StaleNews(lines, [_standing(one) for one in suspects if one.now], jobs)
 
 
 def judged(device: DeviceState, before: frozenset[str]) -> Staleness:
@@ -69,12 +76,12 @@ def news(changed: Iterable[Staleness]) -> list[str]:
 def _lines(found: Sequence[Staleness], all_of_them: str, each: Sequence[str]) -> list[str]:
     names = [_name(one.device) for one in found]
     if len(found) > MOST_LINES:
-        return [f"{counted(len(found), 'device')} {all_of_them}: {listed(names)}"]
+        return [f"{counted(len(found), 'device')} {all_of_them}: {listed(names, between='; ')}"]
     return [f"{name}{said}" for name, said in zip(names, each, strict=True)]
 
 
 def _name(device: DeviceState) -> str:
-    return one_line(f"{device.name} ({device.customer})")
+    return one_line(device_called(device.customer, device.name, device.account_id))
 
 
 def _lacking(one: Staleness) -> str:

@@ -6,20 +6,13 @@ from contextlib import closing
 from functools import partial
 from itertools import chain
 
+from cove_poller.commands import poll_troubles
 from cove_poller.commands.close_gaps import REFUSED_AT, GapCloser, refused_at
 from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
 from cove_poller.commands.outages.outage import record_spooled, spool_poll
 from cove_poller.commands.outcome import Outcome
-from cove_poller.commands.poll_troubles import (
-    clock_troubles,
-    listing_troubles,
-    no_devices,
-    other_writers,
-    page_troubles,
-    same_tenant,
-)
 from cove_poller.commands.quiet_devices import sort_out
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
@@ -160,7 +153,9 @@ class Poll:
         finally:
             if listing.seen_ids:
                 result.learnt = memory.note(listing.learnt, self._now())
-            result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
+            result.troubles |= poll_troubles.listing_troubles(listing) | poll_troubles.clock_troubles(
+                client.clock_ahead
+            )
             if result.learnt and closer.refused_at:
                 result.learnt = {**result.learnt, REFUSED_AT: closer.refused_at.isoformat(timespec="seconds")}
         if result.not_due:
@@ -185,7 +180,7 @@ class Poll:
         note = partial(recorder.note_unreadable, rows=page.unreadable, now=self._now())
         noted = self._database.tried_twice(login, note)
         result.outcome.add(noted.outcome)
-        result.troubles |= page_troubles(page, noted.account_ids)
+        result.troubles |= poll_troubles.page_troubles(page, noted.account_ids)
         self._progress(result.outcome.devices)
 
     def _finish(self, client: CoveClient, listing: Listing, recorder: Recorder, closer: GapCloser) -> None:
@@ -196,7 +191,7 @@ class Poll:
             result.troubles |= self._unused_names() | self._other_writers()
         if self._closes_gaps:
             closer.close(client, listing, recorder)
-        result.troubles |= same_tenant(self._config, result, self.others)
+        result.troubles |= poll_troubles.same_tenant(self._config, result, self.others)
         result.is_listed = True
         result.is_complete = not result.not_due and not listing.unnamed
         self._note_staleness()
@@ -234,7 +229,7 @@ class Poll:
             runs = recorder.save_gone(store, now)
         result.outcome.job_runs.add(runs)
         if not listing.seen_ids:
-            result.troubles |= no_devices(self._config, result)
+            result.troubles |= poll_troubles.no_devices(self._config, result)
         if gone.names:
             result.outcome.warnings.append(
                 f"Cove no longer lists {counted(len(gone.names), 'device')}: {listed(gone.names)}"
@@ -250,7 +245,7 @@ class Poll:
         if self._result.login != next(iter(self._config.logins)):
             return {}
         with self._database.store() as store:
-            said = other_writers(store, self._now())
+            said = poll_troubles.other_writers(store, self._now())
         return {"other writers": Trouble(said)} if said else {}
 
     def _unused_names(self) -> dict[str, Trouble]:
@@ -268,6 +263,7 @@ class Poll:
         found = note_staleness(self._database, self._config, self._result.login, self._now())
         outcome.warnings += found.lines
         outcome.standing += found.standing
+        outcome.jobs |= found.jobs
 
 
 def all_of(pages: Iterable[Page]) -> Generator[Page, None, None]:

@@ -8,7 +8,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 
 from cove_poller.config import backupchecks_columns as contract
 from cove_poller.config.secrets import SecretSource
-from cove_poller.config.urls import checked_api_url, checked_database_url, checked_ping_url, hidden_url
+from cove_poller.config.urls import (
+    checked_api_url,
+    checked_database_url,
+    checked_page_url,
+    checked_ping_url,
+    hidden_url,
+    job_page,
+)
 from cove_poller.spans import Interval
 
 
@@ -122,8 +129,9 @@ class ObjectSettings(Settings):
 
 
 class BackupchecksSettings(Settings):
-    """How the results are written."""
+    """How the results are written, and at which `url` people see them."""
 
+    url: Annotated[str, AfterValidator(checked_page_url)] | None = None
     source_type: str = "api"
     backup_software: str = "Cove Data Protection"
     create_customers: bool = True
@@ -138,6 +146,10 @@ class BackupchecksSettings(Settings):
     columns: ColumnNames = ColumnNames()
     defaults: ColumnConstants = ColumnConstants()
     objects: ObjectSettings = ObjectSettings()
+
+    def page_of(self, job_id: int | None) -> str | None:
+        """Return the page of a job; None where it has none, or nobody said where Backupchecks is."""
+        return job_page(self.url, job_id) if self.url and job_id is not None else None
 
 
 class IntervalSettings(Settings):

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 HIDDEN = "********"
+JOB_ID = "{job_id}"
 
 # SQLAlchemy takes everything before an @ for the password, also what urlsplit() takes for the end of the host.
 PASSWORDS = (re.compile(r"(://[^:/?@]*:)(.+)(?=@)"), re.compile(r"([?&](?:ssl)?password=)([^&]+)"))
@@ -37,6 +38,24 @@ def checked_ping_url(url: SecretStr) -> SecretStr:
     if not urlsplit(checked_api_url(url.get_secret_value())).hostname:
         raise ValueError("names no host")
     return url
+
+
+def checked_page_url(url: str) -> str:
+    """Return the address of a page that people open. Raise ValueError if it is none, or holds a password."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must begin with https:// or http://, then the host")
+    if parts.username or parts.password:
+        raise ValueError("must not hold a user or password")
+    if re.search(r"[{}\s]", url.replace(JOB_ID, "")):
+        raise ValueError(f"may have {JOB_ID} in it, and no other braces and no spaces")
+    return url
+
+
+def job_page(url: str, job_id: int) -> str:
+    """Return the page of a job: the URL with the job's id where it says so, else /jobs/ID below it."""
+    template = url if JOB_ID in url else f"{url.rstrip('/')}/jobs/{JOB_ID}"
+    return template.replace(JOB_ID, str(job_id))
 
 
 def checked_database_url(url: str) -> str:

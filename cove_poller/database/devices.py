@@ -9,6 +9,7 @@ from sqlalchemy import Column, Select, String, func, or_, select, update
 
 from cove_poller.database.bulk import Row, insert_rows
 from cove_poller.database.statements import ACCOUNT, Statements, lock_key
+from cove_poller.text import device_called
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class RecordedDevice:
     gone_at: datetime | None
 
     def __str__(self) -> str:
-        return f"device {self.account_id} {self.device_name} ({self.customer_name})"
+        return device_called(self.customer_name, self.computer_name or self.device_name, self.account_id)
 
 
 COLUMNS = [one.name for one in fields(RecordedDevice)]

@@ -161,10 +161,14 @@ class UnreadableRow:
     what: str
     content: str = ""
 
+    @property
+    def why(self) -> str:
+        return f"{self.what} cannot be read, so nothing is known of it; it was left out"
+
     def __str__(self) -> str:
         if self.account_id is None:
             return f"Cove lists a device that nobody can name, since {self.what} cannot be read; it was left out"
-        return f"device {self.account_id}: {self.what} cannot be read, so nothing is known of it; it was left out"
+        return f"device {self.account_id}: {self.why}"
 
 
 def row_from_reply(content: object) -> StatisticsRow | UnreadableRow:

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("details").textContent);
-  const [LAST_SESSION, LAST_SUCCESS, BUCKET, LAST_SEEN, FACTS, SOURCES, RUNS] = [0, 1, 2, 3, 4, 5, 6];
+  const [LAST_SESSION, LAST_SUCCESS, BUCKET, LAST_SEEN, FACTS, SOURCES, RUNS, PAGE] = [0, 1, 2, 3, 4, 5, 6, 7];
   const WORDS = { f: "failed", w: "warning", s: "success", r: "running", n: "no backup" };
   const CLASSES = { ...WORDS, n: "none" };
   const RANKS = [...document.querySelectorAll("[data-group=condition]")].map((tile) => tile.dataset.name);
@@ -27,6 +27,13 @@
   const label = (source) => data.sources[source] ?? source;
   const time = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ");
   const day = (seconds) => time(seconds).slice(0, 10);
+  /* The reader's own time stands beside UTC where it is another one. */
+  const clock = new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short" });
+  const zone = clock.resolvedOptions().timeZone;
+  const local = (seconds) => {
+    const text = seconds === null ? "" : clock.format(seconds * 1000);
+    return text === "" || text === time(seconds) ? [] : [make("small", { class: "local" }, `${text} local`)];
+  };
   const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;
   const age = (seconds) => {
     const minutes = Math.max(Math.floor(seconds / 60), 0);
@@ -37,13 +44,17 @@
   /* A device: its row in the table and what is known beside it. */
   const body = document.getElementById("devices");
   const devices = [...(body ? body.rows : [])].map((row, place) => {
-    const [customer, name, type, condition] = [0, 1, 2, 3].map((column) => row.cells[column].textContent);
+    const what = row.cells[1].querySelector(".what");
+    what?.remove();
+    const [customer, name, type, condition] = [0, 1, 2, 3].map((column) => row.cells[column].textContent.trim());
     const known = data.devices[place];
     const rank = RANKS.indexOf(row.cells[3].firstElementChild.classList[1]);
     asButton(row.cells[1], { "aria-expanded": "false" });
+    row.cells[1].append(...(what ? [what] : []));
+    [LAST_SESSION, LAST_SUCCESS].forEach((fact, column) => row.cells[4 + column].append(...local(known[fact])));
     return {
       row, place, known, more: null, condition: RANKS[rank], bucket: known[BUCKET],
-      text: [customer, name, type, condition].join("\n").toLowerCase(),
+      text: [customer, name, type, condition, what?.textContent ?? ""].join("\n").toLowerCase(),
       keys: [customer, name, type, rank, known[LAST_SESSION] ?? -1, known[LAST_SUCCESS] ?? -1],
     };
   });
@@ -104,24 +115,42 @@
   if (body) body.addEventListener("click", (event) => {
     const device = deviceOf.get(event.target.closest("#devices > tr"));
     if (!device || String(getSelection())) return;
-    if (device.more) {
-      device.more.remove();
-      device.more = null;
-    } else {
-      device.more = make("tr", { class: "more" }, make("td", { colspan: 7 }, ...details(device)));
-      device.row.after(device.more);
-    }
-    device.row.querySelector("button").setAttribute("aria-expanded", String(Boolean(device.more)));
+    if (device.more) fold(device);
+    else unfold(device);
+  });
+  const fold = (device) => {
+    device.more.remove();
+    device.more = null;
+    device.row.querySelector("button").setAttribute("aria-expanded", "false");
+  };
+  const unfold = (device) => {
+    device.more = make("tr", { class: "more" }, make("td", { colspan: 7 }, ...details(device)));
+    device.row.after(device.more);
+    device.row.querySelector("button").setAttribute("aria-expanded", "true");
+  };
+
+  /* On paper nobody can unfold a row, so those that need a look are. */
+  let unfolded = [];
+  window.addEventListener("beforeprint", () => {
+    const bad = ["failed", "stale", "warning"];
+    unfolded = devices.filter((device) => !device.more && !device.row.hidden && bad.includes(device.condition));
+    unfolded.forEach(unfold);
+  });
+  window.addEventListener("afterprint", () => {
+    unfolded.forEach(fold);
+    unfolded = [];
   });
 
   const details = ({ known }) => [
-    make("p", { class: "facts" }, known[FACTS].join(" ")),
+    make("p", { class: "facts" }, known[FACTS].join(" "), ...jobLink(known[PAGE])),
     make("div", { class: "scroll" }, sourceTable(known)),
     make("h3", {}, "Sessions of the last 28 days, by day and hour (UTC)"),
     make("div", { class: "scroll", role: "region", "aria-label": "Sessions", tabindex: 0 }, plot(known[RUNS])),
     make("p", { class: "keys" }, ...["s", "w", "f"].map((letter) =>
       make("span", { class: `c ${CLASSES[letter]}` }, WORDS[letter]))),
   ];
+
+  const jobLink = (page) => (page ? [" ", make("a", { href: page, rel: "noreferrer" }, "Open the job in Backupchecks")] : []);
 
   const sourceTable = (known) => {
     const titles = ["Data source", "Status", "Last success", "Errors", "28 days"];
@@ -130,7 +159,7 @@
       make("th", { scope: "row" }, label(source)),
       make("td", {}, make("span", { class: `c ${CLASSES[letter]}` }, words)),
       make("td", { class: "time" }, success === null ? "never" : `${time(success)} `,
-        make("small", {}, success === null ? "" : `${age(data.asOf - success)} ago`)),
+        make("small", {}, success === null ? "" : `${age(data.asOf - success)} ago`), ...local(success)),
       make("td", { class: "number" }, errors === null ? "" : String(errors)),
       make("td", {}, colourBar(bar, known[LAST_SEEN])),
     ));
@@ -208,6 +237,9 @@
   if (sinceWritten > data.oldSeconds) {
     document.getElementById("notices").prepend(make("p", { class: "notice loud", role: "alert" },
       `This page was written ${age(sinceWritten)} ago; what it shows may not be so any more.`));
+  }
+  if (clock.format(0) !== time(0) || clock.format(data.asOf * 1000) !== time(data.asOf)) {
+    document.getElementById("zone").textContent = `; beside them, as "local", those of ${zone}`;
   }
   document.querySelector(".controls").hidden = !devices.length;
   filter();

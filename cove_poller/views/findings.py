@@ -54,7 +54,7 @@ def _told_beside(device: DeviceState, found: Sequence[Finding]) -> Iterator[Find
     """Yield what sync told of it and the findings do not say yet, without the device's name before it."""
     told = {name for name in (one.name for one in device.sources) if any(name in one.text for one in found)}
     for one in device.standing:
-        _, is_named, rest = one_line(one.what).partition("): ")
+        _, is_named, rest = one_line(one.what).partition(f" (device {device.account_id}): ")
         text = rest if is_named else one_line(one.what)
         is_linking = "belongs to no job" in one.what and not device.is_linked
         if not is_linking and not (one.is_failure and text.partition(":")[0] in told):

@@ -1,6 +1,6 @@
 """What a person reads: results as text. Cron mails whatever is printed, so nothing is when all is well."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cove_poller.commands.results import BackfillResult, CommandResult, LoginResult, LoginTest
@@ -36,6 +36,13 @@ DATABASE_FAILED = {
     "status": "Nothing is known without the database. Run it again once it is fixed.",
 }
 """What to do when the database fails a command that polls nothing and that nobody runs every hour."""
+
+
+PageOf = Callable[[int | None], str | None]
+
+
+def no_page(job_id: int | None) -> None:
+    """For whoever has not said where Backupchecks is."""
 
 
 def sync_summary(result: CommandResult, *, dry_run: bool) -> str:
@@ -108,9 +115,12 @@ def unreviewed(result: CommandResult) -> str | None:
     )
 
 
-def trouble(result: CommandResult) -> str:
-    """Return what went wrong or is worth a warning, for the cron mail; empty when all is well."""
-    lines = [line for login in result.logins for line in _login_trouble(login)]
+def trouble(result: CommandResult, page_of: PageOf = no_page) -> str:
+    """Return what went wrong or is worth a warning, for the cron mail; empty when all is well.
+
+    `page_of` has the address of a job's page.
+    """
+    lines = [line for login in result.logins for line in _login_trouble(login, page_of)]
     if result.ended_by:
         lines.insert(0, failure(result.command, result.ended_by))
     elif lines and result.exit_code:
@@ -118,17 +128,23 @@ def trouble(result: CommandResult) -> str:
     return "\n".join(lines)
 
 
-def _login_trouble(login: LoginResult | LoginTest) -> list[str]:
+def _login_trouble(login: LoginResult | LoginTest, page_of: PageOf) -> list[str]:
     """What is to be said of a login; where that is anything at all, also how much else stands."""
     note: str | None
+
+    def said(text: str, as_line: str) -> str:
+        jobs = {} if isinstance(login, LoginTest) else login.outcome.jobs
+        page = page_of(jobs.get(text))
+        return f"login {login.login}: {as_line}" + (f"\n  {page}" if page else "")
+
     if isinstance(login, LoginTest):
         note, problems, warnings, others = "", [], login.warnings, 0
     else:
         note, problems, warnings = login.error_note, login.outcome.failures, login.outcome.warnings
         others = login.other_standing
     lines = [
-        *_limited([f"login {login.login}: {problem}" for problem in problems]),
-        *_limited([f"login {login.login}: {_warning(text)}" for text in warnings]),
+        *_limited([said(problem, problem) for problem in problems]),
+        *_limited([said(text, _warning(text)) for text in warnings]),
     ]
     if login.error and note is not None and not isinstance(login.error, Terminated):
         lines = [f"login {login.login}: {note}{login.error}", f"  {what_now(login.exit_code)}", *lines]
@@ -147,9 +163,9 @@ def _limited(lines: list[str]) -> list[str]:
     return lines if hidden <= 0 else [*lines[:SHOWN_WARNINGS], f"  and {hidden} more like these"]
 
 
-def with_warnings(warnings: Sequence[str], result: CommandResult) -> str:
+def with_warnings(warnings: Sequence[str], result: CommandResult, page_of: PageOf = no_page) -> str:
     """Return the `warnings` of the configuration, then the trouble of the result; empty when all is well."""
-    return "\n".join([*warnings, *filter(None, [trouble(result)])])
+    return "\n".join([*warnings, *filter(None, [trouble(result, page_of)])])
 
 
 def what_now(exit_code: int) -> str:

@@ -1,6 +1,6 @@
 """What the report says: notices, tiles, a row per device, and the details that the browser unfolds. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,8 @@ from cove_poller.records.health.device_state import Bucket, Condition, DeviceSta
 from cove_poller.records.health.freshness import Freshness, PollFreshness, all_freshness, poll_line
 from cove_poller.records.health.overview import Overview, PlotSession, PollState
 from cove_poller.records.statuses import Status, Statuses
-from cove_poller.text import age, counted
+from cove_poller.text import age, counted, listed
+from cove_poller.views.findings import findings
 from cove_poller.views.report_plot import LETTERS, bar_letters, bar_lines, bar_text, packed_sessions, plot_begin
 from cove_poller.views.source_words import gap_text, source_words
 
@@ -54,10 +55,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Row:
-    """A device in the table, as text."""
+    """A device in the table, as text; `what` is wrong with it, by its sources."""
 
     customer: str
     name: str
+    what: str
     device_type: str
     condition: Condition
     condition_word: str
@@ -70,8 +72,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything on the page. `details` becomes JSON: what the browser needs to sort, filter and unfold the rows."""
+    """Everything on the page. `details` becomes JSON: what the browser needs to sort, filter and unfold the rows.
 
+    `of` names the customers, where the page is of those alone.
+    """
+
+    of: str
     as_of: str
     data_at: str
     notices: Sequence[Notice]
@@ -82,22 +88,39 @@ class Report:
     details: Mapping[str, Any]
 
 
-def make_report(overview: Overview, sessions: Iterable[PlotSession], config: Config) -> Report:
-    """Return the report of an overview and of the sessions since `plot_begin`."""
+def make_report(
+    overview: Overview, sessions: Iterable[PlotSession], config: Config, *, for_customer: bool = False
+) -> Report:
+    """Return the report of an overview and of the sessions since `plot_begin`.
+
+    One `for_customer` has no link to Backupchecks, and of the logins only how old it is.
+    """
     statuses, polls = Statuses.from_config(config.status), all_freshness(overview)
     conditions, buckets = overview.counts(), overview.buckets()
+    customers = sorted({device.customer for device in overview.devices})
+    page_of = (lambda _: None) if for_customer else config.backupchecks.page_of
     return Report(
+        of=f" of {listed(customers, 3)}" if for_customer else "",
         as_of=shown(overview.as_of),
         data_at=_data_at(polls),
         notices=[
-            *(_notice(one, overview.as_of) for one in polls if one.freshness is not Freshness.FRESH),
-            *(Notice(_standing(poll, one), is_loud=False) for poll in overview.polls for one in poll.standing),
+            *(
+                _customer_notice(one) if for_customer else _notice(one, overview.as_of)
+                for one in polls
+                if one.freshness is not Freshness.FRESH
+            ),
+            *(
+                Notice(_standing(poll, one), is_loud=False)
+                for poll in overview.polls
+                for one in poll.standing
+                if not for_customer
+            ),
         ],
-        polls=[f"{one.login}: {_polled(one)}" for one in polls],
+        polls=[_polled(one) if for_customer else f"{one.login}: {_polled(one)}" for one in polls],
         conditions=[Tile(one.value, conditions[one], *words) for one, words in CONDITIONS.items()],
         buckets=[Tile(one.value, buckets[one], word) for one, word in BUCKETS.items()],
         rows=[_row(device, statuses) for device in overview.devices],
-        details=_details(overview, sessions, statuses),
+        details=_details(overview, sessions, statuses, page_of),
     )
 
 
@@ -116,6 +139,11 @@ def _notice(poll: PollFreshness, as_of: datetime) -> Notice:
     return Notice(poll_line(poll, as_of), is_loud=poll.is_old or poll.freshness is Freshness.FAILED)
 
 
+def _customer_notice(poll: PollFreshness) -> Notice:
+    is_loud = poll.is_old or poll.freshness is Freshness.FAILED
+    return Notice(f"Not everything could be asked anew since {shown(poll.last_success_at)} UTC.", is_loud)
+
+
 def _standing(poll: PollState, one: news.Condition) -> str:
     return f"Login {poll.login}: since {shown(one.since)} UTC: {one.what}"
 
@@ -129,6 +157,7 @@ def _row(device: DeviceState, statuses: Statuses) -> Row:
     return Row(
         customer=device.customer,
         name=device.name,
+        what="; ".join(one.text for one in findings(device)),
         device_type=device.device_type,
         condition=device.condition,
         condition_word=CONDITIONS[device.condition][0],
@@ -140,7 +169,12 @@ def _row(device: DeviceState, statuses: Statuses) -> Row:
     )
 
 
-def _details(overview: Overview, sessions: Iterable[PlotSession], statuses: Statuses) -> dict[str, Any]:
+def _details(
+    overview: Overview,
+    sessions: Iterable[PlotSession],
+    statuses: Statuses,
+    page_of: Callable[[int | None], str | None],
+) -> dict[str, Any]:
     """Compact on purpose: lists where there is one per device or source, times as Unix seconds, days as letters."""
     begin = plot_begin(overview.as_of)
     packed = packed_sessions(sessions, [device.account_id for device in overview.devices], begin)
@@ -149,7 +183,10 @@ def _details(overview: Overview, sessions: Iterable[PlotSession], statuses: Stat
         "oldSeconds": int(overview.max_poll_age.total_seconds()),
         "begin": _seconds(begin),
         "sources": LABELS,
-        "devices": [_device_details(device, packed[device.account_id], statuses) for device in overview.devices],
+        "devices": [
+            [*_device_details(device, packed[device.account_id], statuses), page_of(device.job_id)]
+            for device in overview.devices
+        ],
     }
 
 

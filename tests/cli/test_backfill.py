@@ -912,7 +912,7 @@ def test_what_a_sync_saw_while_a_backfill_ran_is_not_overwritten_by_what_that_ha
     login = the_login(the_json(stdout))
     assert [row["status"] for row in place.table("cove_devices")] == ["failed", "failed"]
     assert cove.count("EnumerateAccountStatistics") > listed
-    who = f"device {gone.account_id} {gone.name} (Example Bakery)"
+    who = f"Example Bakery, {gone.computer_name} (device {gone.account_id})"
     assert f"{who}: Cove no longer lists it, so nothing of it was written" in login["warnings"]
     assert place.facts() == truth(cove.fleet.devices, now - 5 * DAY, now)
     assert place.found_runs() == place.expected_runs()

@@ -12,7 +12,7 @@ from tests.world.watched import CONDITIONS, NOW, Watched
 
 
 def names(page: str) -> list[str]:
-    return re.findall(r'<th scope="row">(.*?)</th>', page)
+    return re.findall(r'<th scope="row">(.*?)(?:</th>| <small)', page)
 
 
 def test_the_page_has_every_device_and_is_written_where_it_is_wanted_from_a_database_that_stays_as_it_is(
@@ -70,3 +70,16 @@ def test_without_a_database_there_is_no_report_and_none_is_made(cli: Cli) -> Non
     assert done.returncode == 14
     assert "there is no database cove.db yet" in done.stderr
     assert [path.name for path in cli.directory.iterdir()] == ["cove.toml"]
+
+
+def test_a_page_for_a_customer_has_its_devices_alone_and_its_name(watched_site: Watched) -> None:
+    everybody = watched_site.cli("report", "--output", "-").stdout
+    customers = sorted({*re.findall(r"<tr><td>(.*?)</td>", everybody)})
+    assert len(customers) > 1
+    page = watched_site.cli("report", "--output", "-", "--customer", customers[0].upper()).stdout
+    assert {*re.findall(r"<tr><td>(.*?)</td>", page)} == {customers[0]}
+    assert set(names(page)) < set(names(everybody))
+    assert f"<title>Backups of {customers[0]}, " in page
+    done = watched_site.cli("report", "--output", "-", "--customer", "nobody")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert customers[0] in done.stderr

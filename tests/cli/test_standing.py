@@ -16,13 +16,14 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 @pytest.mark.long
 def test_twenty_conditions_are_mailed_once_shown_all_the_time_and_each_told_at_its_end(cli: Cli) -> None:
     with serving(FakeCove(make_troubled_fleet(NOW), NOW)) as cove:
-        cli.configure(cove)
+        cli.configure(cove, '[backupchecks]\nurl = "https://bc.example.com"')
         assert cli("sync").returncode == 0
         begin_trouble(cove)
         first = cli("sync")
         lines = first.stderr.splitlines()
         assert (first.returncode, lines[0]) == (3, "cove-poller sync exited with code 3:")
-        assert len([line for line in lines if line.startswith("login main: device ")]) == COUNT
+        assert len([line for line in lines if line.startswith("login main: Example Bakery, SRV")]) == COUNT
+        assert lines.count("  https://bc.example.com/jobs/1") == 1  # below the line of the device that has this job
         second = cli("sync")
         assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
         content = json.loads(cli("sync", "--json").stdout)
@@ -39,7 +40,7 @@ def test_twenty_conditions_are_mailed_once_shown_all_the_time_and_each_told_at_i
         assert cli("test-login").returncode == 0
         end_trouble(cove)
         last = cli("sync")
-        over = [line for line in last.stderr.splitlines() if line.startswith("login main: over: device ")]
+        over = [line for line in last.stderr.splitlines() if line.startswith("login main: over: Example Bakery, SRV")]
         assert (last.returncode, len(over)) == (0, COUNT)
         assert cli("sync").stderr == ""
 

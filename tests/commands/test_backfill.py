@@ -413,8 +413,7 @@ def test_what_could_not_be_read_at_all_is_listed_and_never_looks_like_no_session
     result = site.backfill()
     assert result.exit_code == 3
     assert any(
-        "device 500001 srv1_abcde (Example Bakery): could not be read: Files and Folders" in w
-        for w in warnings_of(result)
+        "Example Bakery, SRV1 (device 500001): could not be read: Files and Folders" in w for w in warnings_of(result)
     )
 
 

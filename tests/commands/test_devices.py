@@ -196,7 +196,7 @@ class TestOnTheCommandLine:
             (("ignore", "99"), "there is no device 99; `cove-poller devices list` shows"),
             (("link", "1", "--job", "99"), "there is no job 99; free are: Old name (id 2) of Example Bakery"),
             (("link", "1", "--job", "1"), "job SRV1 (id 1) of Example Bakery is one of the backup software 'Other'"),
-            (("link", "1", "--job", "3"), "is linked to device 2 srv2_abcde (Example Bakery); link that one"),
+            (("link", "1", "--job", "3"), "is linked to Example Bakery, SRV2 (device 2); link that one"),
         ],
     )  # fmt: skip
     def test_what_cannot_be_is_wrong_usage_with_the_reason_and_changes_nothing(
@@ -217,7 +217,7 @@ class TestOnTheCommandLine:
 
     def test_on_a_terminal_it_says_what_it_will_do_and_asks(self, site: Site, cli: Cli) -> None:
         printed = on_terminal(cli, "devices", "link", "1", "--job", "2", said="n\n")
-        assert "device 1 srv1_abcde (Example Bakery), computer SRV1, will be linked to job Old name (id 2)" in printed
+        assert "Example Bakery, SRV1 (device 1), in Cove srv1_abcde, will be linked to job Old name (id 2)" in printed
         assert "The next sync writes what waits: 1 job run from 1 recorded session." in printed
         assert "Nothing was changed." in printed
         assert links(site)[2] is None
@@ -304,7 +304,7 @@ def test_one_data_source_of_a_device_is_ignored_and_wanted_again(site: Site) -> 
     def change(undo: bool = False) -> Change:
         return ignore_source(site.installation(), 1, "d10", lambda plan: True, undo=undo)
 
-    assert change().outcome.startswith("SQL Server (D10) of device 1 ")
+    assert change().outcome.startswith("SQL Server (D10) of Example Bakery, SRV1 (device 1)")
     assert change().is_needed is False
     site.sync()
     (row,) = site.rows("SELECT data_sources FROM cove_devices WHERE account_id = 1")

@@ -204,7 +204,7 @@ class TestMoves:
         moved = device(1, "SRV1", "Dental", DENTAL), device(2, "SRV2")
         second, third = poll(database, *moved), poll(database, *moved)
         assert second.events == [
-            "device 1 SRV1_abc (Dental) has moved in Cove; before, its customer was Bakery. Its runs stay with job"
+            "Dental, SRV1 (device 1) has moved in Cove; before, its customer was Bakery. Its runs stay with job"
             f" SRV1 (id {first.jobs[1]}) of Bakery; to move it: cove-poller devices link 1 --job JOB_ID"
             " (JOB_ID is a job of the new customer; make one in Backupchecks if there is none)"
         ]
@@ -236,7 +236,7 @@ class TestMoves:
 
 class TestNewAccounts:
     EVENT = (
-        "device 2 SRV1_new (Bakery) is the computer of device 1 SRV1_abc (Bakery), which Cove no longer lists, under a"
+        "Bakery, srv1 (device 2) is the computer of Bakery, SRV1 (device 1), which Cove no longer lists, under a"
         " new account; its earlier runs are in the job of the old one"
     )
     NEW = device(2, "srv1", name="SRV1_new")

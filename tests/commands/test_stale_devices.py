@@ -18,7 +18,7 @@ MORNING = BEGIN + timedelta(hours=8)
 STALE = state(last_success_at=ago(50))
 FINE = state(account_id=2)
 OFFLINE = state(account_id=3, **OFF)
-STALE_FILES = "SRV1 (Example Bakery): Files and Folders has had no session for 50 hours"
+STALE_FILES = "Example Bakery, SRV1 (device 1): Files and Folders has had no session for 50 hours"
 FILES, SQL = frozenset(["D01"]), frozenset(["D10"])
 NONE: frozenset[str] = frozenset()
 
@@ -30,23 +30,23 @@ def told(*suspects: tuple[DeviceState, frozenset[str]]) -> list[str]:
 def test_a_device_is_news_when_it_becomes_stale_and_when_it_recovers_and_at_no_other_time() -> None:
     suspects = [(STALE, NONE), (STALE, FILES), (FINE, FILES), (FINE, NONE), (OFFLINE, NONE), (OFFLINE, FILES)]
     assert told(*suspects) == [
-        "SRV1 (Example Bakery): Files and Folders has had no success for 50 hours",
-        "SRV1 (Example Bakery) is no longer stale",
+        "Example Bakery, SRV1 (device 1): Files and Folders has had no success for 50 hours",
+        "Example Bakery, SRV1 (device 2) is no longer stale",
     ]  # fmt: skip
 
 
 def test_a_source_that_becomes_stale_or_recovers_beside_another_is_named() -> None:
     both = state(sources=(source(last_success_at=ago(50)), source(**SILENT)))
-    silent = "SRV1 (Example Bakery): SQL Server has had no session for 20 days"
+    silent = "Example Bakery, SRV1 (device 1): SQL Server has had no session for 20 days"
     assert told((both, FILES)) == [silent]
     assert told((state(sources=(source(), source(**SILENT))), FILES | SQL)) == [
-        "SRV1 (Example Bakery): Files and Folders no longer stale"
+        "Example Bakery, SRV1 (device 1): Files and Folders no longer stale"
     ]
 
 
 def test_one_that_never_succeeded_is_named_so_and_names_keep_to_one_line() -> None:
     never = state(**NEVER, first_seen_at=ago(50), computer_name="A\nB")
-    assert told((never, NONE)) == ["A B (Example Bakery) has had no success yet in 50 hours"]
+    assert told((never, NONE)) == ["Example Bakery, A B (device 1) has had no success yet in 50 hours"]
 
 
 def test_the_first_backup_of_a_workstation_that_was_off_for_long_is_no_news_while_it_runs() -> None:
@@ -58,10 +58,10 @@ def test_more_than_five_at_once_are_one_line_with_a_count_and_the_first_ten() ->
     assert len(told(*[(STALE, NONE)] * 5)) == 5
     (line,) = told(*[(STALE, NONE)] * 12)
     assert line == (
-        "12 devices have had no success for longer than they may: " + "SRV1 (Example Bakery), " * 9
-        + "SRV1 (Example Bakery) and 2 more"
+        "12 devices have had no success for longer than they may: " + "Example Bakery, SRV1 (device 1); " * 9
+        + "Example Bakery, SRV1 (device 1) and 2 more"
     )  # fmt: skip
-    assert told(*[(FINE, FILES)] * 6)[0].startswith("6 devices are no longer stale: SRV1 (Example Bakery), ")
+    assert told(*[(FINE, FILES)] * 6)[0].startswith("6 devices are no longer stale: Example Bakery, SRV1 (device 2); ")
 
 
 def make_device(account_id: int, name: str, kind: str = "server") -> FakeDevice:
@@ -113,7 +113,7 @@ def test_a_device_that_becomes_stale_and_recovers_is_said_once_each(site: Site, 
     site.backfill(BEGIN)
     assert (said(site), stale(site)) == ([], [1])
     succeed(fleet.devices[0], site)
-    assert said(site) == ["SRV1 (Example Bakery) is no longer stale"]
+    assert said(site) == ["Example Bakery, SRV1 (device 1) is no longer stale"]
     assert (said(site), stale(site)) == ([], [])
 
 
@@ -146,13 +146,13 @@ def test_a_workstation_that_is_off_for_four_times_its_limit_is_stale_in_the_end_
     fleet.devices.pop(0)
     said(site)
     cove.now = LAST + timedelta(days=30)
-    assert said(site) == ["PC1 (Example Bakery): Files and Folders has had no session for 30 days"]
+    assert said(site) == ["Example Bakery, PC1 (device 2): Files and Folders has had no session for 30 days"]
     assert (said(site), stale(site)) == ([], [2])
     come_back(fleet.devices[0], site)
     cove.now += timedelta(minutes=10)
     assert (said(site), stale(site)) == ([], [2])
     cove.now += timedelta(minutes=30)
-    assert said(site) == ["PC1 (Example Bakery) is no longer stale"]
+    assert said(site) == ["Example Bakery, PC1 (device 2) is no longer stale"]
 
 
 def test_a_laptop_that_cove_says_did_not_start_is_offline_and_nothing_is_said_or_written(
@@ -177,7 +177,7 @@ def test_a_source_that_stopped_is_said_by_name_shown_and_stands_until_it_runs_ag
     server.active = ("D01", "D10")
     sql = TrueSession("D10", LAST - timedelta(days=20, minutes=10), LAST - timedelta(days=20), 5)
     server.sessions["D10"] = [sql]
-    stopped = "SRV1 (Example Bakery): SQL Server has had no session for 20 days"
+    stopped = "Example Bakery, SRV1 (device 1): SQL Server has had no session for 20 days"
     assert said(site) == [stopped]
     (login,) = site.sync().to_json()["logins"]
     assert (login["warnings"], [one["what"] for one in login["standing"]]) == ([], [stopped])
@@ -186,7 +186,7 @@ def test_a_source_that_stopped_is_said_by_name_shown_and_stands_until_it_runs_ag
     end = cove.now - timedelta(minutes=5)
     server.sessions["D10"].append(TrueSession("D10", end - timedelta(minutes=5), end, 5))
     server.totals.clear()
-    assert said(site) == ["SRV1 (Example Bakery) is no longer stale"]
+    assert said(site) == ["Example Bakery, SRV1 (device 1) is no longer stale"]
 
 
 def test_a_source_that_was_ticked_today_is_not_stale_because_its_device_is_old(
@@ -203,7 +203,7 @@ def test_a_source_that_was_ticked_today_is_not_stale_because_its_device_is_old(
         cove.now += timedelta(hours=hours)
         succeed(server, site)
         found.append([one for one in said(site) if "SQL Server" in one])
-    assert found == [[], [], ["SRV1 (Example Bakery): SQL Server has had no session yet in 50 hours"]]
+    assert found == [[], [], ["Example Bakery, SRV1 (device 1): SQL Server has had no session yet in 50 hours"]]
 
 
 def test_a_device_that_never_succeeded_is_stale_from_when_it_was_first_seen_by_the_shortest_hours_of_any_customer(
@@ -214,7 +214,7 @@ def test_a_device_that_never_succeeded_is_stale_from_when_it_was_first_seen_by_t
     cove.now = MORNING + timedelta(hours=5)
     assert said(site) == []
     site.settings = {"alerts": {"customers": {"example bakery": {"server_hours": 4}}}}
-    assert said(site) == ["NEW (Example Bakery) has had no success yet in 5 hours"]
+    assert said(site) == ["Example Bakery, NEW (device 5) has had no success yet in 5 hours"]
 
 
 def test_a_listing_that_breaks_off_says_nothing_of_staleness(site: Site, cove: FakeCove, fleet: Fleet) -> None:
@@ -248,5 +248,5 @@ def test_a_backfill_that_finds_a_success_leaves_it_to_the_next_sync_to_say_so(
     said(site)
     succeed(fleet.devices[0], site)
     site.backfill(BEGIN)
-    assert said(site) == ["SRV1 (Example Bakery) is no longer stale"]
+    assert said(site) == ["Example Bakery, SRV1 (device 1) is no longer stale"]
     assert stale(site) == []

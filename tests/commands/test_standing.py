@@ -47,7 +47,7 @@ def test_twenty_conditions_are_said_once_stand_are_reminded_of_after_a_day_and_e
     begin_trouble(cove)
     first = after(site, HALF)
     said = outcome(first).outcome
-    assert (first.exit_code, len({line.split()[1] for line in said.failures})) == (3, COUNT)
+    assert (first.exit_code, len({line.split(":")[0] for line in said.failures})) == (3, COUNT)
     stands = len(said.standing)
     assert stands == COUNT
     for span in (HALF, timedelta(hours=22)):

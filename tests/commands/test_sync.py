@@ -342,7 +342,7 @@ def test_a_source_of_which_cove_says_nothing_any_more_makes_the_device_a_warning
 ) -> None:
     site.sync()
     cove.faults.edit_row = lambda row, device: {code: value for code, value in row.items() if code[:3] != "D10"}
-    lost = "device 1 srv1_abcde (Example Bakery): SQL Server: Cove no longer says anything of it"
+    lost = "Example Bakery, SRV1 (device 1): SQL Server: Cove no longer says anything of it"
     said = []
     for _ in range(2):
         result = site.sync()
@@ -444,14 +444,15 @@ def test_a_row_that_cannot_be_read_costs_no_other_device_and_is_said_once_of_a_d
     assert (first.exit_code, second.exit_code) == (3, 0)
     assert first.to_json()["logins"][0]["devices"] == 1
     assert first.to_json()["logins"][0]["warnings"] == [
-        "device 2: Settings of its row cannot be read, so nothing is known of it; it was left out"
+        "Example Bakery, SRV2 (device 2): Settings of its row cannot be read, so nothing is known of it;"
+        " it was left out"
     ]
     assert second.to_json()["logins"][0]["warnings"] == []
     assert site.rows("SELECT status, job_id, gone_at FROM cove_devices WHERE account_id = 2") == before
     cove.faults.edit_listing = None
     third = site.sync()
     assert third.exit_code == 0
-    assert third.to_json()["logins"][0]["warnings"][0].startswith("over: device 2: Settings")
+    assert third.to_json()["logins"][0]["warnings"][0].startswith("over: Example Bakery, SRV2 (device 2): Settings")
 
 
 @pytest.mark.parametrize("row", [None, {"AccountId": "x", "Settings": []}])

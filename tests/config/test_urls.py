@@ -6,10 +6,12 @@ from pydantic import SecretStr
 from cove_poller.config.urls import (
     checked_api_url,
     checked_database_url,
+    checked_page_url,
     checked_ping_url,
     hidden_url,
     host_only,
     is_loopback,
+    job_page,
     passwords_in_url,
 )
 from tests.world.configs import SECRET
@@ -141,3 +143,33 @@ def test_a_url_without_a_password_stays_as_it_is(url: str) -> None:
 
 def test_of_a_url_that_is_a_secret_only_the_host_is_shown() -> None:
     assert host_only(f"https://hc.example.com:8443/ping/{SECRET}?x={SECRET}") == "https://hc.example.com:8443/********"
+
+
+@pytest.mark.parametrize(
+    ("url", "page"),
+    [
+        ("https://bc.example.com", "https://bc.example.com/jobs/7"),
+        ("https://bc.example.com/", "https://bc.example.com/jobs/7"),
+        ("http://bc.example.com:8080/backup", "http://bc.example.com:8080/backup/jobs/7"),
+        ("https://bc.example.com/job?id={job_id}#runs", "https://bc.example.com/job?id=7#runs"),
+    ],
+)
+def test_a_jobs_page_is_below_backupchecks_url_or_where_its_own_place_is_named(url: str, page: str) -> None:
+    assert job_page(checked_page_url(url), 7) == page
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("bc.example.com", "must begin with"),
+        ("javascript:alert(1)", "must begin with"),
+        ("https:///jobs", "then the host"),
+        (f"https://me:{SECRET}@bc.example.com", "must not hold a user or password"),
+        ("https://bc.example.com/{id}", "no other braces"),
+        ("https://bc.example.com/a b", "no spaces"),
+    ],
+)
+def test_what_is_no_page_that_people_can_open_is_refused(url: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why) as caught:
+        checked_page_url(url)
+    assert SECRET not in str(caught.value)

@@ -14,7 +14,7 @@ from cove_poller.records.statuses import Status
 from tests.world.ledger import at, ended
 
 LIMITS = Limits(timedelta(minutes=15), timedelta(minutes=75))
-NAME = "device 1 srv (Example Bakery)"
+NAME = "Example Bakery, srv (device 1)"
 
 
 def troubles(changes: DeviceChanges | None = None, unlinked: str | None = None, **settings: str) -> dict[str, Trouble]:

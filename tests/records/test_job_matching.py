@@ -183,8 +183,8 @@ class TestMoved:
         assert not is_same_customer((None, ""), (None, ""))
 
     def test_it_is_told_with_the_command_and_the_job_if_there_is_one(self) -> None:
-        assert moved("device 7 SRV (Dental)", 7, "Bakery", "SRV (id 3) of Bakery", 9) == (
-            "device 7 SRV (Dental) has moved in Cove; before, its customer was Bakery. Its runs stay with job"
+        assert moved("Dental, SRV (device 7)", 7, "Bakery", "SRV (id 3) of Bakery", 9) == (
+            "Dental, SRV (device 7) has moved in Cove; before, its customer was Bakery. Its runs stay with job"
             " SRV (id 3) of Bakery; to move it: cove-poller devices link 7 --job 9"
         )
         assert "cove-poller devices link 7 --job JOB_ID (" in moved("device 7", 7, "Bakery", "SRV", None)

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from cove_poller.commands.outcome import Outcome, Standing
 from cove_poller.commands.results import CommandResult, LoginResult
+from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.errors import ApiError
 from cove_poller.records.job_matching import CreatedCustomer
 from cove_poller.views.mail import sync_summary, trouble
@@ -71,3 +72,16 @@ def test_an_error_is_mailed_with_what_to_do_when_it_is_new_and_when_it_is_remind
     assert sync_summary(standing, dry_run=False).splitlines()[-2:] == [
         "  as before: Cove is down", "  conditions that stand: 1 (cove-poller status --only problem)",
     ]  # fmt: skip
+
+
+def test_below_the_line_of_a_linked_device_is_its_jobs_page_where_somebody_said_where_backupchecks_is() -> None:
+    found = result(said=0, silent=0)
+    lost, over, free = "A, SRV1 (device 1): lost", "over: A, SRV2 (device 2): lost", "A, SRV3 (device 3): lost"
+    outcome = found.logins[0].outcome  # type: ignore[union-attr]
+    outcome.failures, outcome.warnings, outcome.jobs = [lost], [over, free], {lost: 7, over: 8}
+    lines = [f"login main: {lost}", f"login main: {over}", f"login main: warning: {free}"]
+    heading = "cove-poller sync exited with code 3:"
+    assert trouble(found).splitlines() == [heading, *lines]
+    page_of = BackupchecksSettings(url="https://bc.example.com").page_of
+    pages = ["  https://bc.example.com/jobs/7", "  https://bc.example.com/jobs/8"]
+    assert trouble(found, page_of).splitlines() == [heading, lines[0], pages[0], lines[1], pages[1], lines[2]]

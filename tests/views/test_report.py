@@ -113,6 +113,7 @@ def test_the_details_are_what_the_browser_needs_to_sort_filter_and_unfold() -> N
                 ["D02", "n", "never ran, no success yet in 41 days", None, None, ""],
             ],
             {"D01": "mQy"},
+            None,
         ]
     ]  # fmt: skip
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, CDPSession, Locator, Page
 
+from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.records.health.device_state import DeviceState
 from cove_poller.records.health.overview import PlotSession, PollState, make_overview
 from cove_poller.records.statuses import Status
@@ -135,7 +136,10 @@ def rows(page: Page) -> Locator:
 
 def column(page: Page, number: int) -> list[str]:
     """The texts of a column, also of rows that are not drawn yet."""
-    return [text.strip() for text in rows(page).locator(f"> :nth-child({number})").all_text_contents()]
+    cells = rows(page).locator(f"> :nth-child({number})")
+    texts = """(all) => all.map((one) => [...one.childNodes].filter((node) => node.className !== "what")
+        .map((node) => node.textContent).join("").trim())"""
+    return list(cells.evaluate_all(texts))
 
 
 def device_button(page: Page, name: str) -> Locator:
@@ -361,6 +365,57 @@ def test_a_narrow_window_never_scrolls_sideways_as_a_whole(
         visible = there.page.locator("svg.plot").is_visible()
         shoot(there.page, f"{width}px", whole=width == 390)
     assert (wide, visible, there.misdeeds) == (width, True, [])
+
+
+def test_what_is_wrong_with_which_source_stands_below_the_name_and_can_be_filtered_by(there: Opened) -> None:
+    failed = rows(there.page).filter(has_text="FAILS").locator("th")
+    assert failed.inner_text().splitlines() == ["FAILS", "Files and Folders: Failed (1 error)"]
+    there.page.get_by_role("searchbox").fill("folders: failed")
+    found = [row.locator("th button").inner_text() for row in rows(there.page).all() if row.is_visible()]
+    assert sorted(found) == names(condition="failed")
+
+
+def test_a_reader_elsewhere_sees_the_local_time_beside_utc_and_one_in_utc_does_not(
+    browser: Browser, written: Path
+) -> None:
+    with opened(browser, written, timezone_id="Asia/Tokyo") as there:
+        fine = rows(there.page).filter(has_text="FINE").locator("td.time").first.inner_text().splitlines()
+        assert 'beside them, as "local", those of Asia/Tokyo' in there.page.inner_text("header")
+        assert there.misdeeds == []
+    end = NOW - timedelta(hours=1)
+    assert [one.strip() for one in fine] == [
+        f"{end:%Y-%m-%d %H:%M}",
+        f"{end + timedelta(hours=9):%Y-%m-%d %H:%M} local",
+    ]
+    with opened(browser, written, timezone_id="UTC") as there:
+        assert "local" not in there.page.inner_text("main")
+        assert "beside them" not in there.page.inner_text("header")
+
+
+def test_on_paper_the_details_of_those_that_need_a_look_are_unfolded_and_folded_again_after(there: Opened) -> None:
+    bad = sum(one.condition in ("failed", "stale", "warning") for one in DEVICES)
+    there.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert there.page.locator("tr.more").count() == bad
+    there.page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    assert there.page.locator("tr.more").count() == 0
+
+
+def test_the_job_in_backupchecks_is_linked_where_its_place_is_known_but_not_for_a_customer(
+    browser: Browser, tmp_path: Path
+) -> None:
+    place = BackupchecksSettings(url="https://bc.example.com")
+    config = CONFIG.model_copy(update={"backupchecks": place})
+    known = make_overview([device(1, "SRV1", "A", job_id=7)], [PollState("main", NOW, "ok", None, NOW)], NOW, LIMIT)
+    found = []
+    for for_customer in (False, True):
+        file = tmp_path / f"{for_customer}.html"
+        file.write_text(render(make_report(known, [], config, for_customer=for_customer)), encoding="utf-8")
+        with opened(browser, file) as there:
+            there.page.get_by_role("button", name="SRV1").click()
+            links = there.page.locator(".facts a").all()
+            found.append([link.get_attribute("href") for link in links])
+            assert there.misdeeds == []
+    assert found == [["https://bc.example.com/jobs/7"], []]
 
 
 def test_print_has_the_tiles_and_the_whole_table_and_no_controls(

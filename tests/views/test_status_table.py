@@ -100,9 +100,9 @@ def test_marks_mean_the_same_without_colour() -> None:
 
 
 def test_what_sync_told_of_a_device_is_its_line_with_its_beginning() -> None:
-    told = (Condition("device 1 srv1_x (Example Bakery): Cove sends no name for it", ago(3), ago(3), True),)
+    told = (Condition("Example Bakery, SRV1 (device 1): Cove sends no name for it", ago(3), ago(3), True),)
     lines = plain(drawn(overview(state(standing=told), polls=[replace(POLL, standing=told)])))
-    assert lines[0].startswith("login main: since 2026-03-10 05:00Z: device 1 srv1_x")
+    assert lines[0].startswith("login main: since 2026-03-10 05:00Z: Example Bakery, SRV1")
     assert re.search(r"SRV1 +Cove sends no name for it +2026-03-10 05:00", lines[-1])
 
 

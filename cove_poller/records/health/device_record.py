@@ -12,11 +12,17 @@ from cove_poller.records.reading import Circumstances, SourceReading
 from cove_poller.records.session import CLOSE, Origin, Session
 from cove_poller.records.source_history import NOTHING, SourceHistory, to_json
 from cove_poller.records.statuses import SEVERITY, Status, worst
+from cove_poller.text import device_called
 
 LAST_SEEN_PRECISION = timedelta(hours=1)
 """A device of which nothing else is new is not written again just to say that it was seen again."""
 
 Row = Mapping[str, Any]
+
+
+def row_called(row: Row) -> str:
+    """Return the device of a row of `cove_devices` as messages name it."""
+    return device_called(row["customer_name"], row["computer_name"] or row["device_name"], row["account_id"])
 
 
 def device_row(

@@ -12,6 +12,7 @@ from cove_poller.records.health.news import Trouble
 from cove_poller.records.health.silence import usual_distance
 from cove_poller.records.source_history import NOTHING
 from cove_poller.records.statuses import SEVERITY, code_name, worst
+from cove_poller.text import device_called
 
 BY_HAND = "read what is missing with: cove-poller backfill"
 """What to do about a gap that sync may not close."""
@@ -33,8 +34,8 @@ class Limits:
 
 def device_name(device: Device) -> str:
     """Return a device as a mail names it."""
-    name = device.fields.name or "without a name"
-    return f"device {device.account_id} {name} ({device.fields.customer_name or 'no customer'})"
+    fields = device.fields
+    return device_called(fields.customer_name or "", fields.computer_name or fields.name or "", device.account_id)
 
 
 def device_troubles(

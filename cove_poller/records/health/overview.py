@@ -129,6 +129,13 @@ def of_login(overview: Overview, login: str) -> Overview:
     )
 
 
+def with_own_polls(overview: Overview) -> Overview:
+    """Return the overview with no polls but those of its devices' logins."""
+    logins = {device.login for device in overview.devices}
+    polls = tuple(one for one in overview.polls if one.login in logins)
+    return replace(overview, polls=polls, unpolled=tuple(one for one in overview.unpolled if one in logins))
+
+
 def alert_after(alerts: AlertSettings, device_type: str, customers: Iterable[str]) -> timedelta:
     """How long a device of this type may be without a success; `customers` are all names of its customer."""
     names = {simplified(name) for name in customers}
