@@ -109,3 +109,12 @@ def test_other_commands_answer_in_json_too_and_when_the_configuration_is_wrong(
     bad = watched_site.cli("--config", str(wrong), *command.split(), "--json")
     content = json.loads(bad.stdout)
     assert (bad.returncode, content["exit_code"], content["error"]["code"]) == (10, 10, "configuration")
+
+
+def test_with_a_log_in_json_the_trouble_of_a_command_is_an_entry_of_it(watched_site: Watched, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[databse]")
+    done = watched_site.cli("--config", str(wrong), "--log-format", "json", "-q", "sync")
+    entry = json.loads(done.stderr)  # one line, and nothing beside it
+    assert (done.returncode, done.stdout, entry["level"]) == (10, "", "error")
+    assert entry["message"].startswith("cove-poller sync: ")
