@@ -20,7 +20,10 @@ NOBODY_TO_ASK = (
 @click.option("--since", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T06:00, 28d, 12h or 4w; in UTC.")
 @click.option("--until", metavar="WHEN", help="The same; now, if it is not given.")
 @login_option
-@click.option("--device", "devices", multiple=True, type=int, metavar="ID", help="Only this device, by its account id.")
+@click.option(
+    "--device", "devices", multiple=True, metavar="NAME",
+    help="Only this device, by its name or account id; may be given several times.",
+)  # fmt: skip
 @click.option(
     "--source",
     "way",
@@ -33,17 +36,20 @@ NOBODY_TO_ASK = (
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be written.")
 @json_option
 @click.pass_obj
-def backfill(context: Context, /, logins: tuple[str, ...], yes: bool, as_json: bool, **options: Any) -> None:
+def backfill(
+    context: Context, /, logins: tuple[str, ...], devices: tuple[str, ...], yes: bool, as_json: bool, **options: Any
+) -> None:
     """Write the past, session by session, as far as Cove still knows it. May be interrupted and run again."""
     with delivery("backfill", as_json=as_json) as deliver:
         from cove_poller.cli.ping import watched
         from cove_poller.commands import backfill as job
+        from cove_poller.commands.devices import device_id
         from cove_poller.views.mail import backfill_summary, unreviewed, with_warnings
 
         installation = context.installation()
         config, credentials = installation.config, installation.credentials
         names = chosen_logins(config, logins)
-        request = job.make_request(**options)
+        request = job.make_request(devices=[device_id(installation, one, "--device") for one in devices], **options)
         told = None if request.dry_run else config.healthchecks.url
         with watched("backfill", told, credentials.given) as ends:
             if not (yes or request.reviewed or request.dry_run):

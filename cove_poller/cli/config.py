@@ -5,12 +5,13 @@ import json
 import os
 import shlex
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from cove_poller.cli.deliver import delivery
-from cove_poller.cli.options import Context
+from cove_poller.cli.options import Context, json_option
 
 
 @click.group()
@@ -78,21 +79,39 @@ def write_new(file: Path, text: str) -> None:
 
 
 @config.command("check")
+@json_option
 @click.pass_obj
-def config_check(context: Context) -> None:
+def config_check(context: Context, as_json: bool) -> None:
     """Check the configuration and its secrets; all problems are named at once."""
-    with delivery("config check") as deliver:
+    with delivery("config check", as_json=as_json) as deliver:
+        from cove_poller.commands.results import Answer
+
+        started_at = datetime.now(UTC)
         loaded, credentials = context.load()
         credentials.check()
         text = f"{context.file()} is fine: {len(loaded.logins)} login(s), {', '.join(loaded.logins)}"
-        deliver(text, trouble="\n".join(credentials.warnings()))
+        warnings = [*credentials.warnings()]
+        content = {
+            "file": str(context.file().absolute()),
+            "logins": [*loaded.logins],
+            "warnings": warnings,
+            "error": None,
+        }
+        result = Answer("config check", started_at, datetime.now(UTC), content)
+        deliver(text, result, "\n".join(warnings))
 
 
 @config.command("show")
+@json_option
 @click.pass_obj
-def config_show(context: Context) -> None:
+def config_show(context: Context, as_json: bool) -> None:
     """Show the configuration in effect, with secrets hidden."""
-    with delivery("config show") as deliver:
+    with delivery("config show", as_json=as_json, results="toml") as deliver:
+        from cove_poller.commands.results import Answer
         from cove_poller.config.file import shown
 
-        deliver(f"# {context.file().absolute()}\n{shown(context.load()[0])}".removesuffix("\n"))
+        started_at, file = datetime.now(UTC), context.file().absolute()
+        text = shown(context.load()[0])
+        content = {"file": str(file), "toml": text.splitlines(), "error": None}
+        result = Answer("config show", started_at, datetime.now(UTC), content)
+        deliver(f"# {file}\n{text}".removesuffix("\n"), result)

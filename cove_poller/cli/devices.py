@@ -12,8 +12,6 @@ from cove_poller.cli.deliver import Delivery, delivery
 from cove_poller.cli.options import Context, json_option
 from cove_poller.cli.progress import go_on
 
-IDS = click.IntRange(0, 2**63 - 1)
-
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
@@ -50,7 +48,7 @@ def known_jobs(installation: Any) -> list[tuple[int, str]]:
     return [(job.id, f"{job.name} ({job.customer})") for job in list_free_jobs(installation)]
 
 
-account_argument = click.argument("account_id", type=IDS, shell_complete=completing(known_devices))
+device_argument = click.argument("device", shell_complete=completing(known_devices))
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
@@ -73,40 +71,43 @@ def list_command(context: Context, unlinked: bool, as_json: bool) -> None:
 
 
 @devices.command("link")
-@account_argument
+@device_argument
 @click.option(
-    "--job", "job_id", type=IDS, required=True, metavar="JOB_ID", shell_complete=completing(known_jobs),
-    help="The id of a job of this backup software, in Backupchecks.",
+    "--job", required=True, metavar="JOB", shell_complete=completing(known_jobs),
+    help="A job of this backup software in Backupchecks, by its name or id.",
 )  # fmt: skip
 @yes_option
 @json_option
 @click.pass_obj
-def link_command(context: Context, account_id: int, job_id: int, yes: bool, as_json: bool) -> None:
-    """Link the device ACCOUNT_ID to a job. The next sync writes the runs of what is recorded of it."""
+def link_command(context: Context, device: str, job: str, yes: bool, as_json: bool) -> None:
+    """Link DEVICE, by its name or account id, to a job. The next sync writes the runs of what is recorded of it."""
     with delivery("devices link", as_json=as_json, results="devices") as deliver:
-        from cove_poller.commands.devices import link_device
+        from cove_poller.commands.devices import device_id, job_id, link_device
 
-        started_at = datetime.now(UTC)
-        change = link_device(context.installation(), account_id, job_id, lambda plan: yes or go_on(plan))
+        started_at, installation = datetime.now(UTC), context.installation()
+        account, number = device_id(installation, device, "DEVICE"), job_id(installation, job, "--job")
+        change = link_device(installation, account, number, lambda plan: yes or go_on(plan))
         answer(deliver, "devices link", started_at, change)
 
 
 @devices.command("ignore")
-@account_argument
+@device_argument
 @click.option("--source", metavar="CODE", help="Only this data source of it, by its code: D10.")
 @click.option("--undo", is_flag=True, help="No longer ignore it.")
 @yes_option
 @json_option
 @click.pass_obj
-def ignore_command(context: Context, account_id: int, source: str | None, undo: bool, yes: bool, as_json: bool) -> None:
-    """Write no job runs of the device ACCOUNT_ID any more."""
+def ignore_command(context: Context, device: str, source: str | None, undo: bool, yes: bool, as_json: bool) -> None:
+    """Write no job runs of DEVICE, by its name or account id, any more."""
     with delivery("devices ignore", as_json=as_json, results="devices") as deliver:
+        from cove_poller.commands.devices import device_id
         from cove_poller.commands.ignored_devices import ignore_device, ignore_source
 
         def agree(plan: str) -> bool:
             return yes or go_on(plan)
 
         started_at, installation = datetime.now(UTC), context.installation()
+        account_id = device_id(installation, device, "DEVICE")
         if source:
             change = ignore_source(installation, account_id, source, agree, undo=undo)
         else:

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from cove_poller.cli.deliver import delivery
-from cove_poller.cli.options import Context, examples
+from cove_poller.cli.options import Context, examples, json_option
+from cove_poller.errors import WrongUsage
 
 
 @click.command(
@@ -25,15 +26,19 @@ from cove_poller.cli.options import Context, examples
     help="The page to write, replaced as a whole; - for standard output.",
 )
 @click.option("--customer", metavar="NAME", help="Only customers with this in their name: a page to send to them.")
+@json_option
 @click.pass_obj
-def report(context: Context, output: str, customer: str | None) -> None:
+def report(context: Context, output: str, customer: str | None, as_json: bool) -> None:
     """Write the state of all devices as one HTML page that needs nothing else. Reads the database only."""
-    with delivery("report") as deliver:
+    with delivery("report", as_json=as_json, results="devices") as deliver:
         from cove_poller.commands.overview import known_past
+        from cove_poller.commands.results import Answer
         from cove_poller.views.report import make_report
         from cove_poller.views.report_page import render
         from cove_poller.views.report_plot import plot_begin
 
+        if as_json and output == "-":
+            raise WrongUsage("the page and the JSON cannot both go to standard output; name a file", "--output")
         installation = context.installation()
         config = installation.config
         now = datetime.now(UTC).replace(microsecond=0)
@@ -44,8 +49,9 @@ def report(context: Context, output: str, customer: str | None) -> None:
             click.echo(page.encode(), nl=False)
             return
         write_whole(Path(output), page)
-        if sys.stdout.isatty():
-            deliver(f"{output} is written: {len(content.rows)} devices, as of {content.as_of} UTC")
+        facts = {"output": output, "devices": len(content.rows), "error": None}
+        text = f"{output} is written: {len(content.rows)} devices, as of {content.as_of} UTC"
+        deliver(text if sys.stdout.isatty() else "", Answer("report", now, datetime.now(UTC), facts))
 
 
 def write_whole(file: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from cove_poller.database.jobs import LinkedJob
 from cove_poller.database.store import Store
 from cove_poller.errors import WrongUsage
 from cove_poller.records.job_matching import Customers, Job, Unlinked, find_job, job_names
+from cove_poller.records.named import given_id, the_one
 from cove_poller.text import counted, listed
 
 Agree = Callable[[str], bool]
@@ -165,6 +166,30 @@ def list_free_jobs(installation: Installation) -> list[LinkedJob]:
     """Return the jobs that a device can be linked to. Raise DatabaseError."""
     with installation.open(Mode.READ) as database, database.store() as store:
         return store.jobs.free()
+
+
+def device_id(installation: Installation, text: str, option: str) -> int:
+    """Return the account id of the device that an option names by its id, computer name or name in Cove.
+
+    An id need not be known yet. Raise WrongUsage that names those that may be meant, or DatabaseError.
+    """
+    number = given_id(text, option)
+    if number is not None:
+        return number
+    with installation.open(Mode.READ) as database, database.store() as store:
+        known = store.devices.all()
+    named = [((one.computer_name or "", one.device_name), one) for one in known]
+    return the_one(text, named, "device", option).account_id
+
+
+def job_id(installation: Installation, text: str, option: str) -> int:
+    """Return the id of the job that an option names by its id or, one of this backup software, by its name."""
+    number = given_id(text, option)
+    if number is not None:
+        return number
+    with installation.open(Mode.READ) as database, database.store() as store:
+        known = [*store.jobs.free(), *(one for found in store.jobs.linked().values() for one in found)]
+    return the_one(text, [((one.name, f"{one.name} ({one.customer})"), one) for one in known], "job", option).id
 
 
 def link_device(installation: Installation, account_id: int, job_id: int, agree: Agree) -> Change:

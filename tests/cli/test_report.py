@@ -83,3 +83,38 @@ def test_a_page_for_a_customer_has_its_devices_alone_and_its_name(watched_site: 
     done = watched_site.cli("report", "--output", "-", "--customer", "nobody")
     assert (done.returncode, done.stdout) == (2, "")
     assert customers[0] in done.stderr
+
+
+def test_json_tells_what_was_written_and_not_beside_the_page_itself(watched_site: Watched, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    content = json.loads(watched_site.cli("report", "--output", str(file), "--json").stdout)
+    expected = {"command": "report", "outcome": "ok", "exit_code": 0, "output": str(file), "devices": 9, "error": None}
+    assert {name: content[name] for name in expected} == expected
+    assert file.read_text(encoding="utf-8").endswith("</html>\n")
+    both = watched_site.cli("report", "--output", "-", "--json")
+    assert (both.returncode, json.loads(both.stdout)["error"]["code"]) == (2, "usage")
+
+
+@pytest.mark.parametrize(
+    ("command", "key"), [("config check", "logins"), ("config show", "toml"), ("migrate --dry-run", "sql")]
+)
+def test_other_commands_answer_in_json_too_and_when_the_configuration_is_wrong(
+    watched_site: Watched, tmp_path: Path, command: str, key: str
+) -> None:
+    good = watched_site.cli(*command.split(), "--json", COVE_POLLER_PASSWORD="an-invented-one")
+    assert (good.returncode, json.loads(good.stdout)["outcome"]) == (0, "ok")
+    assert key in json.loads(good.stdout)
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[databse]")
+    bad = watched_site.cli("--config", str(wrong), *command.split(), "--json")
+    content = json.loads(bad.stdout)
+    assert (bad.returncode, content["exit_code"], content["error"]["code"]) == (10, 10, "configuration")
+
+
+def test_with_a_log_in_json_the_trouble_of_a_command_is_an_entry_of_it(watched_site: Watched, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("[databse]")
+    done = watched_site.cli("--config", str(wrong), "--log-format", "json", "-q", "sync")
+    entry = json.loads(done.stderr)  # one line, and nothing beside it
+    assert (done.returncode, done.stdout, entry["level"]) == (10, "", "error")
+    assert entry["message"].startswith("cove-poller sync: ")

@@ -196,6 +196,9 @@ class TestOnTheCommandLine:
             (("ignore", "99"), "there is no device 99; `cove-poller devices list` shows"),
             (("link", "1", "--job", "99"), "there is no job 99; free are: Old name (id 2) of Example Bakery"),
             (("link", "1", "--job", "1"), "job SRV1 (id 1) of Example Bakery is one of the backup software 'Other'"),
+            (("link", "srv9", "--job", "2"), "no device is called 'srv9'; near are: Example Bakery, SRV"),
+            (("link", "1", "--job", "Old nam"), "no job is called 'Old nam'; near are: Old name (id 2) of Example"),
+            (("ignore", "99999999999999999999"), "is too great for an id"),
             (("link", "1", "--job", "3"), "is linked to Example Bakery, SRV2 (device 2); link that one"),
         ],
     )  # fmt: skip
@@ -208,6 +211,16 @@ class TestOnTheCommandLine:
         assert (done.returncode, content["exit_code"], content["error"]["code"]) == (2, 2, "usage")
         assert reason in done.stderr
         assert links(site) == before
+
+    def test_a_device_and_a_job_are_found_by_their_names_too(self, cli: Cli) -> None:
+        done = cli("devices", "link", "srv1", "--job", "OLD NAME", "--yes")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("Example Bakery, SRV1 (device 1) is linked to job Old name (id 2)")
+        ignored = cli("devices", "ignore", "srv2_abcde", "--yes").stdout
+        assert ignored.startswith("Example Bakery, SRV2 (device 2) is now ignored.")
+        unknown = cli("backfill", "--since", "2d", "--device", "srv9", "--yes")
+        assert (unknown.returncode, unknown.stdout) == (2, "")
+        assert "Invalid value for --device: no device is called 'srv9'; near are: " in unknown.stderr
 
     def test_an_ignored_device_is_not_linked_before_that_is_undone(self, cli: Cli) -> None:
         cli("devices", "ignore", "1", "--yes")

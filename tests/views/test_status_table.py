@@ -115,3 +115,22 @@ def test_hostile_names_are_text_and_never_markup_nor_control_characters() -> Non
 
 def test_what_is_old_is_said_first() -> None:
     assert "so this is old" in drawn(overview(state(), polls=[replace(POLL, last_success_at=ago(9))])).splitlines()[0]
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_of_2000_devices_the_60_that_need_attention_are_a_line_each_below_a_head_at_any_width(width: int) -> None:
+    long = {
+        "customer": "Example Bakery and Sons International Holding",
+        "computer_name": "SRV-FILES-AND-SQL-0001",
+    }
+    bad: list[dict[str, Any]] = [
+        {**FAILED, "color_bar": "5" * 26 + "52"}, {"sources": (source(**SILENT),)}, {"job_id": None, **long},
+    ]  # fmt: skip
+    devices = [state(account_id=number, **(bad[number % 3] if number < 60 else {})) for number in range(2000)]
+    lines = plain(drawn(overview(*devices), width))
+    heading = next(number for number, line in enumerate(lines) if line.startswith("CUSTOMER"))
+    assert lines[0].startswith("2000 devices, 60 need attention")
+    assert len(lines[heading + 1 :]) == 60
+    assert heading <= 8  # the totals and the legend, wrapped on a narrow terminal
+    assert max(map(cell_len, lines)) <= width
+    assert all(re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d|\?", line) for line in lines[heading + 1 :])
