@@ -1,4 +1,4 @@
-"""Many processes on one database at once, and some of them killed: nothing is doubled, lost, or healthier than it was."""
+"""Many processes on one database at once, and some of them killed: nothing is doubled or lost."""
 
 import random
 import time
