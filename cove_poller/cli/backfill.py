@@ -38,12 +38,13 @@ def backfill(context: Context, /, logins: tuple[str, ...], yes: bool, as_json: b
     with delivery("backfill", as_json=as_json) as deliver:
         from cove_poller.cli.ping import watched
         from cove_poller.commands import backfill as job
+        from cove_poller.commands.backfilling.request import make_request
         from cove_poller.views.mail import backfill_summary, unreviewed, with_warnings
 
         installation = context.installation()
         config, credentials = installation.config, installation.credentials
         names = chosen_logins(config, logins)
-        request = job.make_request(**options)
+        request = make_request(**options)
         told = None if request.dry_run else config.healthchecks.url
         with watched("backfill", told, credentials.given) as ends:
             if not (yes or request.reviewed or request.dry_run):
