@@ -43,13 +43,14 @@ def backfill(
     with delivery("backfill", as_json=as_json) as deliver:
         from cove_poller.cli.ping import watched
         from cove_poller.commands import backfill as job
+        from cove_poller.commands.backfilling.request import make_request
         from cove_poller.commands.devices import device_id
         from cove_poller.views.mail import backfill_summary, unreviewed, with_warnings
 
         installation = context.installation()
         config, credentials = installation.config, installation.credentials
         names = chosen_logins(config, logins)
-        request = job.make_request(devices=[device_id(installation, one, "--device") for one in devices], **options)
+        request = make_request(devices=[device_id(installation, one, "--device") for one in devices], **options)
         told = None if request.dry_run else config.healthchecks.url
         with watched("backfill", told, credentials.given) as ends:
             if not (yes or request.reviewed or request.dry_run):

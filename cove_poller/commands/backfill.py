@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from cove_poller.commands.installation import Installation, utc_now
+from cove_poller.commands.backfilling.known_history import KnownHistories
+from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import remember_rejections, run_login
 from cove_poller.commands.outcome import Outcome
 from cove_poller.commands.poll_troubles import clock_troubles, listing_troubles, page_troubles
@@ -24,13 +25,12 @@ from cove_poller.database.audit_trail import last_complete_sync, note_request, p
 from cove_poller.database.connecting.signals import undisturbed
 from cove_poller.database.engine import Database, Mode
 from cove_poller.database.store import Store
-from cove_poller.errors import ApiError, CovePollerError, DatabaseError, Terminated, WrongUsage
+from cove_poller.errors import ApiError, CovePollerError, DatabaseError, Terminated
 from cove_poller.records.device import Device
 from cove_poller.records.health.device_troubles import device_name
-from cove_poller.records.past import WAYS, Past, Request
+from cove_poller.records.past import Past, Request
 from cove_poller.records.runs.run_plan import Review
 from cove_poller.records.statuses import Statuses
-from cove_poller.records.window import Window, parse_when
 from cove_poller.text import counted, listed
 
 COMMAND = "backfill"
@@ -87,28 +87,6 @@ def backfill(
     return CommandResult(COMMAND, started_at, installation.now(), results, request.window, ended_by=stop.error)
 
 
-def make_request(
-    since: str, until: str | None, *, way: str, devices: Sequence[int], reviewed: bool, dry_run: bool
-) -> Request:
-    """Return what the options ask for, given as they were written. Raise WrongUsage that names the wrong one."""
-    now = utc_now().replace(microsecond=0)
-    begin = parse_option("--since", since, now)
-    end = now if until is None else parse_option("--until", until, now)
-    try:
-        window = Window.asked(begin, end, now)
-    except ValueError as error:
-        raise WrongUsage(f"{since} is {error}", "--since") from None
-    return Request(window, end >= now, WAYS.get(way), frozenset(devices), reviewed=reviewed, dry_run=dry_run)
-
-
-def parse_option(option: str, text: str, now: datetime) -> datetime:
-    """Return the moment that an option's text means. Raise WrongUsage if it means none."""
-    try:
-        return parse_when(text, now)
-    except ValueError as error:
-        raise WrongUsage(str(error), option) from None
-
-
 def check_for_review(database: Database) -> None:
     """Raise DatabaseError if the live table has no place for a review."""
     if "reviewed_at" not in database.tables.job_runs.c:
@@ -161,7 +139,8 @@ class Backfill:
                 devices = self._left_to_do(page.devices, begun_at, listing)
                 self._result.listed += len(devices)
                 self._result.troubles |= page_troubles(page)
-                for group in self._in_groups(reader.read(devices, self._tick)):
+                known = self._histories(listing).expected(self._database, devices, self._now())
+                for group in self._in_groups(reader.read(devices, self._tick, known)):
                     self._save(group, listing)
                     self._tick()
         finally:
@@ -243,6 +222,9 @@ class Backfill:
             and (note["since"], note["until"]) == (int(window.since.timestamp()), int(window.until.timestamp()))
         )
 
+    def _histories(self, listing: Listing) -> KnownHistories:
+        return KnownHistories(self._config, self._result.login, self._request, listing.refused)
+
     def _recorder(self) -> Recorder:
         settings, request = self._config.backupchecks, self._request
         review = Review(request.window, self._now(), settings.reviewed_by) if request.reviewed else None
@@ -272,7 +254,10 @@ class Backfill:
         def save(store: Store, some: Sequence[Device]) -> Outcome:
             if unless_polled and store.devices.are_polled_since(result.login, listed_at):
                 raise PolledMeanwhile
-            return recorder.save_page(store, some, listing.refused, listed_at, pasts)
+            read = {account: past for account, past in pasts.items() if not past.is_known}
+            outcome = recorder.save_page(store, some, listing.refused, listed_at, read)
+            outcome.sessions.unchanged += self._histories(listing).note(store, some, pasts, listed_at)
+            return outcome
 
         with undisturbed():  # so that what is committed is counted
             for saved in save_takeable(self._database, recorder, devices, save, listed_at):

@@ -1,8 +1,9 @@
 """Devices' pasts from Cove, each by the best of the ways that it allows."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
@@ -12,6 +13,8 @@ from cove_poller.records.device import Device
 from cove_poller.records.past import Past, Request
 from cove_poller.records.session import Origin
 from cove_poller.records.statuses import Statuses
+
+NOTHING_KNOWN: Mapping[int, str] = MappingProxyType({})
 
 
 class PastReader:
@@ -35,9 +38,14 @@ class PastReader:
         }
         self._ways = [way for origin, way in ways.items() if request.allows(origin)]
 
-    def read(self, devices: Iterable[Device], tick: Callable[[], None]) -> Generator[tuple[Device, Past], None, None]:
-        """Yield each device with its past, as soon as it is known; `tick` is called where that takes a while."""
-        attempts: Iterable[Attempt] = map(Attempt.begun, devices)
+    def read(
+        self, devices: Iterable[Device], tick: Callable[[], None], known: Mapping[int, str] = NOTHING_KNOWN
+    ) -> Generator[tuple[Device, Past], None, None]:
+        """Yield each device with its past, as soon as it is known; `tick` is called where that takes a while.
+
+        `known` has digests of what Cove told of devices before, by account: the same again is not read.
+        """
+        attempts: Iterable[Attempt] = (Attempt.begun(one, known.get(one.account_id, "")) for one in devices)
         for way in self._ways:
             attempts = way.read(attempts, tick)
         for attempt in attempts:

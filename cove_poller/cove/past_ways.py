@@ -53,10 +53,13 @@ class Attempt:
     device: Device
     unread: frozenset[str]
     past: Past = NO_PAST
+    known: str = ""
+    """A digest of what its services told before."""
 
     @classmethod
-    def begun(cls, device: Device) -> "Attempt":
-        return cls(device, frozenset({*device.active_sources, *device.sources, DataSource.TOTAL.value}))
+    def begun(cls, device: Device, known: str = "") -> "Attempt":
+        unread = frozenset({*device.active_sources, *device.sources, DataSource.TOTAL.value})
+        return cls(device, unread, known=known)
 
     def refused(self, error: ApiError | PermissionDenied) -> "Attempt":
         """Return the attempt with what a way said instead of the past: what a user may not see is a warning only."""
@@ -109,11 +112,13 @@ class BySessions:
     def _read(self, attempt: Attempt) -> Attempt:
         device = attempt.device
         try:
-            rows = self._history.read(device)
+            rows = self._history.read(device, attempt.known)
         except OUT_OF_ORDER:
             raise
         except (ApiError, PermissionDenied) as error:
             return attempt.refused(error)
+        if rows.is_known:
+            return Attempt(device, frozenset(), Past(ways=(Origin.SESSIONS,), digest=rows.digest, is_known=True))
         of_machine = LABELS.keys() - M365_SOURCES - {DataSource.TOTAL.value}
         of_kind = M365_SOURCES if device.device_type == "Microsoft 365" else of_machine
         lacking = {source: [*found] for source in device.sources if (found := self._lacks(device, source, rows))}
@@ -126,6 +131,7 @@ class BySessions:
             warnings=rows.warnings,
             context=rows.context,
             problems=_problems(device, rows, lacking),
+            digest="" if lacking or rows.failures or rows.warnings or not rows.is_whole else rows.digest,
         )
         return Attempt(device, frozenset(), past)
 

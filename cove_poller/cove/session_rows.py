@@ -46,11 +46,6 @@ class SessionRow(CoveModel):
     odd: frozenset[str] = Field(frozenset(), exclude=True)
 
     @property
-    def key(self) -> object:
-        """Return what tells a row from all others, also where it has no id."""
-        return self.id, self.source, self.started_at
-
-    @property
     def started_at(self) -> datetime | None:
         return self.backup_start or self.start
 
@@ -116,6 +111,17 @@ class ReadRows:
     warnings: tuple[str, ...] = ()
     unreadable: frozenset[str] = frozenset()
     is_whole: bool = True
+    digest: str = ""
+    is_known: bool = False
+    """Whether the list is the one that was known before, so that nothing of it was read."""
+
+
+KEY = ("Id", "PluginId", "Plugin", "DataSourceType", "BackupStartTime", "StartTime")
+
+
+def row_key(content: object) -> str:
+    """Return what tells what stands in a list from all else in it, also where it has no id; nothing for no row."""
+    return repr([content.get(name) for name in KEY]) if isinstance(content, dict) else ""
 
 
 def read_rows(

@@ -1,7 +1,10 @@
 """A device's sessions, one by one, from the services that list them: its storage node, or Microsoft 365's reporting."""
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -13,7 +16,7 @@ from cove_poller.cove.client import CoveClient
 from cove_poller.cove.node_address import node_url
 from cove_poller.cove.paging import iter_pages
 from cove_poller.cove.replies import Account, RemoteEndpoint
-from cove_poller.cove.session_rows import ReadRows, SessionRow, read_rows, session_row
+from cove_poller.cove.session_rows import ReadRows, read_rows, row_key, session_row
 from cove_poller.cove.transport import Service, ShowsVisa
 from cove_poller.errors import ApiError, PermissionDenied, VisaRefused
 from cove_poller.records.columns import M365_SERVICES, m365_source, plugin_source
@@ -32,6 +35,14 @@ LONGEST_SESSION = timedelta(days=31)
 """Sessions are asked for by their start and wanted by their end; a first backup may take weeks."""
 
 
+@dataclass(frozen=True)
+class ToldList:
+    """A list of sessions as a service told it, not read yet; `source_of` knows its names of data sources."""
+
+    rows: Sequence[Any]
+    source_of: Callable[[str], str | None]
+
+
 class SessionHistory:
     """Reads devices' sessions in the windows of a request. May be used by several threads."""
 
@@ -43,8 +54,10 @@ class SessionHistory:
         self._reporting = Service(urljoin(client.api.url, "reporting_api"), ShowsVisa.AS_BEARER)
         self._visa_for_nodes = ShowsVisa.NOT_AT_ALL
 
-    def read(self, device: Device) -> ReadRows:
+    def read(self, device: Device, known: str = "") -> ReadRows:
         """Return the device's sessions that ended in the window. Raise ApiError or PermissionDenied if it cannot be.
+
+        Where the lists are those of which `known` is the digest, nothing of them is read.
 
         ApiUnavailable means that Cove itself is down, not only where this device's sessions are.
         """
@@ -52,8 +65,13 @@ class SessionHistory:
         if account.token is None:
             raise ApiError("Cove tells no token for it, so its sessions cannot be asked for")
         if device.device_type == "Microsoft 365":
-            return self._of_tenant(device, account)
-        return self._of_machine(device, account, self._node_url(device.account_id, address))
+            lists = self._of_tenant(device, account)
+        else:
+            lists = [self._of_machine(device, account, self._node_url(device.account_id, address))]
+        digest = hashlib.sha256(json.dumps([one.rows for one in lists]).encode()).hexdigest()[:32]
+        if digest == known:
+            return ReadRows((), digest=digest, is_known=True)
+        return replace(_together([self._read(one, device) for one in lists]), digest=digest)
 
     def _account(self, account_id: int) -> tuple[Account, str | None]:
         """Return what a device's services ask for, and the address of its storage node if that is told."""
@@ -77,17 +95,17 @@ class SessionHistory:
             urls = [endpoint.url for endpoint in found if endpoint.url]
             return node_url(urls[0] if urls else address or "", api.url, api.node_domains)
 
-    def _of_machine(self, device: Device, account: Account, url: str) -> ReadRows:
+    def _of_machine(self, device: Device, account: Account, url: str) -> ToldList:
         since, until = self._started_between(device)
         query = f"(Type & 1) == 1 and BackupStartTime >= {since} and BackupStartTime <= {until}"
         params = {"accountId": device.account_id, "account": account.name, "token": _token(account), "query": query}
         # by their ids, which are unique: several plug-ins of a run may begin in the same second
         source_of = partial(plugin_source, sources={*device.active_sources, *device.sources})
         ask = self._asked_at_node(url, {**params, "orderBy": "Id DESC"}, self._page_size(device))
-        return self._read(ask, source_of, device)
+        return self._told(ask, source_of, device)
 
-    def _asked_at_node(self, url: str, params: Mapping[str, Any], size: int) -> Callable[[int], list[SessionRow]]:
-        def ask(start: int) -> list[SessionRow]:
+    def _asked_at_node(self, url: str, params: Mapping[str, Any], size: int) -> Callable[[int], list[Any]]:
+        def ask(start: int) -> list[Any]:
             service = Service(url, self._visa_for_nodes)
             more = {**params, "range": {"Offset": start, "Size": size}}
             try:
@@ -100,7 +118,7 @@ class SessionHistory:
 
         return lambda start: self._breaker.unless_down(url, lambda: ask(start))
 
-    def _of_tenant(self, device: Device, account: Account) -> ReadRows:
+    def _of_tenant(self, device: Device, account: Account) -> list[ToldList]:
         """Return the sessions of all services, also of those that are switched off by now.
 
         The newest alone are asked for with one request, where Cove answers that.
@@ -111,72 +129,78 @@ class SessionHistory:
             except PermissionDenied:
                 log.info("device %s: the services are asked one by one", device.account_id)
             else:
-                if together.is_whole:
-                    return together
-        found = [self._of_services([name], device, account) for name in M365_SERVICES]
-        return ReadRows(
-            tuple(session for one in found for session in one.sessions),
-            {source: session for one in found for source, session in one.context.items()},
-            tuple(failure for one in found for failure in one.failures),
-            tuple(warning for one in found for warning in one.warnings),
-            frozenset().union(*(one.unreadable for one in found)),
-            all(one.is_whole for one in found),
-        )
+                if self._read(together, device).is_whole:
+                    return [together]
+        return [self._of_services([name], device, account) for name in M365_SERVICES]
 
-    def _of_services(self, names: Iterable[str], device: Device, account: Account) -> ReadRows:
+    def _of_services(self, names: Iterable[str], device: Device, account: Account) -> ToldList:
         """Return the sessions of Microsoft 365 services; a row that does not say of which is that of the only one."""
         names, size = list(names), self._page_size(device)
         since, until = self._started_between(device)
         wanted = {"CreatedAfter": since, "CreatedBefore": until, "SessionTypes": ["Backup"], "DataSources": names}
         only = names[0] if len(names) == 1 else ""
 
-        def ask(start: int) -> list[SessionRow]:
+        def ask(start: int) -> list[Any]:
             params = {"accountToken": _token(account), "range": {"Offset": start, "Size": size}, "filter": wanted}
             return self._rows("EnumerateSessions", params, self._reporting)
 
-        def ask_sparingly(start: int) -> list[SessionRow]:
+        def ask_sparingly(start: int) -> list[Any]:
             return self._breaker.unless_refused(
                 " ".join(names), lambda: self._breaker.unless_down(self._reporting.url, lambda: ask(start))
             )
 
-        return self._read(ask_sparingly, lambda word: m365_source(word or only), device)
+        return self._told(ask_sparingly, lambda word: m365_source(word or only), device)
 
     def _page_size(self, device: Device) -> int:
         return SHORT_PAGE_SIZE if device.account_id in self._request.spans else PAGE_SIZE
 
-    def _read(
-        self, ask: Callable[[int], list[SessionRow]], source_of: Callable[[str], str | None], device: Device
-    ) -> ReadRows:
-        pages: Iterator[list[SessionRow]] = iter_pages(
-            ask, lambda row: row.key, self._page_size(device), "sessions", full=2
-        )
+    def _told(
+        self, ask: Callable[[int], list[Any]], source_of: Callable[[str], str | None], device: Device
+    ) -> ToldList:
+        pages: Iterator[list[Any]] = iter_pages(ask, row_key, self._page_size(device), "sessions", full=2)
         if span := self._request.spans.get(device.account_id):
             pages = _back_to(pages, span.begun_after)
-        window = self._request.window_of(device.account_id)
-        return read_rows((row for page in pages for row in page), window, self._statuses, source_of)
+        return ToldList([row for page in pages for row in page], source_of)
 
-    def _rows(self, method: str, params: Mapping[str, Any], service: Service) -> list[SessionRow]:
+    def _read(self, told: ToldList, device: Device) -> ReadRows:
+        window = self._request.window_of(device.account_id)
+        return read_rows(map(session_row, told.rows), window, self._statuses, told.source_of)
+
+    def _rows(self, method: str, params: Mapping[str, Any], service: Service) -> list[Any]:
         """Return a page of sessions. Raise ApiError where there is no list: that is not "no sessions"."""
         found = self._client.call(method, params, list[Any], service)
         if found is None:
             raise ApiError(f"Cove answers {method} without a list")
-        return [session_row(one) for one in found]
+        return found
 
     def _started_between(self, device: Device) -> tuple[int, int]:
         """Return when the sessions began that may have ended in the window, in Unix seconds."""
         window = self._request.window_of(device.account_id)
         begin = window.since - LONGEST_SESSION
+        if device.account_id not in self._request.spans:  # the same all day, so that the same list is known again
+            begin = begin.replace(hour=0, minute=0, second=0, microsecond=0)
         return max(int(begin.timestamp()), 0), int(window.until.timestamp())
 
 
-def _back_to(pages: Iterable[list[SessionRow]], moment: datetime) -> Iterator[list[SessionRow]]:
+def _together(found: Sequence[ReadRows]) -> ReadRows:
+    return ReadRows(
+        tuple(session for one in found for session in one.sessions),
+        {source: session for one in found for source, session in one.context.items()},
+        tuple(failure for one in found for failure in one.failures),
+        tuple(warning for one in found for warning in one.warnings),
+        frozenset().union(*(one.unreadable for one in found)),
+        all(one.is_whole for one in found),
+    )
+
+
+def _back_to(pages: Iterable[list[Any]], moment: datetime) -> Iterator[list[Any]]:
     """Yield the pages of a list that is told newest first until one reaches back before the moment.
 
     That it does so proves that no page after it tells of anything later, so none is asked for.
     """
     for page in pages:
         yield page
-        starts = [row.started_at for row in page]
+        starts = [session_row(row).started_at for row in page]
         if _is_falling(starts) and starts[-1] is not None and starts[-1] < moment:
             return
 

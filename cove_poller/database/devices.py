@@ -165,6 +165,11 @@ class Devices(Statements):
         rows = [{"account_id": account, "replan_since": None} for account in account_ids]
         self._update(self._tables.devices, ["replan_since"], rows, key="account_id")
 
+    def note_histories(self, notes: Mapping[int, Mapping[str, Any]]) -> None:
+        """Write what is kept of devices' histories, by account."""
+        if rows := [{"account_id": account, "history": note} for account, note in notes.items()]:
+            self._update(self._tables.devices, ["history"], rows, key="account_id")
+
     def count(self, login: str) -> int:
         """Count the devices of a login that are recorded and not gone."""
         devices = self._tables.devices

@@ -1,8 +1,10 @@
 """The statements about recorded sessions."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
 from sqlalchemy import (
@@ -12,6 +14,7 @@ from sqlalchemy import (
     RowMapping,
     String,
     and_,
+    cast,
     delete,
     exists,
     func,
@@ -115,6 +118,24 @@ class Sessions(Statements):
         for row in self._mappings(select(ranked).where(ranked.c.rank <= MOST_RECENT)):
             found.setdefault(row["account_id"], {}).setdefault(row["data_source"], []).append(row["session_at"])
         return found
+
+    def fingerprints(self, account_ids: Iterable[int]) -> dict[int, str]:
+        """Return, by account, what is another if anything of its recorded sessions is; nothing of one without any."""
+        sessions = self._tables.sessions
+        if not (account_ids := [*account_ids]):
+            return {}
+        wanted = self._accounts(account_ids)
+        told: list[Any] = [func.coalesce(cast(one, String), "") for one in sessions.c if one.key != "account_id"]
+        rows = (
+            select(sessions.c.account_id, reduce(lambda text, one: text + "|" + one, told).label("told"))
+            .select_from(wanted.join(sessions, sessions.c.account_id == wanted.c.account_id))
+            .order_by(sessions.c.account_id, sessions.c.id)
+            .subquery("told")
+        )
+        joined = func.string_agg if self._dialect.name == "postgresql" else func.group_concat
+        query = select(rows.c.account_id, joined(rows.c.told, ";").label("told")).group_by(rows.c.account_id)
+        found = self._mappings(query)
+        return {row["account_id"]: hashlib.sha256(row["told"].encode()).hexdigest()[:32] for row in found}
 
     def of_device(self, account_id: int) -> list[RecordedSession]:
         """Return all recorded sessions of a device."""

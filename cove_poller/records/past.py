@@ -106,6 +106,12 @@ class Past:
     is_refused: bool = False
     """Whether Cove does not let the user read it."""
 
+    digest: str = ""
+    """What Cove told, so short that it can be kept; empty where not all of it could be read."""
+
+    is_known: bool = False
+    """Whether Cove told the same as before, so that it was not read."""
+
     @cached_property
     def _by_source(self) -> dict[str, list[Session]]:
         found: dict[str, list[Session]] = {}

@@ -49,7 +49,7 @@ def tell(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Lets the services and the snapshots tell something, instead of asking Cove."""
 
     def given(sessions: Answer, snapshots: Replays = NO_SNAPSHOT) -> None:
-        def read(_: SessionHistory, device: Device) -> ReadRows:
+        def read(_: SessionHistory, device: Device, known: str) -> ReadRows:
             if isinstance(sessions, CovePollerError):
                 raise sessions
             return sessions
