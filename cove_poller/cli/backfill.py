@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from cove_poller.cli.deliver import delivery
-from cove_poller.cli.options import Context, chosen_logins, json_option, login_option
+from cove_poller.cli.options import Context, chosen_logins, examples, json_option, login_option
 from cove_poller.cli.progress import can_ask, go_on, shown_past
 from cove_poller.errors import WrongUsage
 
@@ -16,7 +16,14 @@ NOBODY_TO_ASK = (
 )
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "backfill --since 28d                            all that is missing of four weeks",
+        "backfill --since 2026-01-31 --until 2026-02-03  these days only",
+        "backfill --since 28d --device SRV1              one device, by its name or id",
+        "backfill --since 28d --reviewed --yes           nobody has to look at those runs",
+    )
+)
 @click.option("--since", required=True, metavar="WHEN", help="2026-01-31, 2026-01-31T06:00, 28d, 12h or 4w; in UTC.")
 @click.option("--until", metavar="WHEN", help="The same; now, if it is not given.")
 @login_option

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cove_poller.cli.options import Context
+from cove_poller.cli.options import Context, examples
 from cove_poller.errors import CovePollerError
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,15 @@ class PluginCommand(click.Command):
             sys.exit(3)
 
 
-@click.command(cls=PluginCommand)
+@click.command(
+    cls=PluginCommand,
+    epilog=examples(
+        "check                                          for Nagios and Icinga",
+        "check --customer bakery --critical-hours 72    one customer",
+        "check --format checkmk                         a local check for Checkmk",
+        "check --format prometheus --output cove.prom   a text file for node_exporter",
+    ),
+)
 @click.option("--format", "style", type=click.Choice(["nagios", "checkmk", "prometheus"]), default="nagios")
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write there, whole, and print nothing."

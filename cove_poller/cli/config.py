@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from cove_poller.cli.deliver import delivery
-from cove_poller.cli.options import Context, json_option
+from cove_poller.cli.options import Context, examples, json_option
 
 
 @click.group()
@@ -19,7 +19,13 @@ def config() -> None:
     """Write, check and show the configuration."""
 
 
-@config.command("init")
+@config.command(
+    "init",
+    epilog=examples(
+        "config init                              asks, and writes cove.toml",
+        "config init --full /etc/cove-poller/cove.toml  every key there is",
+    ),
+)
 @click.argument("file", type=click.Path(path_type=Path), default=Path("cove.toml"))
 @click.option("--full", is_flag=True, help="Ask nothing and write every key, as is done without a terminal.")
 def config_init(file: Path, full: bool) -> None:

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from cove_poller.cli.deliver import Delivery, delivery
-from cove_poller.cli.options import Context, json_option
+from cove_poller.cli.options import Context, examples, json_option
 from cove_poller.cli.progress import go_on
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -70,7 +70,13 @@ def list_command(context: Context, unlinked: bool, as_json: bool) -> None:
         deliver(devices_table(found, only_unlinked=unlinked), result)
 
 
-@devices.command("link")
+@devices.command(
+    "link",
+    epilog=examples(
+        'devices link SRV1 --job "SRV1 files"',
+        "devices link 4711 --job 12 --yes",
+    ),
+)
 @device_argument
 @click.option(
     "--job", required=True, metavar="JOB", shell_complete=completing(known_jobs),
@@ -90,7 +96,10 @@ def link_command(context: Context, device: str, job: str, yes: bool, as_json: bo
         answer(deliver, "devices link", started_at, change)
 
 
-@devices.command("ignore")
+@devices.command(
+    "ignore",
+    epilog=examples("devices ignore SRV1", "devices ignore SRV1 --undo"),
+)
 @device_argument
 @click.option("--source", metavar="CODE", help="Only this data source of it, by its code: D10.")
 @click.option("--undo", is_flag=True, help="No longer ignore it.")

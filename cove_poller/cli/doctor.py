@@ -5,10 +5,15 @@ import os
 import click
 
 from cove_poller.cli.deliver import delivery
-from cove_poller.cli.options import Context, json_option
+from cove_poller.cli.options import Context, examples, json_option
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "doctor          what is wrong, and what to do next",
+        "doctor --json   the same for a program",
+    )
+)
 @json_option
 @click.pass_obj
 def doctor(context: Context, as_json: bool) -> None:

@@ -5,10 +5,16 @@ from datetime import UTC, datetime
 import click
 
 from cove_poller.cli.deliver import delivery
-from cove_poller.cli.options import Context, json_option
+from cove_poller.cli.options import Context, examples, json_option
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "migrate                              as the user of the configuration",
+        "migrate --dry-run                    the SQL, for the DBA",
+        "migrate --url postgresql://owner@db/backupchecks --grant cove_poller",
+    )
+)
 @click.option("--dry-run", is_flag=True, help="Print the SQL for the DBA to run, and change nothing.")
 @click.option(
     "--url",

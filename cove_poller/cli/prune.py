@@ -5,13 +5,18 @@ from datetime import timedelta
 import click
 
 from cove_poller.cli.deliver import delivery
-from cove_poller.cli.options import Context, json_option
+from cove_poller.cli.options import Context, examples, json_option
 from cove_poller.errors import WrongUsage
 
 SHORTEST = timedelta(days=60)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "prune --keep 400d --dry-run   how many rows are older",
+        "prune --keep 400d",
+    )
+)
 @click.option("--keep", required=True, metavar="SPAN", help="How much to keep: 400d or 52w, at least 60d.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing; say how many rows would be.")
 @json_option

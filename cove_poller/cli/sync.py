@@ -5,11 +5,17 @@ import sys
 import click
 
 from cove_poller.cli.deliver import delivery
-from cove_poller.cli.options import Context, chosen_logins, json_option, login_option
+from cove_poller.cli.options import Context, chosen_logins, examples, json_option, login_option
 from cove_poller.cli.progress import shown_progress
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "sync                 what cron runs every half hour",
+        "sync --dry-run       what it would write and create",
+        "-v sync --login one  one login, and what became of it",
+    )
+)
 @login_option
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be written and created.")
 @json_option

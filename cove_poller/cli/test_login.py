@@ -3,10 +3,16 @@
 import click
 
 from cove_poller.cli.deliver import delivery
-from cove_poller.cli.options import Context, chosen_logins, json_option, login_option
+from cove_poller.cli.options import Context, chosen_logins, examples, json_option, login_option
 
 
-@click.command("test-login")
+@click.command(
+    "test-login",
+    epilog=examples(
+        "test-login              every login",
+        "test-login --login one  one of them",
+    ),
+)
 @login_option
 @json_option
 @click.pass_obj

@@ -66,6 +66,7 @@ def run_login(
     Work that is not needed is left out, and the login with it. What ends it early is the result's error. Raise
     Terminated if the process is to end.
     """
+    began = installation.now()
     try:
         lock = database.lock(result.login, command)
         with lock, audited(database, command, result.login, installation.now) as audit:
@@ -84,6 +85,7 @@ def run_login(
             else:
                 _say(command, installation, database, result)
             audit |= audit_row(result)
+            log.info("%s", result.in_a_line(installation.now() - began))
     except CovePollerError as error:
         if not isinstance(result.error, Terminated):  # that it was told to stop is not for the audit trail to hide
             result.error = error

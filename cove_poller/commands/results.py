@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cove_poller.commands.outcome import Outcome, Preview, preview_of
 from cove_poller.errors import PARTIAL_EXIT_CODE, CovePollerError, DatabaseError, LockHeld, Terminated
 from cove_poller.records.health.news import Conditions, Trouble
 from cove_poller.records.window import Window
+from cove_poller.text import counted
 
 ENDS_ALL = (Terminated, DatabaseError, LockHeld)
 """Errors whose code a run keeps also where some of it was saved before."""
@@ -59,6 +60,15 @@ class LoginResult:
     @property
     def word(self) -> str:
         return outcome_word(self.exit_code)
+
+    def in_a_line(self, took: timedelta) -> str:
+        """Return what a person wants to know of a run that went well."""
+        outcome, runs = self.outcome, self.outcome.job_runs
+        return (
+            f"login {self.login}: {counted(outcome.devices, 'device')} with {counted(self.request_count, 'request')},"
+            f" {counted(outcome.sessions.new, 'new session')}, {counted(runs.new, 'new job run')}"
+            f" and {runs.updated} changed, in {took.total_seconds():.1f} s"
+        )
 
     def to_json(self) -> dict[str, Any]:
         sessions = asdict(self.outcome.sessions)

@@ -1,6 +1,8 @@
 """The installed command as a process: output, JSON, logs and exit codes, as cron and people meet them."""
 
 import json
+import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -12,9 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from cove_poller import errors
+from cove_poller.cli.program import program
 from tests.conftest import Cli, the_json, wait_for
 from tests.world.fake_cove import FakeCove, Fleet, HttpAnswer, make_fleet, serving
 from tests.world.forked import Process
@@ -302,6 +306,47 @@ def test_help_is_quick_and_imports_neither_driver_nor_network(cli: Cli) -> None:
     assert done.returncode == 0
     for module in ("sqlalchemy", "psycopg2", "requests", "pydantic", "rich"):
         assert f" {module}\n" not in done.stderr
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command by its words."""
+    with click.Context(group) as context:
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            if isinstance(command, click.Group):
+                yield from commands(command, (*path, name))
+            elif command:
+                yield (*path, name), command
+
+
+SELF_EVIDENT = {("config", "check"), ("config", "show"), ("devices", "list"), ("devices", "jobs")}
+ALL_COMMANDS = dict(commands(program))
+
+
+@pytest.mark.parametrize("words", [words for words in ALL_COMMANDS if words not in SELF_EVIDENT], ids=" ".join)
+def test_help_ends_with_examples_that_the_command_itself_understands(words: tuple[str, ...]) -> None:
+    _, *lines = (ALL_COMMANDS[words].epilog or "").replace("\b\n", "").splitlines()
+    assert lines
+    for line in lines:
+        name, *arguments = shlex.split(re.split(r"(?<=\S)  +", line.strip())[0])
+        assert name == "cove-poller"
+        if arguments[0].startswith("-"):
+            program.parse_args(click.Context(program), list(arguments))
+            del arguments[0]
+        assert tuple(arguments[: len(words)]) == words
+        command = ALL_COMMANDS[words]
+        command.parse_args(click.Context(command), arguments[len(words) :])
+
+
+def test_v_says_what_a_person_wants_to_know_of_a_run_that_went_well(cli: Cli) -> None:
+    said = cli("-v", "sync")
+    (line,) = [one for one in said.stderr.splitlines() if "login main: " in one]
+    counts = the_json(cli("sync", "--json").stdout)["logins"][0]
+    expected = (
+        rf"login main: {counts['devices']} devices with \d+ requests, \d+ new sessions, \d+ new job runs and 0 changed"
+    )
+    assert re.search(rf"{expected}, in \d+\.\d s$", line)
+    assert cli("sync").stderr == ""
 
 
 def test_a_slow_cove_ends_with_13_within_its_time_out(cli: Cli, cove: FakeCove) -> None:

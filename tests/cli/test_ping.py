@@ -122,7 +122,7 @@ def test_a_run_that_fails_is_told_with_its_exit_code_and_what_it_printed(
 
 def test_the_last_lines_of_the_log_are_told_too(cli: Cli, monitoring: Monitoring) -> None:
     done = cli("-vv", "sync")
-    lines = [line for line in done.stderr.splitlines() if " DEBUG " in line]
+    lines = [line for line in done.stderr.splitlines() if " DEBUG " in line or " INFO " in line]
     assert lines
     assert monitoring.pings[1].body.splitlines() == lines
 

@@ -31,7 +31,8 @@ def test_every_device_that_counts_is_read_with_its_customer_and_how_its_polls_we
         one.account_id: site.cove.fleet.partner_name(truth[one.account_id].partner_id) for one in found.devices
     }
     assert all(customers[one.account_id].startswith(one.customer) for one in found.devices)
-    assert found.polls == (PollState("main", now, "ok", None, now),)
+    runs = len(site.rows("SELECT id FROM job_runs"))
+    assert found.polls == (PollState("main", now, "ok", None, now, last_exit_code=0, last_runs_written=runs),)
     assert (found.as_of, found.max_poll_age, found.unpolled) == (now, timedelta(hours=2), ())
 
 
@@ -63,7 +64,7 @@ def test_of_the_polls_the_newest_that_ended_counts_and_the_last_that_brought_som
         " FROM cove_polls WHERE outcome = 'ok'",
     )
     (poll,) = known(site).polls
-    assert poll == PollState("main", good, "error", "Cove is down", good)
+    assert poll == PollState("main", good, "error", "Cove is down", good, last_exit_code=13)
     with installation(site).open(Mode.READ) as database:
         assert (read_poll(database, "main"), read_poll(database, "other")) == (poll, None)
 

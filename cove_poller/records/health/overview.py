@@ -40,6 +40,10 @@ class PollState:
     standing: tuple[news.Condition, ...] = ()
     """What has been wrong with the login itself, but for an error: that is `last_error`."""
 
+    last_exit_code: int | None = None
+    last_runs_written: int | None = None
+    """How many job runs the newest sync wrote or changed."""
+
 
 @dataclass(frozen=True)
 class Overview:
