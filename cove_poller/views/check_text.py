@@ -87,9 +87,9 @@ def _seconds(span: timedelta) -> int:
 
 def checkmk(verdicts: Verdicts) -> str:
     """Return a line for the polls of each login and one per device, each a service of its own."""
-    names = Counter(one.device.name for one in verdicts.devices)
+    names = Counter(_called(one.device) for one in verdicts.devices)
     lines = [_checkmk_poll(poll, verdicts.overview.max_poll_age) for poll in verdicts.polls]
-    lines += [_checkmk_device(one, is_unique=names[one.device.name] == 1) for one in verdicts.devices]
+    lines += [_checkmk_device(one, is_unique=names[_called(one.device)] == 1) for one in verdicts.devices]
     return "\n".join(lines)
 
 
@@ -103,13 +103,17 @@ def _checkmk_poll(poll: PollFreshness, max_age: timedelta) -> str:
     return f'{int(poll_level(poll))} "Cove poller {_service(poll.login)}" {perf} {_reason(poll.text)}'
 
 
+def _called(device: DeviceState) -> str:
+    """A device by its customer and name, as its service is called; two of one name have Cove's name behind that."""
+    return f"{device.customer} {device.name}"
+
+
 def _checkmk_device(verdict: DeviceVerdict, *, is_unique: bool) -> str:
     device, age = verdict.device, verdict.device.success_age
-    name = device.name if is_unique else f"{device.name} {device.device_name}"
+    name = _called(device) if is_unique else f"{_called(device)} {device.device_name}"
     levels = f"{_seconds(verdict.warning)};{_seconds(verdict.critical)}"
     perf = "-" if age is None else f"success_age={_seconds(age)};{levels};0"
-    text = f"{_name(device.customer)}: {_reason(verdict.reason)}"
-    return f'{int(verdict.level)} "Cove {_service(name)}" {perf} {text}'
+    return f'{int(verdict.level)} "Cove {_service(name)}" {perf} {_reason(verdict.reason)}'
 
 
 def _service(text: str) -> str:

@@ -77,9 +77,9 @@ def test_checkmk_gets_a_service_for_the_poller_and_one_per_device_with_levels() 
     lines = checkmk(verdicts(known)).splitlines()
     assert lines == [
         '0 "Cove poller main" poll_age=300;;5400;0 last successful poll 5 minutes ago',
-        '2 "Cove SRV1" success_age=10800;172800;345600;0 Example Bakery: failed: SQL Server Failed',
-        '0 "Cove OFF" success_age=1800000;604800;1209600;0 Example Bakery: offline, no success for 20 days',
-        '0 "Cove NEW" - Example Bakery: never a success, known for 60 minutes',
+        '2 "Cove Example Bakery SRV1" success_age=10800;172800;345600;0 failed: SQL Server Failed',
+        '0 "Cove Example Bakery OFF" success_age=1800000;604800;1209600;0 offline, no success for 20 days',
+        '0 "Cove Example Bakery NEW" - never a success, known for 60 minutes',
     ]
     assert all(CHECKMK.fullmatch(line) for line in lines)
 
@@ -93,7 +93,12 @@ def test_a_poller_that_never_succeeded_is_a_critical_service_without_a_value() -
 def test_devices_of_one_name_are_services_of_their_own_and_names_lose_what_checkmk_does_not_take() -> None:
     known = overview(state(), state(account_id=2, device_name="srv1_y"), state(account_id=3, computer_name="a\"b'c;d"))
     services = [line.split('"')[1] for line in checkmk(verdicts(known)).splitlines()]
-    assert services == ["Cove poller main", "Cove a_b_c_d", "Cove SRV1 srv1_x", "Cove SRV1 srv1_y"]
+    assert services == [
+        "Cove poller main",
+        "Cove Example Bakery a_b_c_d",
+        "Cove Example Bakery SRV1 srv1_x",
+        "Cove Example Bakery SRV1 srv1_y",
+    ]
 
 
 def test_what_cannot_be_known_is_one_line_in_each_format() -> None:
