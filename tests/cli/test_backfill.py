@@ -567,7 +567,7 @@ def test_a_node_whose_certificate_nobody_vouches_for_gets_no_token(make_place: M
         asked = {one.params["accountId"] for one in cove.requests if one.method == "QuerySessions"}
         assert asked == {one.account_id for one in cove.fleet.devices} - {chosen.account_id}
         assert outputs[0].returncode == 3
-        assert [one for one in login["warnings"] if f"device {chosen.account_id} " in one and "certificate" in one], (
+        assert [one for one in login["warnings"] if f"device {chosen.account_id})" in one and "certificate" in one], (
             login
         )
         assert login["ways"] == {"sessions": 2, "snapshot": 1}

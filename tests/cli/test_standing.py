@@ -64,7 +64,7 @@ def test_what_is_new_of_a_login_is_told_though_the_process_is_stopped_during_the
         assert process.returncode == 143
         assert stderr.startswith("cove-poller sync: told to stop; what was saved before is right and stays")
         assert stderr.count("told to stop") == 1
-        assert stderr.count("login main: device ") == COUNT
+        assert stderr.count(" (device ") == COUNT
         if as_json:
             content = the_json(stdout)
             assert (content["exit_code"], content["outcome"], content["error"]["code"]) == (143, "error", "terminated")

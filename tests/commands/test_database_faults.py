@@ -116,7 +116,7 @@ class TestLocks:
     def test_a_signal_is_heard_within_five_seconds(self, number: int, code: int, site: Site, command: Cli) -> None:
         command.before = ""
         assert command("sync").returncode == 0
-        site.execute("DELETE FROM cove_sessions", "DELETE FROM job_runs")
+        site.execute("DELETE FROM cove_sessions", "DELETE FROM job_runs", "UPDATE cove_devices SET row_digest = NULL")
         with locked(site, "SHARE"):
             process = command.start("sync")
             wait_for(lambda: waiting(site))

@@ -1,5 +1,6 @@
 """Polls pass over a device of which nothing can be new, and write what they would have written otherwise."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -122,6 +123,11 @@ def test_what_changes_on_record_makes_a_device_due_and_no_other(change: str, dat
             assert {row["account_id"] for row in store.devices.quiet("main", digests, now)} == {1, 3}
 
 
+def as_json(content: Any) -> dict[str, Any]:
+    """What a column of JSON has, on each database."""
+    return dict(json.loads(content) if isinstance(content, str) else content or {})
+
+
 def recorded(site: Site) -> dict[str, list[dict[str, Any]]]:
     """All rows of what is written of devices, but for the marks, and for ids, which go by who was written first."""
     found = {table: site.rows(f"SELECT * FROM {table}") for table in TABLES}
@@ -133,6 +139,7 @@ def recorded(site: Site) -> dict[str, list[dict[str, Any]]]:
     for row in found["cove_devices"]:
         for name in MARK_COLUMNS:
             del row[name]
+        row["history"] = {**as_json(row["history"]), "known": None}  # digests of ids and of the server's address
     return {table: sorted(rows, key=repr) for table, rows in found.items()}
 
 

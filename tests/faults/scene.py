@@ -1,10 +1,11 @@
 """Where a fault is tried: a fake Cove with three devices, a prepared database, and the command."""
 
+import logging
 import re
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,17 @@ class Ran:
     code: int | None
     said: str
     error: BaseException | None = None
+
+
+@contextmanager
+def _own_logging() -> Iterator[None]:
+    """Let a command set its logging, for itself alone."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+    for name in ("cove_poller", "cove_poller.progress"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @dataclass
@@ -74,7 +86,8 @@ class Scene:
         """Run the command in this process: `sync`, unless another is named."""
         told = ["--config", str(self.config), *(arguments or ("sync",))]
         names = {"HOME": str(self.directory), **(environ or {})}
-        done = CliRunner().invoke(program, told, env=names)
+        with _own_logging():
+            done = CliRunner().invoke(program, told, env=names)
         forget_all()
         error = None if isinstance(done.exception, SystemExit) else done.exception
         return Ran(done.exit_code, done.stderr, error)
