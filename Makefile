@@ -28,8 +28,10 @@ fuzz: $(READY)
 
 # What a sync costs beside its peers, as whole processes on PostgreSQL; SIZES are numbers of devices.
 SIZES ?= 1000 10000
-bench: $(READY)
-	$(BIN)/python -m tests.bench $(SIZES)
+bench: $(READY) $(UV)
+	$(UV) venv --quiet --clear .venv-peers
+	$(UV) pip install --quiet --python .venv-peers --group peers
+	$(BIN)/python -m tests.bench --dlt .venv-peers/bin/python $(SIZES)
 
 # What users install: the wheel, without the packages for development; each command's --help, and one sync.
 smoke: $(READY)

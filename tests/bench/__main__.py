@@ -5,7 +5,6 @@ rows by one statement a page and table, with dlt where that is installed, and wi
 """
 
 import argparse
-import importlib.util
 import json
 import platform
 import sys
@@ -25,6 +24,7 @@ from tests.bench.process_cost import Cost, cost_of
 from tests.world.fake_cove import FakeCove, TrueSession, make_fleet, serving
 
 DAYS = 2
+QUIET = {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "CRITICAL"}
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class Bench:
         """Run the poller. Return what that cost."""
         return self._measured(what, [sys.executable, "-m", "cove_poller", "-q", *arguments])
 
-    def peer(self, what: str, way: str, content: dict[str, Any]) -> Line:
+    def peer(self, what: str, way: str, content: dict[str, Any], python: str = sys.executable) -> Line:
         """Run a peer. Return what that cost."""
         file = self.directory / "peer.json"
         file.write_text(json.dumps(content), encoding="utf-8")
-        return self._measured(what, [sys.executable, "-m", "tests.bench.peers", way, str(file)])
+        return self._measured(what, [python, "-m", "tests.bench.peers", way, str(file)])
 
     def _measured(self, what: str, command: list[str]) -> Line:
         before, wal, asked = self.rows_written(), self.wal(), len(self.cove.requests)
-        cost = cost_of(command, self.directory, {"PYTHONPATH": str(Path.cwd())})
+        cost = cost_of(command, self.directory, {"PYTHONPATH": str(Path.cwd()), **QUIET})
         made = (self.wal() - wal) / 2**20
         return Line(what, cost, self.rows_written() - before, made, len(self.cove.requests) - asked)
 
@@ -97,6 +97,7 @@ class Bench:
             "database": self.database.set(drivername="postgresql").render_as_string(hide_password=False),
             "login": {"username": self.cove.username, "password": self.cove.password},
             "queries": [one.params["query"] for one in asked[begins[-1] :]],
+            "directory": str(self.directory),
             "columns": columns,
             "rows": rows,
         }
@@ -129,7 +130,7 @@ def bench(devices: int, server: Any, name: str) -> Iterator[Bench]:
         yield Bench(cove, url.set(database=name), Path(directory))
 
 
-def lines_of(found: Bench) -> Iterator[Line]:
+def lines_of(found: Bench, dlt: str | None) -> Iterator[Line]:
     """Run everything once. Yield the costs as they are known."""
     found.poller("", "migrate")
     yield found.poller("first sync", "sync")
@@ -138,26 +139,27 @@ def lines_of(found: Bench) -> Iterator[Line]:
     found.renew(0.02)
     yield found.poller("sync, 2 % of the devices new", "sync")
     yield found.peer("(a) fetching and parsing", "fetch", content)
-    ways = {"(b) floor: one upsert a page and table": "floor", "(d) ORM, each row looked up": "orm"}
-    if importlib.util.find_spec("dlt"):
-        ways["(c) dlt, merge"] = "dlt"
-    for what, way in sorted(ways.items()):
-        found.forget()
-        yield found.peer(what, way, content)
+    found.forget()
+    yield found.peer("(b) floor: one upsert a page and table", "floor", content)
+    if dlt:
+        yield found.peer("(c) dlt, merge", "dlt", content, dlt)
+    found.forget()
+    yield found.peer("(d) ORM, each row looked up", "orm", content)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("devices", nargs="*", type=int, default=[1_000, 10_000])
+    parser.add_argument("--dlt", help="A Python that has dlt.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as data, closing_server(data) as server:
         with bench(2, server, "start") as found:
-            starts = {line.what: line.cost.cpu for line in lines_of(found)}
+            starts = {line.what: line.cost.cpu for line in lines_of(found, options.dlt)}
         versions = f"Python {platform.python_version()}, {found.scalar('SELECT version()').partition(' on ')[0]}"
         print(f"{platform.machine()}, {versions}. CPU without the start-up, which is that of a fleet of two devices.\n")
         for number, devices in enumerate(options.devices):
             with bench(devices, server, f"bench{number}") as found:
-                show(devices, found, starts)
+                show(devices, lines_of(found, options.dlt), starts)
 
 
 @contextmanager
@@ -170,12 +172,12 @@ def closing_server(folder: str) -> Iterator[Any]:
         server.cleanup()
 
 
-def show(devices: int, found: Bench, starts: dict[str, float]) -> None:
+def show(devices: int, lines: Iterator[Line], starts: dict[str, float]) -> None:
     """Print the table of a fleet, each line as it is known; the ratios, which need all of them, at the end."""
     print(f"| {devices} devices | CPU s | start-up s | all s | MiB | requests | rows written | WAL MiB |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     costs = {}
-    for line in lines_of(found):
+    for line in lines:
         start = starts[line.what]
         cost = replace(line.cost, cpu=max(line.cost.cpu - start, 0.01))
         costs[line.what] = cost.cpu

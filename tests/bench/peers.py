@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 KEYS = {"cove_devices": "account_id", "cove_sessions": "id", "job_runs": "id"}
 
@@ -93,7 +94,7 @@ def orm(content: dict[str, Any]) -> None:
 
 def load_with_dlt(content: dict[str, Any]) -> None:
     """Leave each page's share to dlt's merge, in a schema of its own."""
-    import dlt  # type: ignore[import-not-found]  # a peer that is not among the development packages
+    import dlt  # type: ignore[import-not-found]  # a peer, which has a virtual environment of its own
 
     def resource(table: str) -> Any:
         names = content["columns"][table]
@@ -105,8 +106,11 @@ def load_with_dlt(content: dict[str, Any]) -> None:
         return dlt.resource(rows, name=table, primary_key=KEYS[table], write_disposition="merge", max_table_nesting=0)
 
     fetch(content)
-    destination = dlt.destinations.postgres(content["database"])
-    pipeline = dlt.pipeline("bench", destination=destination, dataset_name="dlt_bench")
+    url = urlsplit(content["database"])
+    whole = url._replace(netloc=f"{url.username or 'postgres'}:{url.password or 'none'}@{url.hostname or 'localhost'}")
+    destination = dlt.destinations.postgres(whole.geturl())
+    place = {"pipelines_dir": content["directory"], "dataset_name": "dlt_bench"}
+    pipeline = dlt.pipeline("bench", destination=destination, **place)
     pipeline.run([resource(table) for table in KEYS])
 
 
