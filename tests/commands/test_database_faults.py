@@ -76,6 +76,7 @@ def locked(site: Site, mode: str, table: str = "job_runs") -> Iterator[int]:
 
 def waiting(site: Site) -> int:
     query = "SELECT count(*) AS found FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = :name"
+    query += " AND datname = current_database()"
     found: int = site.rows(query, name="cove-poller")[0]["found"]
     return found
 
@@ -385,7 +386,10 @@ class TestEncoding:
 
 class TestDryRun:
     def test_no_transaction_is_open_while_cove_is_waited_for(self, site: Site, command: Cli) -> None:
-        query = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'cove-poller' AND xact_start IS NOT NULL"
+        query = (
+            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'cove-poller' AND xact_start IS NOT NULL"
+            " AND datname = current_database()"
+        )
         seen: list[int] = []
 
         def note(_: Any, result: Any) -> Any:
@@ -455,7 +459,8 @@ def test_a_pooler_that_shares_sessions_is_refused(
     assert done.returncode == code, done.stderr
     for said in (done.stderr, command("doctor").stdout):
         assert ("pool_mode = session" in said) == bool(code)
-    assert site.rows("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'") == []
+    held = "SELECT 1 FROM pg_locks JOIN pg_database ON pg_database.oid = database AND datname = current_database()"
+    assert site.rows(f"{held} WHERE locktype = 'advisory'") == []
 
 
 def test_a_sequence_that_is_behind_is_named_with_the_statement_that_mends_it(site: Site, command: Cli) -> None:
