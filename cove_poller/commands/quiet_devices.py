@@ -27,14 +27,15 @@ def sort_out(
 ) -> Sorted:
     """Return which of the listed devices are due. Of the others it is written, to the hour, that they were seen.
 
-    All are due where customers have intervals, and after a time in which nobody looked.
+    All are due where customers have intervals, after a time in which nobody looked, and where clocks are far apart.
     """
     config = recorder.config
     if config.intervals.are_set:
         return Sorted(listed)
     basis = due.basis(config, recorder.login, refused)
     digests = {one.account_id: due.row_digest(basis, one.content) for one in listed if one.content}
-    if recorder.looked_at is None or now - recorder.looked_at > timedelta(minutes=config.api.gap_minutes):
+    is_after_gap = recorder.looked_at is None or now - recorder.looked_at > timedelta(minutes=config.api.gap_minutes)
+    if is_after_gap or abs(recorder.clock_ahead) > due.MOST_SKEW:
         return Sorted(listed, digests)
     quiet = store.devices.quiet(recorder.login, digests, now)
     store.devices.touch((row["account_id"] for row in quiet if now - row["last_seen_at"] >= LAST_SEEN_PRECISION), now)

@@ -90,7 +90,7 @@ class Devices(Statements):
             .join(jobs, jobs.c.cove_account_id == devices.c.account_id)
             .where(
                 devices.c.row_digest == wanted.c.row_digest,
-                devices.c.due_at >= now,
+                devices.c.due_at > now,
                 devices.c.login == login,
                 devices.c.last_seen_at <= now,
                 devices.c.gone_at.is_(None),

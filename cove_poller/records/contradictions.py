@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from cove_poller.records.columns import canonical_code
 from cove_poller.records.device import (
     Device,
     DeviceFields,
@@ -84,7 +85,7 @@ def rows_gravity(rows: Sequence[StatisticsRow]) -> Gravity:
     """Return what devices are compared by from their rows, which are read in full only where they are odd."""
     try:
         return max(map(_row_gravity, rows))
-    except (TypeError, ValueError, OverflowError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         return device_gravity(united([_of_one_row(row) for row in rows], LISTED_TWICE))
 
 
@@ -93,8 +94,13 @@ def _row_gravity(row: StatisticsRow) -> Gravity:
     by_source: dict[str, dict[str, int]] = {}
     for setting in row.settings:
         ((code, value),) = setting.items()
+        if canonical_code(code) != code:
+            raise ValueError("another spelling")
         if code[3:] in COMPARED:
-            by_source.setdefault(code[:3], {})[code[3:]] = int(value)
+            told = by_source.setdefault(code[:3], {})
+            if code[3:] in told:
+                raise ValueError("told twice")
+            told[code[3:]] = int(value)
     return max(map(_told_gravity, by_source.values()), default=source_gravity(NO_FIELDS))
 
 

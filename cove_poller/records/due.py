@@ -86,14 +86,11 @@ def reasons_due(looked: Looked) -> frozenset[str]:
 def due_at(looked: Looked, silence_changes_at: datetime | None) -> datetime:
     """Return when a device is to be looked at whatever its row says: a silence begins, or another day.
 
-    That is by both clocks, since a colour bar that stays the same says something else the next day.
+    A colour bar that stays the same says something else the next day, by whichever of the clocks.
     """
-    days = [_midnight_after(looked.now), _midnight_after(looked.now + looked.clock_ahead) - looked.clock_ahead]
-    return min([*days, *([silence_changes_at] if silence_changes_at else [])])
-
-
-def _midnight_after(moment: datetime) -> datetime:
-    return datetime.combine(moment.astimezone(UTC).date() + timedelta(days=1), time(tzinfo=UTC))
+    tomorrow = looked.now.astimezone(UTC).date() + timedelta(days=1)
+    moments = [datetime.combine(tomorrow, time(tzinfo=UTC)) - MOST_SKEW, silence_changes_at]
+    return min(one for one in moments if one)
 
 
 def _is_ahead(looked: Looked) -> bool:

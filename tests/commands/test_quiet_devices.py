@@ -98,6 +98,15 @@ def test_a_device_with_a_new_session_is_looked_at_and_the_others_are_passed_over
         assert (login["devices"], login["sessions"]["new"]) == (3, 2)
 
 
+def test_where_the_clocks_move_apart_every_device_is_looked_at(database_url: str, tmp_path: Path) -> None:
+    for site in quiet_site(database_url, tmp_path):
+        site.cove.faults.clock_ahead_seconds = -40_000
+        site.cove.now += timedelta(minutes=30)
+        found = site.sync()
+        assert found.exit_code == 3
+        assert "which has not come yet" in str(found.to_json()["logins"][0]["warnings"])
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -154,7 +163,7 @@ STEPS = st.lists(
         st.tuples(st.just("hide"), st.integers(0, 7)),
         st.tuples(st.just("alerts"), st.sampled_from([6, 24, 48, 200])),
         st.tuples(st.just("garble"), st.integers(0, 7)),
-        st.tuples(st.just("clock"), st.sampled_from([0, 100, -100, 400, 4000])),
+        st.tuples(st.just("clock"), st.sampled_from([0, 100, -100, 400, 4000, -40_000])),
         st.tuples(st.just("histories"), st.sampled_from(["always", "gaps", "never"])),
         st.tuples(st.just("refuse"), st.sampled_from(["D01F15", "D02F12", ""])),
     ),

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cove_poller.records.contradictions import LISTED_TWICE, listed_devices
-from cove_poller.records.device import Device, StatisticsRow
+from cove_poller.records.contradictions import LISTED_TWICE, device_gravity, listed_devices, rows_gravity
+from cove_poller.records.device import Device, StatisticsRow, row_from_reply
 
 NOW = datetime(2026, 3, 14, 12, tzinfo=UTC)
 
@@ -93,3 +93,28 @@ def test_two_spellings_of_one_value_are_no_contradiction(other: object) -> None:
 def test_both_kinds_of_contradiction_are_named_beside_each_other() -> None:
     device = listed(make_row({"D9F00": "5"}, {"D09F00": "2"}), make_row(D09F00="3"))
     assert len(device.contradictions) == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        [{"D01F00": "5"}, {"D01F15": "1772000000"}],
+        [{"D01F00": "5", "D02F00": "2"}],
+        [{"D1F00": "2"}, {"D01F15": "1772000000"}],
+        [{"D1F0": "2"}],
+        [{"D01F00": "2"}, {"D01F00": "5"}],
+        [{"D01F00": "5"}, {"D1F00": "2"}],
+        [{"D01F00": "5"}, {"D01F06": "3"}],
+        [{"D01F00": "2"}, "x"],
+        [{"D01F00": "2"}, None],
+        [{"D01F00": ["2"]}],
+        [{"D01F00": "2"}, {"D01F15": "soon"}],
+        [{"D01F00": "2"}, {"D01F15": str(10**30)}],
+        [{"I1": "srv"}],
+        [],
+    ],
+)
+def test_rows_are_as_grave_as_the_device_that_is_read_from_them(settings: list[Any]) -> None:
+    row = row_from_reply({"AccountId": 1, "PartnerId": 1, "Settings": settings})
+    assert isinstance(row, StatisticsRow)
+    assert rows_gravity([row]) == device_gravity(listed_devices([row])[0])

@@ -85,3 +85,8 @@ def test_a_workstation_is_lost_where_its_whole_bar_is_empty_or_it_was_idle_for_f
     assert is_lost("5" + "0" * 27, 29 * DAY, week)
     assert is_lost("0" * 27 + "7", DAY, week)
     assert not is_lost("0" * 20, DAY, week)
+
+
+def test_a_limit_that_nobody_lives_to_see_is_still_a_span_that_can_be_added_to_a_date() -> None:
+    limit = silence_limit(timedelta(hours=20_000_000), (), "")
+    assert datetime(2026, 3, 2, tzinfo=UTC) + 4 * limit < datetime.max.replace(tzinfo=UTC)

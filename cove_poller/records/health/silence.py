@@ -14,6 +14,8 @@ NO_SESSION_DIGITS = frozenset("07")
 OFF_DAYS = 2
 DAY = timedelta(days=1)
 LOST_FACTOR = 4
+LONGEST = timedelta(days=36_500)
+"""Beyond that nobody waits, and four times that is still a date."""
 
 
 def usual_distance(ends: Sequence[datetime], color_bar: str) -> timedelta | None:
@@ -38,7 +40,7 @@ def silence_limit(alert_after: timedelta, ends: Sequence[datetime], color_bar: s
 
     For example a weekly source of a server may be silent for seventeen days, a daily one for 60 hours.
     """
-    return max(alert_after, rhythm_limit(ends, color_bar))
+    return min(max(alert_after, rhythm_limit(ends, color_bar)), LONGEST)
 
 
 def silent_since(history: SourceHistory, known_since: datetime, limit: timedelta, now: datetime) -> datetime | None:
