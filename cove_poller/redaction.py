@@ -24,6 +24,7 @@ MAX_TEXT_LENGTH = 200
 MAX_READ_LENGTH = 20_000  # of a text that somebody else sent
 LONGEST_SPELT = 1000  # longer ones are no passwords, and would take long to look for in each spelling
 PASSING_KEPT = 16  # visas: each answer may bring another one
+ESCAPE_MARKS = "\\%&"  # of JSON and Python, of URLs, of HTML
 VISA = re.compile(r"[\d-]*[0-9A-Fa-f]{32,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 """A visa's looks, and a token's."""
 
@@ -57,10 +58,11 @@ def remembered() -> list[str]:
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
     """Return the text without any remembered secret or one of `secrets`, in whatever spelling, and without visas."""
+    bare = None if any(mark in text for mark in ESCAPE_MARKS) else _squeezed(text)
     for secret in (*secrets, *remembered()):
         if len(secret) > LONGEST_SPELT:
             text = text.replace(secret, REDACTED)
-        elif len(secret) >= SHORTEST_REDACTED:
+        elif len(secret) >= SHORTEST_REDACTED and (bare is None or _is_in(bare, secret)):
             text = _spellings(secret).sub(REDACTED, text)
             for packed in _in_base64(secret):
                 text = text.replace(packed, REDACTED)
@@ -81,6 +83,17 @@ def redacted_values(content: Any) -> Any:
 def fit_to_show(text: str, limit: int = MAX_TEXT_LENGTH) -> str:
     """Return somebody else's text fit for a mail: one line, not long, no secret, not even a part of one at its end."""
     return fitted(one_line(redacted(html.unescape(text[:MAX_READ_LENGTH]))), limit)
+
+
+def _is_in(bare: str, secret: str) -> bool:
+    """Whether a secret may stand in a text without escapes, given squeezed: the pattern of its spellings takes long."""
+    return any(_squeezed(one) in bare for one in (secret, html.unescape(secret), *_in_base64(secret)))
+
+
+def _squeezed(text: str) -> str:
+    """Return a text without what may come and go between the letters of a secret."""
+    bare = "".join(text.split()).replace("+", "")
+    return bare if bare.isprintable() else "".join(filter(str.isprintable, bare))
 
 
 @functools.lru_cache(maxsize=64)
