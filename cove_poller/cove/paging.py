@@ -4,7 +4,7 @@ So pages overlap by a row, which proves that none was skipped, and the end is a 
 not a short one.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence, Set
 from typing import TypeVar
 
 from cove_poller.errors import ApiError
@@ -26,11 +26,12 @@ def iter_pages(
     start, rewinds, repeats = 0, 0, 0
     was_cut = False
     seen: set[Hashable] = set()
-    previous: set[Hashable] = set()
+    previous: Set[Hashable] = frozenset()
     while True:
         rows = fetch(start)
-        keys = {key(row) for row in rows}
-        fresh = list({key(row): row for row in rows if key(row) not in seen}.values())
+        found = {key(row): row for row in rows}
+        keys = found.keys()
+        fresh = [row for one, row in found.items() if one not in seen]
         seen |= keys
         if fresh:
             yield fresh
@@ -50,4 +51,4 @@ def iter_pages(
                 raise ApiError(f"a page of {what} was empty after one that was not: the list changed while it was read")
             return
         start += max(len(rows) - 1, 1)
-        previous = keys if len(rows) > 1 else set()
+        previous = keys if len(rows) > 1 else frozenset()

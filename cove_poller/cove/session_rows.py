@@ -6,7 +6,7 @@ every one of them is read in each spelling that was seen.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -119,9 +119,16 @@ class ReadRows:
 KEY = ("Id", "PluginId", "Plugin", "DataSourceType", "BackupStartTime", "StartTime")
 
 
-def row_key(content: object) -> str:
+def row_key(content: object) -> Hashable:
     """Return what tells what stands in a list from all else in it, also where it has no id; nothing for no row."""
-    return repr([content.get(name) for name in KEY]) if isinstance(content, dict) else ""
+    if not isinstance(content, dict):
+        return ()
+    key = tuple(map(content.get, KEY))
+    try:
+        hash(key)
+    except TypeError:  # something stands where a value should
+        return repr(key)
+    return key
 
 
 def read_rows(

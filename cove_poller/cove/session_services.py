@@ -1,15 +1,16 @@
 """A device's sessions, one by one, from the services that list them: its storage node, or Microsoft 365's reporting."""
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 from urllib.parse import urljoin
+
+from pydantic_core import to_json
 
 from cove_poller.cove.breaker import Breaker
 from cove_poller.cove.client import CoveClient
@@ -67,8 +68,8 @@ class SessionHistory:
         if device.device_type == "Microsoft 365":
             lists = self._of_tenant(device, account)
         else:
-            lists = [self._of_machine(device, account, self._node_url(device.account_id, address))]
-        digest = hashlib.sha256(json.dumps([one.rows for one in lists]).encode()).hexdigest()[:32]
+            lists = [self._of_machine(device, account, self._node_url(device.account_id, address), known)]
+        digest = _digest([one.rows for one in lists])
         if digest == known:
             return ReadRows((), digest=digest, is_known=True)
         return replace(_together([self._read(one, device) for one in lists]), digest=digest)
@@ -95,14 +96,14 @@ class SessionHistory:
             urls = [endpoint.url for endpoint in found if endpoint.url]
             return node_url(urls[0] if urls else address or "", api.url, api.node_domains)
 
-    def _of_machine(self, device: Device, account: Account, url: str) -> ToldList:
+    def _of_machine(self, device: Device, account: Account, url: str, known: str) -> ToldList:
         since, until = self._started_between(device)
         query = f"(Type & 1) == 1 and BackupStartTime >= {since} and BackupStartTime <= {until}"
         params = {"accountId": device.account_id, "account": account.name, "token": _token(account), "query": query}
         # by their ids, which are unique: several plug-ins of a run may begin in the same second
         source_of = partial(plugin_source, sources={*device.active_sources, *device.sources})
         ask = self._asked_at_node(url, {**params, "orderBy": "Id DESC"}, self._page_size(device))
-        return self._told(ask, source_of, device)
+        return self._told(ask, source_of, device, known)
 
     def _asked_at_node(self, url: str, params: Mapping[str, Any], size: int) -> Callable[[int], list[Any]]:
         def ask(start: int) -> list[Any]:
@@ -155,9 +156,15 @@ class SessionHistory:
         return SHORT_PAGE_SIZE if device.account_id in self._request.spans else PAGE_SIZE
 
     def _told(
-        self, ask: Callable[[int], list[Any]], source_of: Callable[[str], str | None], device: Device
+        self,
+        ask: Callable[[int], list[Any]],
+        source_of: Callable[[str], str | None],
+        device: Device,
+        known: str = "",
     ) -> ToldList:
         pages: Iterator[list[Any]] = iter_pages(ask, row_key, self._page_size(device), "sessions", full=2)
+        if known:
+            pages = _unless_known(pages, known)
         if span := self._request.spans.get(device.account_id):
             pages = _back_to(pages, span.begun_after)
         return ToldList([row for page in pages for row in page], source_of)
@@ -191,6 +198,24 @@ def _together(found: Sequence[ReadRows]) -> ReadRows:
         frozenset().union(*(one.unreadable for one in found)),
         all(one.is_whole for one in found),
     )
+
+
+def _digest(lists: Sequence[Sequence[Any]]) -> str:
+    return hashlib.sha256(to_json(lists, inf_nan_mode="constants")).hexdigest()[:32]
+
+
+def _unless_known(pages: Iterator[list[Any]], known: str) -> Iterator[list[Any]]:
+    """Yield the pages of a list; only the first where that is the whole list that is known, told newest first.
+
+    Whatever is new would stand before that, so nothing of it stands behind.
+    """
+    for page in islice(pages, 1):
+        yield page
+        ids = [row.get("Id") if isinstance(row, dict) else None for row in page]
+        is_newest_first = all(isinstance(a, int) and isinstance(b, int) and a > b for a, b in pairwise(ids))
+        if len(ids) > 1 and is_newest_first and _digest([page]) == known:
+            return
+    yield from pages
 
 
 def _back_to(pages: Iterable[list[Any]], moment: datetime) -> Iterator[list[Any]]:

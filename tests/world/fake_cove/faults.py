@@ -70,6 +70,7 @@ class Faults:
     history_refused: set[int] = field(default_factory=set)  # account ids
     session_page_cap: int | None = None
     ignores_offset: bool = False
+    ignores_order: bool = False  # the oldest session comes first
     lost_sessions: Callable[[TrueSession], bool] | None = None  # what the service does not list
     edit_session: Callable[[dict[str, Any], TrueSession], dict[str, Any]] | None = None
     session_status_as_number: bool = False

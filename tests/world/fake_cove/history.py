@@ -119,7 +119,7 @@ class History:
             raise RpcError(None, "bad query")
         listed = self._listed(device, now, faults)
         found = [one for one in listed if device.kind != "m365" and all(term(one) for term in terms)]
-        if order.endswith("DESC"):
+        if order.endswith("DESC") and not faults.ignores_order:
             found.reverse()
         return [_edited(_node_row(one, now, faults), one, faults) for one in _page(found, params, faults)]
 
