@@ -254,9 +254,13 @@ class Backfill:
         def save(store: Store, some: Sequence[Device]) -> Outcome:
             if unless_polled and store.devices.are_polled_since(result.login, listed_at):
                 raise PolledMeanwhile
+            histories = self._histories(listing)
+            at_rest = histories.at_rest(store, some, pasts)
+            due = [one for one in some if one.account_id not in at_rest]
             read = {account: past for account, past in pasts.items() if not past.is_known}
-            outcome = recorder.save_page(store, some, listing.refused, listed_at, read)
-            outcome.sessions.unchanged += self._histories(listing).note(store, some, pasts, listed_at)
+            outcome = recorder.save_page(store, due, listing.refused, listed_at, read)
+            outcome.devices += len(at_rest)
+            outcome.sessions.unchanged += histories.note(store, some, pasts, listed_at)
             return outcome
 
         with undisturbed():  # so that what is committed is counted

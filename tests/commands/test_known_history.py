@@ -127,3 +127,14 @@ def test_by_another_version_every_device_is_read(
     monkeypatch.setattr("cove_poller.commands.backfilling.known_history.__version__", "99")
     repeated()
     assert len(read_lists) >= len(site.cove.fleet.devices) - 1
+
+
+def test_a_device_that_is_known_is_linked_again_where_its_link_was_lost(
+    site: Site, repeated: Callable[..., LoginResult], read_lists: list[int]
+) -> None:
+    links = "SELECT account_id, job_id FROM cove_devices ORDER BY account_id"
+    before = site.rows(links)
+    site.execute("UPDATE cove_devices SET job_id = NULL")
+    repeated()
+    assert read_lists == []
+    assert site.rows(links) == before

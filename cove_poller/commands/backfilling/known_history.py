@@ -6,16 +6,17 @@ these is another, or more is asked for than then, the history is read: when in d
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from cove_poller import __version__
+from cove_poller.commands.record_runs import Subject, recorded_histories, waiting_for_runs
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Database
 from cove_poller.database.store import Store
 from cove_poller.records.device import Device
-from cove_poller.records.past import Past, Request
+from cove_poller.records.past import NO_PAST, Past, Request
 from cove_poller.records.session import Origin
 
 KEPT = "known"
@@ -60,6 +61,20 @@ class KnownHistories:
         """All that a history is compared by: the terms, and what the listing says, which changes its meaning daily."""
         content = [*self._terms, now.astimezone(UTC).date(), device.model_dump()]
         return hashlib.sha256(json.dumps(content, default=_plain, sort_keys=True).encode()).hexdigest()[:32]
+
+    def at_rest(self, store: Store, devices: Iterable[Device], pasts: Mapping[int, Past]) -> Collection[int]:
+        """Return the devices, by account, that were known again, and of which nothing waits to be written.
+
+        All is well with them, they are linked and wanted, and every session is in a run. What the time that has passed
+        changes of them is the next poll's to see.
+        """
+        rows = store.devices.rows(one.account_id for one in devices if pasts.get(one.account_id, NO_PAST).is_known)
+        subjects = {
+            account: Subject(row["job_id"], recorded_histories(row, {}))
+            for account, row in rows.items()
+            if row["job_id"] and not (row["ignored"] or row["conditions"] or row["running_since"])
+        }
+        return subjects.keys() - waiting_for_runs(store, subjects)
 
     def note(self, store: Store, devices: Sequence[Device], pasts: Mapping[int, Past], now: datetime) -> int:
         """Keep what is needed to know the histories again. Return how many sessions those have that were known."""
