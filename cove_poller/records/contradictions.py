@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from cove_poller.records.columns import canonical_code
+from cove_poller.records.columns import DataSource
 from cove_poller.records.device import (
+    ALL_COLUMNS,
     Device,
     DeviceFields,
     SourceFields,
     StatisticsRow,
+    column_code,
     describe_columns,
     device_from_row,
 )
@@ -17,14 +19,17 @@ from cove_poller.records.values import MILLISECONDS_FROM
 
 MEANINGS = Statuses()
 NO_FIELDS = SourceFields.model_construct()
-COMPARED = tuple(
-    str(SourceFields.model_fields[name].alias)
-    for name in ("last_status", "errors_count", "last_success_at", "last_session_at", "last_completed_at")
-)
+COMPARED = ("last_status", "errors_count", "last_success_at", "last_session_at", "last_completed_at")
+PLACES: Mapping[str, tuple[str, int] | None] = {
+    **dict.fromkeys(ALL_COLUMNS),
+    **{column_code(source, name): (source, place) for source in DataSource for place, name in enumerate(COMPARED)},
+}
+"""Of each column as Cove writes it the source, and which of its fields that is, where it is compared."""
+
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 LISTED_TWICE = "Cove lists it more than once and says different things of it; the gravest counts"
 
-Gravity = tuple[int, int, datetime, float]
+Gravity = tuple[int, int, float, float]
 """The greater, the graver."""
 
 
@@ -71,11 +76,6 @@ def united(told: Sequence[Device], note: str) -> Device:
     )
 
 
-def _gravest(fields: SourceFields) -> tuple[Gravity, str]:
-    """Return what the gravest is found by; the text makes it the same one whatever the order."""
-    return source_gravity(fields), repr(fields)
-
-
 def device_gravity(device: Device) -> Gravity:
     """Return what devices are compared by: their gravest source."""
     return max(map(source_gravity, device.sources.values()), default=source_gravity(NO_FIELDS))
@@ -85,32 +85,32 @@ def rows_gravity(rows: Sequence[StatisticsRow]) -> Gravity:
     """Return what devices are compared by from their rows, which are read in full only where they are odd."""
     try:
         return max(map(_row_gravity, rows))
-    except (AttributeError, TypeError, ValueError, OverflowError):
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError):
         return device_gravity(united([_of_one_row(row) for row in rows], LISTED_TWICE))
 
 
 def _row_gravity(row: StatisticsRow) -> Gravity:
-    """Return a row's gravity. Raise TypeError or ValueError where it is not written as Cove writes it as a rule."""
-    by_source: dict[str, dict[str, int]] = {}
+    """Return a row's gravity. Raise an error of Python's where it is not written as Cove writes it as a rule."""
+    by_source: dict[str, list[int | None]] = {}
     for setting in row.settings:
         ((code, value),) = setting.items()
-        if canonical_code(code) != code:
-            raise ValueError("another spelling")
-        if code[3:] in COMPARED:
-            told = by_source.setdefault(code[:3], {})
-            if code[3:] in told:
+        if place := PLACES[code]:
+            source, number = place
+            told = by_source.get(source) or by_source.setdefault(source, [None] * len(COMPARED))
+            if told[number] is not None:
                 raise ValueError("told twice")
-            told[code[3:]] = int(value)
-    return max(map(_told_gravity, by_source.values()), default=source_gravity(NO_FIELDS))
+            told[number] = int(value)
+    return max([_told_gravity(*told) for told in by_source.values()], default=source_gravity(NO_FIELDS))
 
 
-def _told_gravity(told: Mapping[str, int]) -> Gravity:
-    status, errors, success, last, completed = (told.get(code) or 0 for code in COMPARED)
-    if min(last, completed, success) < 0 or max(last, completed, success) >= MILLISECONDS_FROM or errors < 0:
+def _told_gravity(
+    status: int | None, errors: int | None, success: int | None, last: int | None, completed: int | None
+) -> Gravity:
+    errors, success, last, completed = errors or 0, success or 0, last or 0, completed or 0
+    if not (errors >= 0 and all(0 <= at < MILLISECONDS_FROM for at in (success, last, completed))):
         raise ValueError("not a time")
-    code = COMPLETED_WITH_ERRORS if status == COMPLETED and errors > 0 else status if COMPARED[0] in told else None
-    at = datetime.fromtimestamp(last or completed, UTC)
-    return SEVERITY[MEANINGS.meaning(code)], errors, at, -float(success)
+    code = COMPLETED_WITH_ERRORS if status == COMPLETED and errors > 0 else status
+    return SEVERITY[MEANINGS.meaning(code)], errors, float(last or completed), -float(success)
 
 
 def source_gravity(fields: SourceFields) -> Gravity:
@@ -118,5 +118,5 @@ def source_gravity(fields: SourceFields) -> Gravity:
     errors = fields.errors_count or 0
     code = COMPLETED_WITH_ERRORS if fields.last_status == COMPLETED and errors > 0 else fields.last_status
     last = fields.last_session_at or fields.last_completed_at or NEVER
-    success = (fields.last_success_at or NEVER).timestamp()
-    return SEVERITY[MEANINGS.meaning(code)], errors, last, -success
+    success = fields.last_success_at or NEVER
+    return SEVERITY[MEANINGS.meaning(code)], errors, last.timestamp(), -success.timestamp()

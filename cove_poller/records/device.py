@@ -126,12 +126,13 @@ class RowHead(CoveModel):
     partner_id: Number = Field(None, alias="PartnerId")
 
 
-class StatisticsRow(CoveModel):
+@dataclass(frozen=True, slots=True)
+class StatisticsRow:
     """A row of the listing: a list of settings, each of which has the values of some columns."""
 
-    account_id: AccountId = Field(alias="AccountId")
-    partner_id: Number = Field(None, alias="PartnerId")
-    settings: list[Any] = Field(alias="Settings")
+    account_id: int
+    partner_id: int | None
+    settings: list[Any]
     malformed: frozenset[str] = frozenset()
 
     @property
@@ -181,10 +182,8 @@ def row_from_reply(content: object) -> StatisticsRow | UnreadableRow:
     settings = content.get("Settings")
     if not isinstance(settings, list):
         return UnreadableRow(head.account_id, "Settings of its row")
-    malformed = bad if all(isinstance(one, dict) for one in settings) else {*bad, "Settings"}
-    return StatisticsRow(
-        account_id=head.account_id, partner_id=head.partner_id, settings=settings, malformed=frozenset(malformed)
-    )
+    malformed = bad if {*map(type, settings)} <= {dict} else {*bad, "Settings"}
+    return StatisticsRow(head.account_id, head.partner_id, settings, frozenset(malformed))
 
 
 def device_from_row(row: StatisticsRow, values: Mapping[str, Any] | None = None) -> Device:

@@ -13,7 +13,7 @@ from cove_poller.errors import ApiError, ApiUnavailable, CovePollerError, Permis
 from cove_poller.records.columns import canonical_code
 from cove_poller.records.device import ALL_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, StatisticsRow
 
-ROW = StatisticsRow(account_id=1, settings=[])
+ROW = StatisticsRow(1, None, [])
 
 
 class FakeClient:

@@ -36,8 +36,7 @@ def make_device(account_id: int = 1, **settings: Any) -> Device:
     at = str(int(AT.timestamp()))
     whole = {"I1": "srv1", "I8": "Example Bakery", "I18": "SRV1", "I32": "2", "I78": "D01D10",
              "D01F00": "5", "D01F15": at, "D10F00": "5", "D10F15": at, "D10F08": "5" * 28, **settings}  # fmt: skip
-    row = {"AccountId": account_id, "Settings": [{code: value} for code, value in whole.items() if value]}
-    return device_from_row(StatisticsRow.model_validate(row))
+    return device_from_row(StatisticsRow(account_id, None, [{code: value} for code, value in whole.items() if value]))
 
 
 Answer = ReadRows | CovePollerError

@@ -19,7 +19,7 @@ def seconds(days_ago: float = 0) -> str:
 def make_row(*more: dict[str, Any], account_id: Any = 1, **settings: Any) -> StatisticsRow:
     """A row of columns; `more` are settings beside them, for columns that come twice."""
     whole = [{code: value} for code, value in {"I1": "srv1", "I8": "Bakery", "I78": "D01", **settings}.items()]
-    return StatisticsRow(account_id=account_id, settings=[*whole, *more])
+    return StatisticsRow(account_id, None, [*whole, *more])
 
 
 def listed(*rows: StatisticsRow) -> Device:

@@ -27,7 +27,7 @@ SECONDS = int(MOMENT.timestamp())
 def make_device(**settings: Any) -> Device:
     """A device from its columns, in the shape that Cove sends them."""
     pairs = [{code: value} for code, value in sorted(settings.items())]
-    return device_from_row(StatisticsRow.model_validate({"AccountId": 1, "PartnerId": 1001, "Settings": pairs}))
+    return device_from_row(StatisticsRow(1, 1001, pairs))
 
 
 # Values
@@ -158,7 +158,8 @@ def test_a_setting_or_a_partner_that_cannot_be_read_is_left_out_and_named_and_th
 
 
 def test_a_row_without_settings_is_a_device_of_which_nothing_is_known() -> None:
-    row = StatisticsRow.model_validate({"AccountId": "7", "Flags": None, "Settings": []})
+    row = row_from_reply({"AccountId": "7", "Flags": None, "Settings": []})
+    assert isinstance(row, StatisticsRow)
     device = device_from_row(row)
     assert (device.account_id, device.partner_id, device.sources, device.active_sources) == (7, None, {}, ())
 

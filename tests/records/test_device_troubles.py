@@ -20,7 +20,7 @@ NAME = "Example Bakery, srv (device 1)"
 def troubles(changes: DeviceChanges | None = None, unlinked: str | None = None, **settings: str) -> dict[str, Trouble]:
     values = {"I1": "srv", "I8": "Example Bakery", "I32": "2", "I78": "D01"}
     values |= {f"D01{code}": value for code, value in ended(at(2)).items()} | settings
-    row = StatisticsRow.model_validate({"AccountId": 1, "Settings": [{code: one} for code, one in values.items()]})
+    row = StatisticsRow(1, None, [{code: one} for code, one in values.items()])
     device = device_from_row(row)
     reading: DeviceReading = read_device(device, (), Circumstances(at(3)))
     return device_troubles(device, reading, changes or DeviceChanges(), unlinked, LIMITS)

@@ -45,7 +45,7 @@ def session(code: str, begin: float, hours: float = 0.2) -> TrueSession:
 
 def listed(device: FakeDevice, now: datetime) -> Device:
     pairs = [{code: value} for code, value in columns(device, "Example Bakery", now, Reading()).items()]
-    return device_from_row(StatisticsRow.model_validate({"AccountId": 1, "PartnerId": 1001, "Settings": pairs}))
+    return device_from_row(StatisticsRow(1, 1001, pairs))
 
 
 class Record:

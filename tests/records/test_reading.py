@@ -151,7 +151,7 @@ def test_every_status_code_of_every_source_gets_its_word_and_nothing_unknown_is_
     source: DataSource, code: int, expected: str
 ) -> None:
     settings = [{"I32": "2"}, {"I78": str(source)}, {f"{source}F00": str(code)}, {f"{source}F15": str(NOON)}]
-    row = StatisticsRow.model_validate({"AccountId": 1, "PartnerId": 1, "Settings": settings})
+    row = StatisticsRow(1, 1, settings)
     reading = read_device(device_from_row(row), (), AROUND).sources[source]
     if expected == "running":
         assert reading.running
@@ -176,14 +176,14 @@ def test_a_source_that_is_active_but_refused_unknown_or_garbled_is_blind_and_one
         {"I78": "D01D02D10D17D22"}, {"D01F00": "5"}, {"D01F15": str(NOON)}, {"D02F00": "5"}, {"D02F15": "tomorrow"},
         {"D09F00": "5"}, {"D09F15": str(NOON)},
     ]  # fmt: skip
-    device = device_from_row(StatisticsRow.model_validate({"AccountId": 1, "Settings": settings}))
+    device = device_from_row(StatisticsRow(1, None, settings))
     reading = read_device(device, ("D10F15",), AROUND)
     assert set(reading.problems) == {"D02", "D10", "D22"}
 
 
 def test_a_device_of_which_only_the_total_is_told_is_blind_in_all_its_sources() -> None:
     settings = [{"I78": "D01D02"}, {"D09F00": "5"}, {"D09F15": str(NOON)}]
-    device = device_from_row(StatisticsRow.model_validate({"AccountId": 1, "Settings": settings}))
+    device = device_from_row(StatisticsRow(1, None, settings))
     assert set(read_device(device, (), AROUND).problems) == {"D01", "D02"}
 
 

@@ -158,7 +158,7 @@ class Ledger:
         settings |= {"I32": {"server": "2", "workstation": "1"}.get(self.kind, "0")}
         settings |= {"I59": "2"} if self.kind == "m365" else {"I59": "1", "I18": "SRV"}
         pairs = [{code: one} for code, one in settings.items()]
-        return StatisticsRow.model_validate({"AccountId": 1, "PartnerId": 1001, "Settings": pairs})
+        return StatisticsRow(1, 1001, pairs)
 
     def _record(self, reading: DeviceReading, past: Past, look: Look, bars: Mapping[str, str]) -> None:
         by_source: dict[str, list[RecordedSession]] = {}
