@@ -15,7 +15,7 @@ from cove_poller.commands.outcome import Outcome
 from cove_poller.commands.poll_troubles import clock_troubles, listing_troubles, page_troubles
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
-from cove_poller.commands.record_takeable import PolledMeanwhile, save_takeable
+from cove_poller.commands.record_takeable import PolledMeanwhile, in_groups, save_takeable
 from cove_poller.commands.results import BackfillResult, CommandResult, noting_stop
 from cove_poller.commands.sync import known_partner
 from cove_poller.cove.client import CoveClient
@@ -25,7 +25,7 @@ from cove_poller.database.audit_trail import last_complete_sync, note_request, p
 from cove_poller.database.connecting.signals import undisturbed
 from cove_poller.database.engine import Database, Mode
 from cove_poller.database.store import Store
-from cove_poller.errors import ApiError, CovePollerError, DatabaseError, Terminated
+from cove_poller.errors import ApiError, DatabaseError
 from cove_poller.records.device import Device
 from cove_poller.records.health.device_troubles import device_name
 from cove_poller.records.past import Past, Request
@@ -37,8 +37,8 @@ COMMAND = "backfill"
 MOST_AT_ONCE = 25
 """Devices that are written in one transaction: a run begins with one, so that a short one is soon safe, and doubles."""
 
-LONGEST_WAIT = timedelta(seconds=10)
-"""So long what was read waits for more to be written with it."""
+MOST_KNOWN = 250
+"""Of devices whose history is known more: little is lost with them."""
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class Backfill:
                 self._result.listed += len(devices)
                 self._result.troubles |= page_troubles(page)
                 known = self._histories(listing).expected(self._database, devices, self._now())
-                for group in self._in_groups(reader.read(devices, self._tick, known)):
+                for group in in_groups(reader.read(devices, self._tick, known), self._is_enough, self._now):
                     self._save(group, listing)
                     self._tick()
         finally:
@@ -152,24 +152,11 @@ class Backfill:
         if is_last:
             self._result.outcome.failures += [f"device {one}: Cove does not list it" for one in sorted(unlisted)]
 
-    def _in_groups(self, found: Iterable[tuple[Device, Past]]) -> Iterator[list[tuple[Device, Past]]]:
-        """Yield what is found in groups, also what was read before an error; not where the process is to end."""
-        group: list[tuple[Device, Past]] = []
-        began = self._now()
-        try:
-            for one in found:
-                group.append(one)
-                if len(group) >= self._at_once or self._now() - began >= LONGEST_WAIT:
-                    yield group
-                    group, began, self._at_once = [], self._now(), min(2 * self._at_once, MOST_AT_ONCE)
-        except Terminated:
-            raise
-        except CovePollerError:
-            if group:
-                yield group
-            raise
-        if group:
-            yield group
+    def _is_enough(self, group: Sequence[tuple[Device, Past]]) -> bool:
+        """Whether a group is to be written, be it of histories that are known; the next one may be twice as large."""
+        is_enough = sum(not past.is_known for _, past in group) >= self._at_once or len(group) >= MOST_KNOWN
+        self._at_once = min(2 * self._at_once, MOST_AT_ONCE) if is_enough else self._at_once
+        return is_enough
 
     def _timed(self, pages: Iterator[Page]) -> Iterator[Page]:
         """Yield the pages; keep in mind when each was asked for."""

@@ -17,6 +17,7 @@ from cove_poller.records.health.device_record import LAST_SEEN_PRECISION
 class Sorted:
     """The devices of a page that are due, the digests by which they are known next time, and what the others count."""
 
+    at: datetime
     due: Sequence[Listed]
     digests: Mapping[int, str] = field(default_factory=dict)
     quiet: Outcome = field(default_factory=Outcome)
@@ -31,15 +32,15 @@ def sort_out(
     """
     config = recorder.config
     if config.intervals.are_set:
-        return Sorted(listed)
+        return Sorted(now, listed)
     basis = due.basis(config, recorder.login, refused)
     digests = {one.account_id: due.row_digest(basis, one.content) for one in listed if one.content}
     is_after_gap = recorder.looked_at is None or now - recorder.looked_at > timedelta(minutes=config.api.gap_minutes)
     if is_after_gap or abs(recorder.clock_ahead) > due.MOST_SKEW:
-        return Sorted(listed, digests)
+        return Sorted(now, listed, digests)
     quiet = store.devices.quiet(recorder.login, digests, now)
     store.devices.touch((row["account_id"] for row in quiet if now - row["last_seen_at"] >= LAST_SEEN_PRECISION), now)
     ids = {row["account_id"] for row in quiet}
     sessions = Tally(unchanged=sum(row["shown_count"] for row in quiet))
     left = [one for one in listed if one.account_id not in ids]
-    return Sorted(left, digests, Outcome(devices=len(ids), sessions=sessions))
+    return Sorted(now, left, digests, Outcome(devices=len(ids), sessions=sessions))

@@ -1,17 +1,23 @@
-"""Devices into the database, also where it does not take what Cove says of one of them: the others are saved."""
+"""Devices into the database, in groups, also where it does not take what Cove says of one: the others are saved."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 from cove_poller.commands.outcome import Noted, Outcome
 from cove_poller.commands.record_page import Recorder
 from cove_poller.database.engine import Database
 from cove_poller.database.store import Store
-from cove_poller.errors import ValueRefused
+from cove_poller.errors import CovePollerError, Terminated, ValueRefused
 from cove_poller.records.device import Device
 from cove_poller.records.health.device_troubles import device_name
 from cove_poller.records.health.news import Trouble
+
+LONGEST_WAIT = timedelta(seconds=10)
+"""So long what was read waits for more to be written with it."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,31 @@ class PolledMeanwhile(Exception):
 
 
 Save = Callable[[Store, Sequence[Device]], Outcome]
+
+
+def in_groups(
+    found: Iterable[T], is_enough: Callable[[Sequence[T]], bool], now: Callable[[], datetime]
+) -> Iterator[list[T]]:
+    """Yield what is found in groups, as soon as one is enough or has waited for long.
+
+    What was found before an error is yielded before that is raised; not where the process is to end.
+    """
+    group: list[T] = []
+    began = now()
+    try:
+        for one in found:
+            group.append(one)
+            if is_enough(group) or now() - began >= LONGEST_WAIT:
+                yield group
+                group, began = [], now()
+    except Terminated:
+        raise
+    except CovePollerError:
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
 
 
 def save_takeable(

@@ -1,8 +1,9 @@
 """`sync`: ask Cove how every device's backups went, and write what is new into the database."""
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import timedelta
 from functools import partial
 from itertools import chain
 
@@ -12,22 +13,23 @@ from cove_poller.commands.gone_devices import note_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
 from cove_poller.commands.outages.outage import record_spooled, spool_poll
-from cove_poller.commands.outcome import Outcome
-from cove_poller.commands.quiet_devices import sort_out
+from cove_poller.commands.outcome import Noted, Outcome
+from cove_poller.commands.quiet_devices import Sorted, sort_out
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
-from cove_poller.commands.record_takeable import save_takeable
+from cove_poller.commands.record_takeable import in_groups, save_takeable
 from cove_poller.commands.results import CommandResult, LoginResult, noting_stop
 from cove_poller.commands.stale_devices import note_staleness
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.column_memory import ColumnMemory, basis_of
 from cove_poller.cove.listing import Listing, Page
+from cove_poller.cove.paging import all_of
 from cove_poller.cove.threads import fetched_ahead
 from cove_poller.database.audit_trail import last_complete_sync, last_learnt, last_sync_before, poll_rhythm
 from cove_poller.database.connecting.signals import undisturbed
 from cove_poller.database.engine import Database, Mode
 from cove_poller.database.store import Store
-from cove_poller.errors import ApiError, CovePollerError, DatabaseUnavailable, Terminated
+from cove_poller.errors import ApiError, DatabaseUnavailable
 from cove_poller.records.device import Device
 from cove_poller.records.health.news import Trouble
 from cove_poller.records.intervals import Schedule
@@ -146,9 +148,9 @@ class Poll:
         try:
             pages = fetched_ahead(listing.iter_pages())
             with closing(all_of(pages) if self._database.is_dry else pages) as pages, self._database.together():
-                for page in pages:
-                    recorder.clock_ahead = client.clock_ahead
-                    self._save(page, recorder, listing, closer)
+                found = (self._sorted(page, recorder, listing, client.clock_ahead) for page in pages)
+                for group in in_groups(found, self._is_page_full, self._now):
+                    self._save(group, recorder, listing, closer)
                 self._finish(client, listing, recorder, closer)
         finally:
             if listing.seen_ids:
@@ -161,26 +163,45 @@ class Poll:
         if result.not_due:
             log.info("login %s: %s left out, not due yet", result.login, counted(result.not_due, "device"))
 
-    def _save(self, page: Page, recorder: Recorder, listing: Listing, closer: GapCloser) -> None:
-        """Write a page in one transaction, or in several where the database does not take what is said of a device."""
+    def _sorted(self, page: Page, recorder: Recorder, listing: Listing, clock_ahead: timedelta) -> Sorted:
+        """Return which devices of a page are due; pass over the others, and note the rows that cannot be read."""
         result, login = self._result, self._result.login
+        recorder.clock_ahead = clock_ahead
         sort = partial(sort_out, recorder=recorder, listed=page.listed, refused=listing.refused, now=self._now())
         found = self._database.tried_twice(login, sort)
         result.outcome.add(found.quiet)
-        recorder.digests, devices = found.digests, self._due([one.device for one in found.due])
+        noted = Noted(Outcome(), frozenset())
+        if page.unreadable:
+            note = partial(recorder.note_unreadable, rows=page.unreadable, now=self._now())
+            noted = self._database.tried_twice(login, note)
+        result.outcome.add(noted.outcome)
+        result.troubles |= poll_troubles.page_troubles(page, noted.account_ids)
+        self._progress(result.outcome.devices)
+        return found
+
+    def _is_page_full(self, group: Sequence[Sorted]) -> bool:
+        overlap = 1
+        return sum(len(one.due) for one in group) >= self._config.api_of(self._result.login).page_size - overlap
+
+    def _save(self, group: Sequence[Sorted], recorder: Recorder, listing: Listing, closer: GapCloser) -> None:
+        """Write the devices of some pages that are due in one transaction, as they were when the first was listed.
+
+        It takes several where the database does not take what is said of a device.
+        """
+        result, at = self._result, group[0].at
+        due = {one.account_id: one.device for found in group for one in found.due}  # the last word, where there are two
+        recorder.digests = {account: digest for found in group for account, digest in found.digests.items()}
+        if not (devices := self._due([*due.values()])):
+            return
 
         def save(store: Store, some: Sequence[Device]) -> Outcome:
-            return recorder.save_page(store, some, listing.refused, self._now())
+            return recorder.save_page(store, some, listing.refused, at)
 
         with undisturbed():  # so that what is committed is counted
-            for saved in save_takeable(self._database, recorder, devices, save, self._now()):
+            for saved in save_takeable(self._database, recorder, devices, save, at):
                 result.outcome.add(saved.outcome)
                 result.troubles |= saved.troubles
                 closer.note(devices, saved.outcome.missing)
-        note = partial(recorder.note_unreadable, rows=page.unreadable, now=self._now())
-        noted = self._database.tried_twice(login, note)
-        result.outcome.add(noted.outcome)
-        result.troubles |= poll_troubles.page_troubles(page, noted.account_ids)
         self._progress(result.outcome.devices)
 
     def _finish(self, client: CoveClient, listing: Listing, recorder: Recorder, closer: GapCloser) -> None:
@@ -264,29 +285,6 @@ class Poll:
         outcome.warnings += found.lines
         outcome.standing += found.standing
         outcome.jobs |= found.jobs
-
-
-def all_of(pages: Iterable[Page]) -> Generator[Page, None, None]:
-    """Return what yields the pages once all are there, and then raises what kept further ones from being read.
-
-    So no transaction is open while Cove is waited for where one is to span all pages.
-    """
-    found = list[Page]()
-    error: CovePollerError | None = None
-    try:
-        for page in pages:
-            found.append(page)
-    except Terminated:
-        raise
-    except CovePollerError as kept:
-        error = kept
-
-    def give() -> Generator[Page, None, None]:
-        yield from found
-        if error:
-            raise error
-
-    return give()
 
 
 def known_partner(result: LoginResult) -> int:

@@ -4,10 +4,10 @@ So pages overlap by a row, which proves that none was skipped, and the end is a 
 not a short one.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence, Set
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Sequence, Set
 from typing import TypeVar
 
-from cove_poller.errors import ApiError
+from cove_poller.errors import ApiError, CovePollerError, Terminated
 
 MAX_REWINDS = 8  # each twice as far as the one before
 
@@ -52,3 +52,26 @@ def iter_pages(
             return
         start += max(len(rows) - 1, 1)
         previous = keys if len(rows) > 1 else frozenset()
+
+
+def all_of(pages: Iterable[T]) -> Generator[T, None, None]:
+    """Return what yields the pages once all are there, and then raises what kept further ones from being read.
+
+    So no transaction is open while Cove is waited for where one is to span all pages.
+    """
+    found = list[T]()
+    error: CovePollerError | None = None
+    try:
+        for page in pages:
+            found.append(page)
+    except Terminated:
+        raise
+    except CovePollerError as kept:
+        error = kept
+
+    def give() -> Generator[T, None, None]:
+        yield from found
+        if error:
+            raise error
+
+    return give()

@@ -3,6 +3,7 @@
 Shapes are those of N-able's page "Authorization", and of public clients.
 """
 
+import functools
 import re
 from codecs import BOM_UTF8, getincrementaldecoder
 from contextlib import suppress
@@ -100,13 +101,19 @@ class RemoteEndpoint(CoveModel):
     url: Text = Field(None, alias="WebRcgUrl")
 
 
+@functools.cache
+def _reply_with(inner: Any) -> Any:
+    """Return the kind of reply with such a result; pydantic would soon forget it, and make it anew."""
+    return Reply[inner]
+
+
 def parse_reply(body: bytes | bytearray, inner: type[T], who: str = "Cove") -> Reply[T]:
     """Return the reply with an inner result of type `inner`.
 
     Raise ApiUnavailable for what is no JSON, as a proxy or a maintenance page sends it; ApiError for any other shape.
     """
     try:
-        reply = Reply[inner].model_validate_json(as_json(body))  # type: ignore[valid-type]
+        reply: Reply[T] = _reply_with(inner).model_validate_json(as_json(body))  # type: ignore[arg-type]
     except ValidationError as error:
         if error.errors(include_input=False)[0]["type"] == "json_invalid":
             raise ApiUnavailable(f"{who} sent {what_came(body)} in place of an answer") from None

@@ -416,12 +416,10 @@ def test_a_page_whose_runs_change_costs_at_most_four_statements_more_whatever_it
             site.sync()
             site.sync()
     kind = database_url.partition(":")[0]
-    measured(f"SQL statements of a page without objects, again, with them, again, of 10, again, on {kind}: "
-             f"{statement_counts}")  # fmt: skip
-    without, again_without, set_anew, again_with, with_objects, again = statement_counts
+    measured(f"SQL statements of a page without objects, with them, of 10, on {kind}: {statement_counts}")
+    without, set_anew, with_objects = statement_counts  # where nothing is new no page is written
     assert with_objects <= without + 4  # the first page also makes the customer
     assert set_anew <= 16  # another configuration makes every device due, though nothing of it is new
-    assert {again_without, again_with, again} == {0}
 
 
 def test_backfill_writes_objects_too_also_of_runs_that_it_marks_as_reviewed(simple: ObjectSite, fleet: Fleet) -> None:
