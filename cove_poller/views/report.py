@@ -93,7 +93,7 @@ def make_report(
 ) -> Report:
     """Return the report of an overview and of the sessions since `plot_begin`.
 
-    One `for_customer` has no link to Backupchecks, and of the logins only how old it is.
+    One `for_customer` says nothing of Backupchecks, and of the logins only how old it is.
     """
     statuses, polls = Statuses.from_config(config.status), all_freshness(overview)
     conditions, buckets = overview.counts(), overview.buckets()
@@ -120,7 +120,7 @@ def make_report(
         conditions=[Tile(one.value, conditions[one], *words) for one, words in CONDITIONS.items()],
         buckets=[Tile(one.value, buckets[one], word) for one, word in BUCKETS.items()],
         rows=[_row(device, statuses) for device in overview.devices],
-        details=_details(overview, sessions, statuses, page_of),
+        details=_details(overview, sessions, statuses, page_of, for_customer=for_customer),
     )
 
 
@@ -174,6 +174,8 @@ def _details(
     sessions: Iterable[PlotSession],
     statuses: Statuses,
     page_of: Callable[[int | None], str | None],
+    *,
+    for_customer: bool,
 ) -> dict[str, Any]:
     """Compact on purpose: lists where there is one per device or source, times as Unix seconds, days as letters."""
     begin = plot_begin(overview.as_of)
@@ -184,33 +186,36 @@ def _details(
         "begin": _seconds(begin),
         "sources": LABELS,
         "devices": [
-            [*_device_details(device, packed[device.account_id], statuses), page_of(device.job_id)]
+            [*_device_details(device, packed[device.account_id], statuses, for_customer), page_of(device.job_id)]
             for device in overview.devices
         ],
     }
 
 
-def _device_details(device: DeviceState, packed: Mapping[str, str], statuses: Statuses) -> list[Any]:
+def _device_details(
+    device: DeviceState, packed: Mapping[str, str], statuses: Statuses, for_customer: bool
+) -> list[Any]:
     return [
         _seconds(device.last_session_at),
         _seconds(device.last_success_at),
         device.bucket.value,
         _seconds(device.last_seen_at),
-        _facts(device),
+        _facts(device, for_customer),
         [_source_details(device, source, statuses) for source in device.sources],
         packed,
     ]
 
 
-def _facts(device: DeviceState) -> list[str]:
-    """Return what else is worth knowing of a device."""
+def _facts(device: DeviceState, for_customer: bool) -> list[str]:
+    """Return what else is worth knowing of a device; its customer need not know how it is watched."""
     hours = device.alert_after.total_seconds() / 3600
     running = [f"Running since {shown(device.running_since)} UTC."] if device.running_since else []
     linked = f"Job {device.job_id} in Backupchecks." if device.is_linked else "Not linked to a job in Backupchecks yet."
+    login = "" if for_customer else f", login {device.login}"
     return [
         *running,
-        f"{device.device_name}, account {device.account_id}, login {device.login}.",
-        linked,
+        f"{device.device_name}, account {device.account_id}{login}.",
+        *([] if for_customer else [linked]),
         *([f"Stale: {device.lacks()}."] if device.is_stale else []),
         *(f"Since {shown(one.since)} UTC: {one.what}." for one in device.standing),
         f"Stale after {counted(round(hours), 'hour')} without a success.",

@@ -127,3 +127,11 @@ def test_what_is_wrong_with_a_login_itself_is_said_but_not_loudly() -> None:
 def test_a_device_without_a_job_says_so() -> None:
     facts = report(overview(state(job_id=None))).details["devices"][0][4]
     assert facts[1] == "Not linked to a job in Backupchecks yet."
+
+
+def test_a_customers_page_says_nothing_of_logins_and_jobs_and_everybodys_does() -> None:
+    known = overview(state())
+    words = ("login main", "in Backupchecks")
+    for for_customer in (True, False):
+        text = str(make_report(known, [], CONFIG, for_customer=for_customer))
+        assert [word in text for word in words] == [not for_customer] * 2
