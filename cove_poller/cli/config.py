@@ -28,17 +28,26 @@ def config() -> None:
 )
 @click.argument("file", type=click.Path(path_type=Path), default=Path("cove.toml"))
 @click.option("--full", is_flag=True, help="Ask nothing and write every key, as is done without a terminal.")
-def config_init(file: Path, full: bool) -> None:
+@json_option
+def config_init(file: Path, full: bool, as_json: bool) -> None:
     """Write a configuration to FILE (cove.toml), readable by its owner only. Asks on a terminal for what it needs."""
-    if file.exists():
-        raise click.UsageError(f"{file} is there already and was left as it is")
-    asks = not full and sys.stdin.isatty() and sys.stdout.isatty()
-    write_new(file, asked() if asks else sample())
-    where = file.absolute()
-    click.echo(f"{where} is written; only {getpass.getuser()} may read it. If the poller runs as another user, give it")
-    click.echo(f"to that one: chown USER {shlex.quote(str(where))}. So too with the file of the password.")
-    todo = "Put Cove's token into the file cove-password beside it" if asks else "Put your login into it"
-    click.echo(f"{todo}, then run: cove-poller --config {shlex.quote(str(file))} doctor")
+    with delivery("config init", as_json=as_json) as deliver:
+        from cove_poller.commands.results import Answer
+
+        started_at = datetime.now(UTC)
+        if file.exists():
+            raise click.UsageError(f"{file} is there already and was left as it is")
+        asks = not (full or as_json) and sys.stdin.isatty() and sys.stdout.isatty()
+        write_new(file, asked() if asks else sample())
+        where, todo = file.absolute(), f"cove-poller --config {shlex.quote(str(file))} doctor"
+        first = "Put Cove's token into the file cove-password beside it" if asks else "Put your login into it"
+        text = (
+            f"{where} is written; only {getpass.getuser()} may read it. If the poller runs as another user, give it\n"
+            f"to that one: chown USER {shlex.quote(str(where))}. So too with the file of the password.\n"
+            f"{first}, then run: {todo}"
+        )
+        content = {"file": str(where), "next": f"{first}, then run: {todo}", "error": None}
+        deliver(text, Answer("config init", started_at, datetime.now(UTC), content))
 
 
 def asked() -> str:

@@ -67,6 +67,15 @@ def test_init_writes_to_another_name_that_the_option_then_names(cli: Cli) -> Non
     assert (checked.returncode, checked.stdout[:18]) == (0, "other.toml is fine")
 
 
+def test_init_says_in_json_where_it_wrote_and_why_it_did_not(cli: Cli) -> None:
+    written = json.loads(cli("config", "init", "--json").stdout)
+    assert (written["file"], written["error"]) == (str(cli.directory / "cove.toml"), None)
+    assert written["next"].endswith("cove-poller --config cove.toml doctor")
+    again = cli("config", "init", "--json")
+    assert again.returncode == 2
+    assert "is there already" in json.loads(again.stdout)["error"]["message"]
+
+
 def test_the_users_own_file_is_found_and_the_passwords_of_all_logins_are_tried(cli: Cli) -> None:
     file = cli.directory / "xdg" / "cove-poller" / "cove.toml"
     file.parent.mkdir(parents=True)
