@@ -189,9 +189,10 @@ class Poll:
         It takes several where the database does not take what is said of a device.
         """
         result, at = self._result, group[0].at
-        due = {one.account_id: one.device for found in group for one in found.due}  # the last word, where there are two
-        recorder.digests = {account: digest for found in group for account, digest in found.digests.items()}
-        if not (devices := self._due([*due.values()])):
+        due = {one.account_id: one for found in group for one in found.due}  # the last word, where there are two
+        digests = {account: digest for found in group for account, digest in found.digests.items()}
+        recorder.digests = {account: digests[account] for account in due.keys() & digests if due[account].content}
+        if not (devices := self._due([one.device for one in due.values()])):
             return
 
         def save(store: Store, some: Sequence[Device]) -> Outcome:

@@ -67,6 +67,36 @@ def test_where_nothing_is_new_only_the_audit_trail_is_written_and_a_page_costs_o
     assert counts[0] == counts[1]
 
 
+def graver_behind() -> Callable[[dict[str, Any], dict[str, Any]], Any]:
+    """Lets the first device stand at the end of the list once more, and have failed there."""
+    first: list[dict[str, Any]] = []
+
+    def failed(pair: dict[str, str]) -> dict[str, str]:
+        return {code: "2" if code.endswith("F00") else value for code, value in pair.items()}
+
+    def edit(query: dict[str, Any], result: dict[str, Any]) -> Any:
+        rows = result["result"]
+        first.extend(rows[:1] if not first else [])
+        graver = [{**row, "Settings": [*map(failed, row["Settings"])]} for row in first]
+        is_last = query["StartRecordNumber"] >= 8 and len(rows) > 1
+        return {**result, "result": [*rows, *graver] if is_last else rows}
+
+    return edit
+
+
+def test_a_device_that_a_later_page_told_something_graver_of_is_looked_at_again(
+    database_url: str, tmp_path: Path
+) -> None:
+    for site in quiet_site(database_url, tmp_path, devices=12):
+        site.settings["api"] = {"page_size": 5}
+        site.sync()
+        assert marks(site) == [True] * 12
+        site.cove.faults.edit_listing = graver_behind()
+        site.sync()
+        assert site.rows("SELECT status FROM cove_devices WHERE account_id = 1") == [{"status": "failed"}]
+        assert marks(site) == [False] + [True] * 11
+
+
 def test_after_an_hour_it_is_written_that_quiet_devices_were_seen_and_nothing_else(
     database_url: str, tmp_path: Path
 ) -> None:
