@@ -15,7 +15,7 @@ from cove_poller.commands.outcome import Outcome
 from cove_poller.commands.poll_troubles import clock_troubles, listing_troubles, page_troubles
 from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
-from cove_poller.commands.record_takeable import PolledMeanwhile, in_groups, save_takeable
+from cove_poller.commands.record_takeable import Gathered, PolledMeanwhile, save_takeable
 from cove_poller.commands.results import BackfillResult, CommandResult, noting_stop
 from cove_poller.commands.sync import known_partner
 from cove_poller.cove.client import CoveClient
@@ -140,9 +140,9 @@ class Backfill:
                 self._result.listed += len(devices)
                 self._result.troubles |= page_troubles(page)
                 known = self._histories(listing).expected(self._database, devices, self._now())
-                for group in in_groups(reader.read(devices, self._tick, known), self._is_enough, self._now):
-                    self._save(group, listing)
-                    self._tick()
+                with Gathered(partial(self._save, listing=listing), self._now) as gathered:
+                    for one in reader.read(devices, self._tick, known):
+                        gathered.add(one, self._is_enough)
         finally:
             self._result.troubles |= listing_troubles(listing) | clock_troubles(client.clock_ahead)
             self._report()
@@ -242,7 +242,8 @@ class Backfill:
             if unless_polled and store.devices.are_polled_since(result.login, listed_at):
                 raise PolledMeanwhile
             histories = self._histories(listing)
-            at_rest = histories.at_rest(store, some, pasts)
+            # those that were listed once more, since a sync had looked, may show what is new
+            at_rest = histories.at_rest(store, some, pasts) if unless_polled else frozenset[int]()
             due = [one for one in some if one.account_id not in at_rest]
             read = {account: past for account, past in pasts.items() if not past.is_known}
             outcome = recorder.save_page(store, due, listing.refused, listed_at, read)
@@ -262,6 +263,7 @@ class Backfill:
             for is_failure, texts in ((True, past.failures), (False, past.warnings)):
                 for text in texts:
                     self._reported[is_failure, text].append(device_name(device))
+        self._tick()
 
     def _report(self) -> None:
         """Say what there is to say of the devices; what is the same of several of them, once."""

@@ -44,3 +44,13 @@ def sort_out(
     sessions = Tally(unchanged=sum(row["shown_count"] for row in quiet))
     left = [one for one in listed if one.account_id not in ids]
     return Sorted(now, left, digests, Outcome(devices=len(ids), sessions=sessions))
+
+
+def each_once(listed: Iterable[Listed]) -> list[list[Listed]]:
+    """Return the devices in their order, in as many lists as one of them was listed: each word of Cove is written."""
+    found: list[dict[int, Listed]] = [{}]
+    for one in listed:
+        if one.account_id in found[-1]:
+            found.append({})
+        found[-1][one.account_id] = one
+    return [[*some.values()] for some in found]

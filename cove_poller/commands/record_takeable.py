@@ -1,9 +1,9 @@
 """Devices into the database, in groups, also where it does not take what Cove says of one: the others are saved."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from cove_poller.commands.outcome import Noted, Outcome
 from cove_poller.commands.record_page import Recorder
@@ -35,29 +35,37 @@ class PolledMeanwhile(Exception):
 Save = Callable[[Store, Sequence[Device]], Outcome]
 
 
-def in_groups(
-    found: Iterable[T], is_enough: Callable[[Sequence[T]], bool], now: Callable[[], datetime]
-) -> Iterator[list[T]]:
-    """Yield what is found in groups, as soon as one is enough or has waited for long.
+class Gathered(Generic[T]):
+    """What waits to be written together, until it is enough or has waited for long.
 
-    What was found before an error is yielded before that is raised; not where the process is to end.
+    As a context: what is left is written at its end, also where an error ends it; not where the process is to end.
     """
-    group: list[T] = []
-    began = now()
-    try:
-        for one in found:
-            group.append(one)
-            if is_enough(group) or now() - began >= LONGEST_WAIT:
-                yield group
-                group, began = [], now()
-    except Terminated:
-        raise
-    except CovePollerError:
+
+    def __init__(self, write: Callable[[list[T]], None], now: Callable[[], datetime]) -> None:
+        self._write = write
+        self._now = now
+        self._group: list[T] = []
+        self._began = now()
+
+    def add(self, one: T, is_enough: Callable[[Sequence[T]], bool]) -> None:
+        """Let one more wait."""
+        self._began = self._began if self._group else self._now()
+        self._group.append(one)
+        if is_enough(self._group) or self._now() - self._began >= LONGEST_WAIT:
+            self.write()
+
+    def write(self) -> None:
+        """Write what waits, if anything does."""
+        group, self._group = self._group, []
         if group:
-            yield group
-        raise
-    if group:
-        yield group
+            self._write(group)
+
+    def __enter__(self) -> "Gathered[T]":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or (issubclass(kind, CovePollerError) and not issubclass(kind, Terminated)):
+            self.write()
 
 
 def save_takeable(

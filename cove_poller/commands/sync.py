@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 
@@ -14,10 +14,10 @@ from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
 from cove_poller.commands.outages.outage import record_spooled, spool_poll
 from cove_poller.commands.outcome import Noted, Outcome
-from cove_poller.commands.quiet_devices import Sorted, sort_out
+from cove_poller.commands.quiet_devices import Sorted, each_once, sort_out
 from cove_poller.commands.record_jobs import Linker, replaced_devices
 from cove_poller.commands.record_page import Recorder
-from cove_poller.commands.record_takeable import in_groups, save_takeable
+from cove_poller.commands.record_takeable import Gathered, save_takeable
 from cove_poller.commands.results import CommandResult, LoginResult, noting_stop
 from cove_poller.commands.stale_devices import note_staleness
 from cove_poller.cove.client import CoveClient
@@ -145,12 +145,13 @@ class Poll:
         recorder = Recorder(
             result.login, self._config, Linker(backupchecks), looked_at, rhythm=rhythm, verdict=closer.verdict
         )
+        gathered = Gathered(partial(self._save, recorder=recorder, listing=listing, closer=closer), self._now)
         try:
-            pages = fetched_ahead(listing.iter_pages())
+            pages = fetched_ahead(listing.iter_pages(), gathered.write)
             with closing(all_of(pages) if self._database.is_dry else pages) as pages, self._database.together():
-                found = (self._sorted(page, recorder, listing, client.clock_ahead) for page in pages)
-                for group in in_groups(found, self._is_page_full, self._now):
-                    self._save(group, recorder, listing, closer)
+                with gathered:
+                    for page in pages:
+                        gathered.add(self._sorted(page, recorder, listing, client.clock_ahead), self._is_page_full)
                 self._finish(client, listing, recorder, closer)
         finally:
             if listing.seen_ids:
@@ -184,15 +185,20 @@ class Poll:
         return sum(len(one.due) for one in group) >= self._config.api_of(self._result.login).page_size - overlap
 
     def _save(self, group: Sequence[Sorted], recorder: Recorder, listing: Listing, closer: GapCloser) -> None:
-        """Write the devices of some pages that are due in one transaction, as they were when the first was listed.
-
-        It takes several where the database does not take what is said of a device.
-        """
-        result, at = self._result, group[0].at
-        due = {one.account_id: one for found in group for one in found.due}  # the last word, where there are two
+        """Write the devices of some pages that are due, as they were when the first of the pages was listed."""
         digests = {account: digest for found in group for account, digest in found.digests.items()}
-        recorder.digests = {account: digests[account] for account in due.keys() & digests if due[account].content}
-        if not (devices := self._due([one.device for one in due.values()])):
+        for due in each_once(one for found in group for one in found.due):
+            ids = [one.account_id for one in due if one.content]
+            recorder.digests = {account: digests[account] for account in ids if account in digests}
+            self._write(self._due([one.device for one in due]), group[0].at, recorder, listing, closer)
+        self._progress(self._result.outcome.devices)
+
+    def _write(
+        self, devices: Sequence[Device], at: datetime, recorder: Recorder, listing: Listing, closer: GapCloser
+    ) -> None:
+        """Write devices in one transaction, or in several where the database does not take what is said of one."""
+        result = self._result
+        if not devices:
             return
 
         def save(store: Store, some: Sequence[Device]) -> Outcome:
@@ -203,7 +209,6 @@ class Poll:
                 result.outcome.add(saved.outcome)
                 result.troubles |= saved.troubles
                 closer.note(devices, saved.outcome.missing)
-        self._progress(result.outcome.devices)
 
     def _finish(self, client: CoveClient, listing: Listing, recorder: Recorder, closer: GapCloser) -> None:
         """Write what a listing that came to its end tells, and what is missing of its devices."""

@@ -119,16 +119,15 @@ class ReadRows:
 KEY = ("Id", "PluginId", "Plugin", "DataSourceType", "BackupStartTime", "StartTime")
 
 
+PLAIN = frozenset({int, str, type(None)})
+
+
 def row_key(content: object) -> Hashable:
     """Return what tells what stands in a list from all else in it, also where it has no id; nothing for no row."""
     if not isinstance(content, dict):
         return ()
     key = tuple(map(content.get, KEY))
-    try:
-        hash(key)
-    except TypeError:  # something stands where a value should
-        return repr(key)
-    return key
+    return key if PLAIN.issuperset(map(type, key)) else repr(key)
 
 
 def read_rows(

@@ -10,14 +10,19 @@ from itertools import count, islice
 from queue import Empty, SimpleQueue
 from typing import TypeVar, cast
 
+PATIENCE_SECONDS = 1.0
+
 S = TypeVar("S")
 T = TypeVar("T")
 
 
-def fetched_ahead(items: Iterator[T]) -> Generator[T, None, None]:
-    """Yield the items, the next one always being fetched while one is worked on."""
+def fetched_ahead(items: Iterator[T], meanwhile: Callable[[], None] = lambda: None) -> Generator[T, None, None]:
+    """Yield the items, the next one always being fetched while one is worked on.
+
+    `meanwhile` is called where one is waited for: what is left to do need not wait with it.
+    """
     end = object()
-    with closing(as_completed(lambda _: next(items, end), count(), 1, ahead=1)) as found:
+    with closing(as_completed(lambda _: next(items, end), count(), 1, ahead=1, meanwhile=meanwhile)) as found:
         for _, item in found:
             if item is end:
                 return
@@ -25,11 +30,17 @@ def fetched_ahead(items: Iterator[T]) -> Generator[T, None, None]:
 
 
 def as_completed(
-    work: Callable[[S], T], items: Iterable[S], workers: int, *, ahead: int | None = None
+    work: Callable[[S], T],
+    items: Iterable[S],
+    workers: int,
+    *,
+    ahead: int | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[S, T], None, None]:
     """Yield each item with what `work` makes of it, in the order in which that is done; `workers` items at once.
 
-    At most `ahead` items, twice the workers if not given, are taken before their results are. Raise what `work` does.
+    At most `ahead` items, twice the workers if not given, are taken before their results are. `meanwhile` is called
+    once nothing has come for a second. Raise what `work` does.
     """
     jobs: SimpleQueue[tuple[S] | None] = SimpleQueue()
     results: SimpleQueue[tuple[S, T | None, BaseException | None]] = SimpleQueue()
@@ -45,7 +56,11 @@ def as_completed(
 
     try:
         while under_way := refill():
-            item, result, error = results.get()
+            try:
+                item, result, error = results.get(timeout=PATIENCE_SECONDS)
+            except Empty:
+                meanwhile()
+                continue
             under_way -= 1
             if error:
                 raise error

@@ -11,9 +11,12 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cove_poller.commands.quiet_devices import each_once
 from cove_poller.commands.record_page import Recorder
+from cove_poller.cove.listing import Listed
 from cove_poller.database.devices import Devices
 from cove_poller.database.engine import Mode
+from cove_poller.records.device import StatisticsRow
 from cove_poller.records.due import MARK_COLUMNS
 from tests.conftest import BEGIN, Site
 from tests.world.counted import changes_by_table
@@ -279,3 +282,9 @@ def test_polls_that_pass_over_quiet_devices_write_the_same_rows_as_those_that_lo
             told.append(lived(tmp_path_factory.mktemp("world"), seed, steps, pause))
     for one, other in zip(*told, strict=True):
         assert one == other
+
+
+def test_each_word_of_a_device_that_is_listed_twice_is_written_after_the_other() -> None:
+    told = [(1, "a"), (2, "b"), (1, "c")]
+    words = [Listed(account, (StatisticsRow(account, None, [{"I1": name}]),)) for account, name in told]
+    assert each_once(words) == [words[:2], words[2:]]

@@ -78,3 +78,21 @@ def test_a_process_that_ends_does_not_wait_for_what_is_under_way() -> None:
     began = time.monotonic()
     assert subprocess.run([sys.executable, "-c", WAITS_FOR_LONG], timeout=30, check=False).returncode == 7
     assert time.monotonic() - began < 20
+
+
+def test_what_is_left_to_do_is_done_while_the_next_item_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cove_poller.cove.threads.PATIENCE_SECONDS", 0.01)
+    done, may_come = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        assert may_come.wait(10)
+        yield 2
+
+    def meanwhile() -> None:
+        if done.is_set():
+            may_come.set()
+        done.set()
+
+    assert [*fetched_ahead(items(), meanwhile)] == [1, 2]
+    assert done.is_set()

@@ -20,6 +20,8 @@ from cove_poller.records.past import NO_PAST, Past, Request
 from cove_poller.records.session import Origin
 
 KEPT = "known"
+UNREST = ("ignored", "conditions", "running_since", "missing_since", "gone_at", "replan_since")
+"""Columns of a device that say that there is something to write of it."""
 
 
 class KnownHistories:
@@ -29,6 +31,7 @@ class KnownHistories:
         settings = config.model_dump_json(include={"status", "backupchecks", "alerts", "intervals"})
         api = config.api_of(login).model_dump_json()
         self._terms = [__version__, settings, api, request.way, sorted(refused)]
+        self._login = login
         self._request = request
 
     def expected(self, database: Database, devices: Sequence[Device], now: datetime) -> dict[int, str]:
@@ -72,7 +75,7 @@ class KnownHistories:
         subjects = {
             account: Subject(row["job_id"], recorded_histories(row, {}))
             for account, row in rows.items()
-            if row["job_id"] and not (row["ignored"] or row["conditions"] or row["running_since"])
+            if row["job_id"] and row["login"] == self._login and not any(row[name] for name in UNREST)
         }
         return subjects.keys() - waiting_for_runs(store, subjects)
 
