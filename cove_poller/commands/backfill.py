@@ -37,9 +37,6 @@ COMMAND = "backfill"
 MOST_AT_ONCE = 25
 """Devices that are written in one transaction: a run begins with one, so that a short one is soon safe, and doubles."""
 
-MOST_KNOWN = 250
-"""Of devices whose history is known more: little is lost with them."""
-
 log = logging.getLogger(__name__)
 
 
@@ -153,8 +150,8 @@ class Backfill:
             self._result.outcome.failures += [f"device {one}: Cove does not list it" for one in sorted(unlisted)]
 
     def _is_enough(self, group: Sequence[tuple[Device, Past]]) -> bool:
-        """Whether a group is to be written, be it of histories that are known; the next one may be twice as large."""
-        is_enough = sum(not past.is_known for _, past in group) >= self._at_once or len(group) >= MOST_KNOWN
+        """Whether a group is to be written; the next one may then be twice as large."""
+        is_enough = len(group) >= self._at_once
         self._at_once = min(2 * self._at_once, MOST_AT_ONCE) if is_enough else self._at_once
         return is_enough
 

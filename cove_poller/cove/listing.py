@@ -128,7 +128,7 @@ class Listing:
         """Return some of the devices as Cove lists them by now, by account; without those that it does not list."""
         wanted = sorted(account_ids)
         query = ColumnQuery(self._client, METHOD, self.partner_id, self.learnt)
-        rows = query.rows(0, self._page_size, filter=accounts_filter(wanted)) if wanted else []
+        rows = query.rows(0, max(self._page_size, len(wanted)), filter=accounts_filter(wanted)) if wanted else []
         devices = listed_devices(row for row in rows if isinstance(row, StatisticsRow))
         return {one.account_id: one for one in devices if one.account_id in wanted}
 

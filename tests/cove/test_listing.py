@@ -509,3 +509,13 @@ def test_a_permission_that_is_withdrawn_between_pages_hides_no_device_and_a_seco
     with pytest.raises(PermissionDenied):
         next(pages)
     assert not listing.is_complete
+
+
+def test_devices_are_listed_once_more_in_one_request_though_a_page_holds_fewer(
+    cove: FakeCove, make_listing: MakeListing
+) -> None:
+    wanted = account_ids(cove.fleet.devices)[:9]
+    listing = make_listing(cove, 4)
+    before = len(cove.listing_requests())
+    assert sorted(listing.again(wanted)) == sorted(wanted)
+    assert len(cove.listing_requests()) - before == 1
