@@ -7,6 +7,7 @@ When the time is up, the connection is shut, from another thread, and whoever wa
 import functools
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -16,10 +17,15 @@ from requests.adapters import HTTPAdapter
 _watching = threading.local()
 
 
+LOOKS_WITHIN = 20
+"""How often a watchdog looks while one deadline passes; at least once a second."""
+
+
 class Deadline:
     """Ends the connection that this thread talks over when the time is up; `is_over` tells that it has."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: float) -> None:
+        self.at = at
         self.is_over = False
         self._connection: Any = None
         self._socket: Any = None
@@ -39,19 +45,44 @@ class Deadline:
                     socket.socket.shutdown(one, socket.SHUT_RDWR)
 
 
-@contextmanager
-def deadline(seconds: float) -> Iterator[Deadline]:
-    """Give the deadline of what this thread sends and reads in this block."""
-    watch = Deadline()
-    timer = threading.Timer(seconds, watch.end)
-    timer.daemon = True
-    _watching.deadline = watch
-    timer.start()
-    try:
-        yield watch
-    finally:
-        timer.cancel()
-        _watching.deadline = None
+class Watchdog:
+    """Ends each request that takes longer than so many seconds, from one thread for all of them."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._open = set[Deadline]()
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._look, name="deadlines", daemon=True)
+
+    @contextmanager
+    def deadline(self) -> Iterator[Deadline]:
+        """Give the deadline of what this thread sends and reads in this block."""
+        watch = Deadline(time.monotonic() + self._seconds)
+        with self._lock:
+            self._open.add(watch)
+            if self._thread.ident is None:
+                self._thread.start()
+        _watching.deadline = watch
+        try:
+            yield watch
+        finally:
+            _watching.deadline = None
+            with self._lock:
+                self._open.remove(watch)
+
+    def close(self) -> None:
+        """Watch no more than what is open."""
+        self._is_closed = True
+
+    def _look(self) -> None:
+        while self._open or not self._is_closed:
+            time.sleep(min(self._seconds / LOOKS_WITHIN, 1))
+            now = time.monotonic()
+            with self._lock:
+                late = [one for one in self._open if one.at <= now]
+            for one in late:
+                one.end()
 
 
 class WatchedAdapter(HTTPAdapter):

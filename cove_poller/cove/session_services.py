@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice, pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 from urllib.parse import urljoin
 
@@ -42,6 +42,7 @@ class ToldList:
 
     rows: Sequence[Any]
     source_of: Callable[[str], str | None]
+    digest: str
 
 
 class SessionHistory:
@@ -66,10 +67,10 @@ class SessionHistory:
         if account.token is None:
             raise ApiError("Cove tells no token for it, so its sessions cannot be asked for")
         if device.device_type == "Microsoft 365":
-            lists = self._of_tenant(device, account)
+            lists = self._of_tenant(device, account, known)
         else:
             lists = [self._of_machine(device, account, self._node_url(device.account_id, address), known)]
-        digest = _digest([one.rows for one in lists])
+        digest = " ".join(one.digest for one in lists)
         if digest == known:
             return ReadRows((), digest=digest, is_known=True)
         return replace(_together([self._read(one, device) for one in lists]), digest=digest)
@@ -119,7 +120,7 @@ class SessionHistory:
 
         return lambda start: self._breaker.unless_down(url, lambda: ask(start))
 
-    def _of_tenant(self, device: Device, account: Account) -> list[ToldList]:
+    def _of_tenant(self, device: Device, account: Account, known: str) -> list[ToldList]:
         """Return the sessions of all services, also of those that are switched off by now.
 
         The newest alone are asked for with one request, where Cove answers that.
@@ -132,9 +133,10 @@ class SessionHistory:
             else:
                 if self._read(together, device).is_whole:
                     return [together]
-        return [self._of_services([name], device, account) for name in M365_SERVICES]
+        each = zip_longest(M365_SERVICES, known.split()[: len(M365_SERVICES)], fillvalue="")
+        return [self._of_services([name], device, account, digest) for name, digest in each]
 
-    def _of_services(self, names: Iterable[str], device: Device, account: Account) -> ToldList:
+    def _of_services(self, names: Iterable[str], device: Device, account: Account, known: str = "") -> ToldList:
         """Return the sessions of Microsoft 365 services; a row that does not say of which is that of the only one."""
         names, size = list(names), self._page_size(device)
         since, until = self._started_between(device)
@@ -150,7 +152,7 @@ class SessionHistory:
                 " ".join(names), lambda: self._breaker.unless_down(self._reporting.url, lambda: ask(start))
             )
 
-        return self._told(ask_sparingly, lambda word: m365_source(word or only), device)
+        return self._told(ask_sparingly, lambda word: m365_source(word or only), device, known)
 
     def _page_size(self, device: Device) -> int:
         return SHORT_PAGE_SIZE if device.account_id in self._request.spans else PAGE_SIZE
@@ -160,14 +162,20 @@ class SessionHistory:
         ask: Callable[[int], list[Any]],
         source_of: Callable[[str], str | None],
         device: Device,
-        known: str = "",
+        known: str,
     ) -> ToldList:
-        pages: Iterator[list[Any]] = iter_pages(ask, row_key, self._page_size(device), "sessions", full=2)
-        if known:
-            pages = _unless_known(pages, known)
+        """Return the whole list, as far back as it is wanted, or as much of it as shows that it is the `known` one."""
+        first = ask(0)
+        if known and _is_newest_first(first) and _digest(first) == known:
+            return ToldList(first, source_of, known)  # what is new would stand before it, so nothing is behind
+        there = [first]
+        pages: Iterator[list[Any]] = iter_pages(
+            lambda start: there.pop() if there else ask(start), row_key, self._page_size(device), "sessions", full=2
+        )
         if span := self._request.spans.get(device.account_id):
             pages = _back_to(pages, span.begun_after)
-        return ToldList([row for page in pages for row in page], source_of)
+        rows = [row for page in pages for row in page]
+        return ToldList(rows, source_of, _digest(rows))
 
     def _read(self, told: ToldList, device: Device) -> ReadRows:
         window = self._request.window_of(device.account_id)
@@ -200,22 +208,13 @@ def _together(found: Sequence[ReadRows]) -> ReadRows:
     )
 
 
-def _digest(lists: Sequence[Sequence[Any]]) -> str:
-    return hashlib.sha256(to_json(lists, inf_nan_mode="constants")).hexdigest()[:32]
+def _digest(rows: Sequence[Any]) -> str:
+    return hashlib.sha256(to_json(rows, inf_nan_mode="constants")).hexdigest()[:32]
 
 
-def _unless_known(pages: Iterator[list[Any]], known: str) -> Iterator[list[Any]]:
-    """Yield the pages of a list; only the first where that is the whole list that is known, told newest first.
-
-    Whatever is new would stand before that, so nothing of it stands behind.
-    """
-    for page in islice(pages, 1):
-        yield page
-        ids = [row.get("Id") if isinstance(row, dict) else None for row in page]
-        is_newest_first = all(isinstance(a, int) and isinstance(b, int) and a > b for a, b in pairwise(ids))
-        if len(ids) > 1 and is_newest_first and _digest([page]) == known:
-            return
-    yield from pages
+def _is_newest_first(rows: Sequence[Any]) -> bool:
+    ids = [row.get("Id") if isinstance(row, dict) else None for row in rows]
+    return len(ids) > 1 and all(isinstance(a, int) and isinstance(b, int) and a > b for a, b in pairwise(ids))
 
 
 def _back_to(pages: Iterable[list[Any]], moment: datetime) -> Iterator[list[Any]]:

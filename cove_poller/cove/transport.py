@@ -13,19 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import requests
 import tenacity
 from requests.exceptions import InvalidHeader, RequestException
-from requests.utils import select_proxy
 from urllib3.exceptions import HTTPError
 
-from cove_poller import __version__
-from cove_poller.config.proxies import checked_proxy
 from cove_poller.config.settings import ApiSettings
-from cove_poller.cove.deadline import Deadline, WatchedAdapter, deadline
+from cove_poller.cove.deadline import Deadline, Watchdog
+from cove_poller.cove.http_session import HttpSession
 from cove_poller.cove.reasons import certificate_problem, reason
 from cove_poller.errors import ApiError, ApiUnavailable, PermissionDenied, VisaRefused
 from cove_poller.redaction import fit_to_show
@@ -85,28 +83,6 @@ class Pacer:
             self._sleep(turn - now)
 
 
-class _Session(requests.Session):
-    """A session that looks at no redirect: the library would read its whole body even where it does not follow.
-
-    It asks this machine through no proxy, and nobody through one that is not understood. The environment is looked at
-    once a URL, since that costs as much as a quarter of a request.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._settings: dict[str, Any] = {}
-
-    def merge_environment_settings(self, url: Any, *arguments: Any, **options: Any) -> Any:
-        if url not in self._settings:
-            settings = super().merge_environment_settings(url, *arguments, **options)
-            proxy = checked_proxy(url, select_proxy(url, settings["proxies"]), os.environ)
-            self._settings[url] = {**settings, "proxies": {"all": proxy} if proxy else {}}
-        return self._settings[url]
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        del resp
-
-
 class Transport:
     """Sends requests over one HTTP session. `request_count` is what went over the wire.
 
@@ -127,11 +103,16 @@ class Transport:
         self._closed = threading.Event()
         self._sleep = sleep or self._wait
         self._pacer = Pacer(api.requests_per_second, clock, self._sleep)
-        self._http = _Session()
-        for scheme in ("https://", "http://"):
-            self._http.mount(scheme, WatchedAdapter(pool_maxsize=api.backfill_workers + 2))
-        self._http.headers.update({"Content-Type": "application/json", "User-Agent": f"cove-poller/{__version__}"})
-        self._http.auth = lambda request: request  # or requests would add what a .netrc says
+        self._http = HttpSession(connections=api.backfill_workers + 2)
+        self._watchdog = Watchdog(2 * api.timeout_seconds)
+        self._retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(api.max_attempts) | tenacity.stop_after_delay(MAX_RETRY_SECONDS),
+            wait=pause_seconds,
+            retry=tenacity.retry_if_exception_type(ApiUnavailable),
+            sleep=self._sleep,
+            before_sleep=_log_retry,
+            reraise=True,
+        )
 
     def _wait(self, seconds: float) -> None:
         self._closed.wait(seconds)  # so that closing ends it
@@ -139,6 +120,7 @@ class Transport:
     def close(self) -> None:
         """End the session; whatever thread is still sending stops before its next request."""
         self._closed.set()
+        self._watchdog.close()
         self._http.close()
 
     def send(
@@ -156,15 +138,7 @@ class Transport:
         `method` is for the log; the answer may be as large as so many `rows` can be. Raise ApiUnavailable if it is not
         to be had, or if `read` says so; ApiError, PermissionDenied or VisaRefused if trying again is vain.
         """
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self._api.max_attempts) | tenacity.stop_after_delay(MAX_RETRY_SECONDS),
-            wait=pause_seconds,
-            retry=tenacity.retry_if_exception_type(ApiUnavailable),
-            sleep=self._sleep,
-            before_sleep=_log_retry,
-            reraise=True,
-        )
-        return retrying(lambda: read(self._post(service, method, body, headers, OTHER_BYTES + rows * ROW_BYTES)))
+        return self._retrying(lambda: read(self._post(service, method, body, headers, OTHER_BYTES + rows * ROW_BYTES)))
 
     def _post(self, service: Service, method: str, body: bytes, headers: Mapping[str, str], limit: int) -> bytearray:
         self._pacer.wait()
@@ -173,16 +147,9 @@ class Transport:
         with self._counting:
             self.request_count += 1
         began = self._clock()
-        with deadline(2 * self._api.timeout_seconds) as limited:
+        with self._watchdog.deadline() as limited:
             try:
-                with self._http.post(
-                    service.url,
-                    data=body,
-                    headers=headers,
-                    timeout=self._api.timeout_seconds,
-                    allow_redirects=False,
-                    stream=True,
-                ) as response:
+                with self._http.post_bytes(service.url, body, headers, self._api.timeout_seconds) as response:
                     check_status(response, service)
                     self._note_time(response, service)
                     content = _read(response, service.host, limit)

@@ -7,6 +7,7 @@ import pytest
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing
 from cove_poller.cove.session_services import SessionHistory
+from cove_poller.records.columns import M365_SERVICES
 from cove_poller.records.device import Device
 from cove_poller.records.past import Request
 from cove_poller.records.statuses import Statuses
@@ -14,13 +15,23 @@ from cove_poller.records.window import Window
 from tests.world.fake_cove import FakeCove, TrueSession
 
 
-@pytest.fixture
-def server(client: CoveClient) -> Device:
-    """A server with some sessions."""
+def device_of(kind: str, client: CoveClient) -> Device:
     partner_id = client.login().partner_id
     assert partner_id is not None
     devices = next(iter(Listing(client, partner_id).iter_pages())).devices
-    return next(one for one in devices if one.device_type == "Server")
+    return next(one for one in devices if one.device_type == kind)
+
+
+@pytest.fixture
+def server(client: CoveClient) -> Device:
+    """A server with some sessions."""
+    return device_of("Server", client)
+
+
+@pytest.fixture
+def tenant(client: CoveClient) -> Device:
+    """A Microsoft 365 tenant with some sessions of each service."""
+    return device_of("Microsoft 365", client)
 
 
 @pytest.fixture
@@ -55,3 +66,19 @@ def test_what_is_new_behind_a_page_that_was_all_there_was_is_found_where_the_old
     device.sessions[source].append(TrueSession(source, end - timedelta(seconds=30), end, 2))
     found = history.read(server, known.digest)
     assert (found.is_known, len(found.sessions)) == (False, len(known.sessions) + 1)
+
+
+def test_of_a_tenant_only_the_services_with_something_new_are_asked_for_their_end(
+    cove: FakeCove, history: SessionHistory, tenant: Device
+) -> None:
+    known = history.read(tenant)
+    before = cove.count("EnumerateSessions")
+    assert history.read(tenant, known.digest).is_known
+    assert cove.count("EnumerateSessions") - before == len(M365_SERVICES)
+    (device,) = (one for one in cove.fleet.devices if one.account_id == tenant.account_id)
+    end = cove.now - timedelta(minutes=1)
+    source = next(iter(device.sessions))
+    device.sessions[source].append(TrueSession(source, end - timedelta(seconds=30), end, 2))
+    found = history.read(tenant, known.digest)
+    assert (found.is_known, len(found.sessions)) == (False, len(known.sessions) + 1)
+    assert cove.count("EnumerateSessions") - before == 2 * len(M365_SERVICES) + 1

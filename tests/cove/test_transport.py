@@ -529,6 +529,20 @@ def test_a_netrc_file_in_the_home_directory_is_not_used(
     assert ["Authorization" in headers for headers, _ in server.received] == [False, True]
 
 
+def test_each_request_is_sent_with_its_own_body_and_headers_and_what_cove_set_as_cookie(
+    make_server: MakeServer,
+) -> None:
+    server = make_server(answering(b"{}", Set_Cookie="node=7"))
+    transport = Transport(ApiSettings(requests_per_second=1000))
+    for body, headers in ((b"first", {"Authorization": "Bearer v"}), (b"2", {}), (b"third one", {})):
+        transport.send(Service(server.url), "Login", body, headers, bytes)
+    transport.close()
+    heads = [headers for headers, _ in server.received]
+    assert [body for _, body in server.received] == [b"first", b"2", b"third one"]
+    assert [head.get("Authorization") for head in heads] == ["Bearer v", None, None]
+    assert [head.get("Cookie") for head in heads] == [None, "node=7", "node=7"]
+
+
 # Pace and end
 
 
