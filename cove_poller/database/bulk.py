@@ -47,10 +47,13 @@ def as_rows(name: str, columns: Sequence[Column[Any]], rows: Iterable[Row], dial
 
 def as_json(columns: Sequence[Column[Any]], rows: Iterable[Row], dialect: Dialect) -> str:
     """Return the rows as a JSON list, each value as the database stores it in its column."""
-    writers = {
-        one.key: (lambda value: value) if one.info.get("is_constant") else _writer(one.type, dialect) for one in columns
-    }
-    prepared = [{key: write(row.get(key)) for key, write in writers.items()} for row in rows]
+    keys = [one.key for one in columns]
+    writers = {one.key: _writer(one.type, dialect) for one in columns if not one.info.get("is_constant")}
+    needed = [(key, write) for key, write in writers.items() if write]
+    prepared = [{key: row.get(key) for key in keys} for row in rows]
+    for row in prepared:
+        for key, write in needed:
+            row[key] = write(row[key])
     return json.dumps(prepared, default=str, ensure_ascii=False)  # SQLite compares keys as they are spelt
 
 
@@ -58,8 +61,7 @@ def _writer(kind: TypeEngine[Any], dialect: Dialect) -> Any:
     limit = getattr(kind, "length", None) if isinstance(kind, String) else None
     if limit:
         return lambda value: None if value is None else fitted(str(value), limit)
-    processor = None if isinstance(kind, JSON) else kind.dialect_impl(dialect).bind_processor(dialect)
-    return processor or (lambda value: value)
+    return None if isinstance(kind, JSON) else kind.dialect_impl(dialect).bind_processor(dialect)
 
 
 def insert_rows(

@@ -145,13 +145,18 @@ class StatisticsRow:
 
         There is more than one reading where spellings of a code have different values: `D9F00` 5 and `D09F00` 2.
         """
-        told: dict[str, dict[str, Any]] = {}
+        values: dict[str, Any] = {}
+        others: dict[str, dict[str, Any]] = {}
         for code, value in (pair for setting in self.settings if isinstance(setting, dict) for pair in setting.items()):
-            if first(value) is not None:
-                told.setdefault(canonical_code(code), {}).setdefault(str(first(value)), value)
-        values = {code: [*found.values()] for code, found in told.items()}
-        count = max(map(len, values.values()), default=1)
-        return [{code: found[min(number, len(found) - 1)] for code, found in values.items()} for number in range(count)]
+            if (told := first(value)) is None:
+                continue
+            known = values.setdefault(canonical_code(code), value)
+            if known is not value and (word := str(told)) != str(first(known)):
+                others.setdefault(canonical_code(code), {}).setdefault(word, value)
+        found = {code: [values[code], *more.values()] for code, more in others.items()}
+        count = max(map(len, found.values()), default=1)
+        differing = [{code: told[min(place, len(told) - 1)] for code, told in found.items()} for place in range(count)]
+        return [{**values, **one} for one in differing]
 
 
 @dataclass(frozen=True)

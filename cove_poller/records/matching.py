@@ -67,7 +67,7 @@ def compare(
     newest = max((record.session_at for record in exact), default=None)
     found = partners(sessions, exact)
     new = [
-        _without_overlap(replace(one, unknown_since=one.unknown_since or unknown_since), exact)
+        _without_overlap(_since(one, unknown_since), exact)
         for place, one in enumerate(sessions)
         if place not in found and not _is_old_success(one, newest)
     ]
@@ -86,6 +86,11 @@ def compare(
         unchanged_count=sum(1 for record in found.values() if better[record.id] == record),
     )
     return _without_collisions(recorded, changes)
+
+
+def _since(session: Session, unknown_since: datetime | None) -> Session:
+    """The session with the time since which nobody had looked, unless it tells one."""
+    return session if session.unknown_since or unknown_since is None else replace(session, unknown_since=unknown_since)
 
 
 def _continued(record: RecordedSession, seen: Session, unknown_since: datetime | None) -> RecordedSession:
@@ -157,6 +162,8 @@ def _judged(
     marks: Sequence[RecordedSession], known: Collection[Session], coverage: Coverage | None
 ) -> tuple[list[RecordedSession], list[RecordedSession]]:
     """The colour bar's records that still tell something, and those that a better record has made stale."""
+    if not marks:
+        return [], []
     days = _gravest_by_day(known)
     stale = [mark for mark in marks if _is_covered(mark, coverage) or is_told(mark, days)]
     return [mark for mark in marks if mark not in stale], stale
@@ -188,6 +195,8 @@ def _new_marks(
     coverage: Coverage | None,
 ) -> tuple[list[Session], list[RecordedSession]]:
     """The colour bar's marks that are news, and those on record that it has changed: one a day."""
+    if not seen:
+        return [], []
     days = _gravest_by_day(known)
     by_day = {mark.session_at.date(): mark for mark in kept}
     taken = {session.session_at for session in known}
@@ -215,6 +224,8 @@ def _without_collisions(recorded: Sequence[RecordedSession], changes: SessionCha
     A record that moves to where another one is, or was, is written anew; a mark of the colour bar makes room, and so
     does a session of which nobody knows the end.
     """
+    if not changes.new and not changes.changed:
+        return changes
     removed = {one.id for one in changes.removed}
     old = {one.id: one.session_at for one in recorded if one.id not in removed}
     changed = {one.id: one for one in changes.changed}
@@ -227,9 +238,9 @@ def _without_collisions(recorded: Sequence[RecordedSession], changes: SessionCha
     taken |= {at for number, at in old.items() if number in moving and number not in crowded}
     new: list[Session] = []
     for one in sorted((*changes.new, *again), key=_least_movable):
-        placed = replace(one, session_at=_free(one.session_at, taken))
-        taken.add(placed.session_at)
-        new.append(placed)
+        at = _free(one.session_at, taken)
+        taken.add(at)
+        new.append(one if at == one.session_at else replace(one, session_at=at))
     return SessionChanges(
         new=tuple(new),
         changed=tuple(one for one in changes.changed if one.id not in crowded),

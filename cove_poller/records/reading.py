@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 from cove_poller.records.columns import DataSource
 from cove_poller.records.device import SourceFields
@@ -107,10 +108,10 @@ class _Reader:
             TimesAre(self._last_is, self._success_is),
         )
 
-    def _session(self, at: datetime, code: int | None, is_: TimeIs | None, start: datetime | None = None) -> Session:
-        started_at = at if is_ is TimeIs.START else start
-        meaning = self.around.statuses.meaning(code)
-        return Session(self.source, at, started_at, meaning, code, None, Origin.POLL, time_is=is_)
+    def _session(self, at: datetime, code: int | None, is_: TimeIs | None, **more: Any) -> Session:
+        facts = {"errors_count": None, "started_at": at if is_ is TimeIs.START else None, "origin": Origin.POLL} | more
+        status = self.around.statuses.meaning(code)
+        return Session(data_source=self.source, session_at=at, status=status, status_code=code, time_is=is_, **facts)
 
     def _sessions(self) -> list[Session]:
         """The ended sessions that the fields show, the last first."""
@@ -194,7 +195,7 @@ class _Reader:
         code = fields.last_status
         if code == COMPLETED and (fields.errors_count or 0) > 0:
             code = COMPLETED_WITH_ERRORS
-        return replace(self._session(fields.last_session_at, code, self._last_is), errors_count=fields.errors_count)
+        return self._session(fields.last_session_at, code, self._last_is, errors_count=fields.errors_count)
 
     def _completed(self) -> Session | None:
         """The last completed session; its start only where F12 is its duration, not the last session's."""
@@ -204,7 +205,7 @@ class _Reader:
         is_its_own = self._last_is_completed or self.running or self.fields.last_session_at is None
         if not is_its_own and not (is_close(self.fields.last_success_at, start) and code in SUCCESSFUL_CODES):
             start = None
-        return replace(self._session(end, code, TimeIs.END, start), is_sure=True)
+        return self._session(end, code, TimeIs.END, started_at=start, is_sure=True)
 
     def _with_success(self, sessions: list[Session]) -> list[Session]:
         """The sessions and the last successful one: one of them, or one that came and went between two polls."""
@@ -216,7 +217,7 @@ class _Reader:
                 if self._can_be_success(session) and is_success(session, time):
                     sessions[number] = self._told_by_success(session, time)
                     return sessions
-        return [*sessions, replace(self._session(time, code, self._success_is), origin=Origin.GAP)]
+        return [*sessions, self._session(time, code, self._success_is, origin=Origin.GAP)]
 
     def _can_be_success(self, session: Session) -> bool:
         return session.status_code is None or session.status_code in SUCCESSFUL_CODES

@@ -87,6 +87,8 @@ def partners(seen: Sequence[Session], records: Sequence[S]) -> dict[int, S]:
 
     The surest come first, and of those the nearest, so that no other session lies between the two.
     """
+    if not seen or not records:
+        return {}
     times = sorted(((at, number) for number, record in enumerate(records) for at in _times(record)))
     moments = [at for at, _ in times]
     found: list[tuple[Likeness, int, int]] = []

@@ -185,7 +185,7 @@ def with_silence(history: SourceHistory, since: datetime | None, ended_at: datet
         silent = (*silent[:-1], replace(silent[-1], until=ended_at))
     if since is not None:
         silent = (*silent, Period(since, None))
-    return replace(history, silent=silent[-MOST_PERIODS:])
+    return history if silent is history.silent else replace(history, silent=silent[-MOST_PERIODS:])
 
 
 def with_sessions(history: SourceHistory, ends: Iterable[datetime]) -> SourceHistory:
