@@ -1,8 +1,9 @@
 """Keeps secrets out of every text that is shown, logged or stored: what is fetched or received as one is remembered.
 
 A secret is found in each spelling that may come back: as it is, escaped as JSON, in a URL, as HTML or as Python shows
-it, each letter by itself, and with other blanks in it; in base64 too, whatever stands before and behind it there. What
-looks like a visa or a token is never shown.
+it, each letter by itself, and with other blanks in it; in base64 too, whatever stands before and behind it there. Where
+one escape is wrapped in another, as JSON in a URL, the whole line is hidden. What looks like a visa or a token is never
+shown.
 """
 
 import functools
@@ -11,9 +12,10 @@ import re
 import threading
 from base64 import b64encode
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html.entities import codepoint2name
 from typing import Any
+from urllib.parse import unquote
 
 from cove_poller.text import fitted, one_line
 
@@ -25,6 +27,12 @@ MAX_READ_LENGTH = 20_000  # of a text that somebody else sent
 LONGEST_SPELT = 1000  # longer ones are no passwords, and would take long to look for in each spelling
 PASSING_KEPT = 16  # visas: each answer may bring another one
 ESCAPE_MARKS = "\\%&"  # of JSON and Python, of URLs, of HTML
+MOST_LAYERS = 10
+ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
+"""JSON's and Python's."""
+
+CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+
 VISA = re.compile(r"[\d-]*[0-9A-Fa-f]{32,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 """A visa's looks, and a token's."""
 
@@ -66,6 +74,8 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
             text = _spellings(secret).sub(REDACTED, text)
             for packed in _in_base64(secret):
                 text = text.replace(packed, REDACTED)
+    if bare is None:
+        text = _without_wrapped(text, (*secrets, *remembered()))
     return VISA.sub(REDACTED, text)
 
 
@@ -83,6 +93,44 @@ def redacted_values(content: Any) -> Any:
 def fit_to_show(text: str, limit: int = MAX_TEXT_LENGTH) -> str:
     """Return somebody else's text fit for a mail: one line, not long, no secret, not even a part of one at its end."""
     return fitted(one_line(redacted(html.unescape(text[:MAX_READ_LENGTH]))), limit)
+
+
+def _without_wrapped(text: str, secrets: Sequence[str]) -> str:
+    """Return the text without the lines in which a secret is escaped in several ways at once; maybe without any."""
+    if not _wraps(text, secrets):
+        return text
+    left = "\n".join(REDACTED if _wraps(line, secrets) else line for line in text.split("\n"))
+    return REDACTED if _wraps(left, secrets) else left
+
+
+def _wraps(text: str, secrets: Iterable[str]) -> bool:
+    """Whether one of the secrets stands in a text once its escapes are taken off, as many as there are."""
+    plain = _plain(text)
+    if plain == text:
+        return False
+    bare = _squeezed(plain)
+    return any(
+        word in (bare if len(word) >= SHORTEST_PACKED else plain)  # a shorter one may come about without the blanks
+        for secret in secrets
+        for word in (_squeezed(_plain(secret)),)
+        if SHORTEST_REDACTED <= len(word) <= LONGEST_SPELT
+    )
+
+
+def _plain(text: str) -> str:
+    """Return a text with all its layers of escapes taken off, also of what only looks like one."""
+    for _ in range(MOST_LAYERS):
+        before = text
+        text = ESCAPE.sub(_escaped, text)
+        text = unquote(html.unescape(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")))
+        if text == before:
+            break
+    return text
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = found[1] or found[2]
+    return chr(int(code, 16)) if code else CONTROLS.get(found[3], found[3])
 
 
 def _is_in(bare: str, secret: str) -> bool:

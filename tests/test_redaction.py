@@ -1,6 +1,7 @@
 """Secrets in texts of other people's making."""
 
 import html
+import itertools
 import json
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
@@ -70,6 +71,32 @@ def test_a_remembered_secret_is_hidden_in_every_spelling(spell: Callable[[str], 
     said = redacted(f"<{spell(ODD)}>")
     assert REDACTED in said
     assert "end" not in said
+
+
+WRAPS: dict[str, Callable[[str], str]] = {
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON in Unicode": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    "a URL": lambda text: quote(text, safe=""),
+    "a form": quote_plus,
+    "HTML": html.escape,
+    "Python": lambda text: repr(text)[1:-1],
+}
+
+
+@pytest.mark.parametrize("ways", [*itertools.product(WRAPS, repeat=3)], ids=" in ".join)
+def test_a_remembered_secret_is_hidden_where_its_spellings_are_wrapped_in_each_other(ways: tuple[str, ...]) -> None:
+    remember(ODD)
+    spelt = ODD
+    for way in ways:
+        spelt = WRAPS[way](spelt)
+    said = redacted(f"before\n<{spelt}>\nafter %20")
+    assert REDACTED in said
+    assert "end" not in said
+    assert "\n" in spelt or (said.splitlines()[0], said.splitlines()[-1]) == ("before", "after %20")
+
+
+def test_a_short_secret_takes_no_line_where_its_letters_only_happen_to_follow_each_other() -> None:
+    assert redacted("100 %25 of route stop", ["test"]) == "100 %25 of route stop"
 
 
 def test_a_text_is_cut_after_its_secrets_are_hidden() -> None:

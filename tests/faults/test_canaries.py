@@ -3,9 +3,11 @@
 import gzip
 import html
 import json
+import threading
+import time
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Sequence
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -22,7 +24,8 @@ DATABASE = "c4nary-d4tabase/#?é+end"
 PROXY = "c4nary-pr0xy#:/%end"
 VISA = "c4nary-v1sa/+of\nanother&form=="
 PING = "c4nary-p1ng-uuid"
-SECRETS = (PASSWORD, DATABASE, PROXY, VISA, PING)
+TOKEN = 'c4nary-t0ken/"+of a\\device&end'
+SECRETS = (PASSWORD, DATABASE, PROXY, VISA, PING, TOKEN)
 
 
 def in_base64(secret: str) -> Iterator[str]:
@@ -38,6 +41,8 @@ def spellings(secret: str) -> Iterator[str]:
     yield from (quote(secret), quote(secret, safe=""), quote_plus(secret), quote(quote(secret)))
     yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
     yield from (json.dumps(json.dumps(secret))[3:-3], html.escape(secret), html.escape(json.dumps(secret)[1:-1]))
+    yield from (quote(json.dumps(secret)[1:-1], safe=""), json.dumps(quote_plus(json.dumps(secret)[1:-1]))[1:-1])
+    yield from (html.escape(quote(html.escape(secret), safe="%")), quote(repr(json.dumps(secret)[1:-1])[1:-1]))
     yield from in_base64(secret)
 
 
@@ -110,8 +115,36 @@ OTHERS = [
 ]  # fmt: skip
 
 
+class Pinged(BaseHTTPRequestHandler):
+    """Keeps what a monitoring is told, as a file in the directory that is looked through."""
+
+    directory: Path
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        (self.directory / f"told-{time.monotonic_ns()}").write_bytes(body)
+        self.send_response(500)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay quiet."""
+
+
 @pytest.fixture
-def cove() -> Iterator[FakeCove]:
+def pinged(cli: Cli) -> Iterator[str]:
+    """The URL of a monitoring, with a secret in it."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Pinged,), {"directory": cli.directory}))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/{PING}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def cove(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCove]:
+    for module in ("history", "cove"):
+        monkeypatch.setattr(f"tests.world.fake_cove.{module}.token_of_account", lambda _: TOKEN)
     cove = new_cove()
     cove.password = PASSWORD
     cove.visas = {VISA}
@@ -127,13 +160,13 @@ def cli(cli: Cli, cove: FakeCove) -> Cli:
     return cli
 
 
-def configure(cli: Cli, cove: FakeCove, *, url: str = "", database: str = "") -> None:
+def configure(cli: Cli, cove: FakeCove, *, url: str = "", database: str = "", ping: str = "") -> None:
     api = {"url": url or cove.url, "requests_per_second": 1000, "max_attempts": 1, "timeout_seconds": 5}
     content = {
         "database": {"url": database or f"sqlite:///{cli.directory / 'cove.db'}"},
         "api": api,
         "logins": {"main": {"username": cove.username, "password": PASSWORD}},
-        "healthchecks": {"url": f"http://127.0.0.1:1/{PING}"},
+        "healthchecks": {"url": ping or f"http://127.0.0.1:1/{PING}"},
     }
     cli.write_config(tomli_w.dumps(content))
 
@@ -175,8 +208,20 @@ def test_what_a_server_echoes_is_nowhere(
     record_property("canaries", found)
 
 
-def test_no_traceback_shows_one(cli: Cli, cove: FakeCove, record_property: Record) -> None:
-    configure(cli, cove)
+@pytest.mark.parametrize("number", [4, 5], ids=["account", "sessions"])
+@pytest.mark.parametrize("what", ECHOES)
+def test_what_is_echoed_while_histories_are_read_is_nowhere_not_even_in_what_a_monitoring_is_told(
+    what: str, number: int, cli: Cli, cove: FakeCove, pinged: str, record_property: Record
+) -> None:
+    configure(cli, cove, ping=pinged)
+    meddle(cove, number, ECHOES[what](echo(PASSWORD, VISA, TOKEN, PING)), once=False)
+    record_property("canaries", looked_through(cli, [["backfill", "--since", "2d", "--yes"]], ["text"]))
+    assert cove.count("GetAccountInfoById")
+    assert [*cli.directory.glob("told-*")]
+
+
+def test_no_traceback_shows_one(cli: Cli, cove: FakeCove, pinged: str, record_property: Record) -> None:
+    configure(cli, cove, ping=pinged)
     cli.before = BROKEN
     assert cli("sync").returncode == 1
     assert "ZeroDivisionError" in cli("-vv", "test-login").stderr
