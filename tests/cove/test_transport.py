@@ -332,7 +332,8 @@ def test_a_request_after_one_that_took_too_long_has_its_own_time(make_server: Ma
 
 
 @pytest.mark.parametrize(
-    ("rows", "size", "is_read"), [(0, 1 << 20, True), (0, (1 << 20) + 1, False), (2, 1_179_648, True)]
+    ("rows", "size", "is_read"),
+    [(0, 1 << 20, True), (0, (1 << 20) + 1, False), (2, 1_097_728, True), (2, 1_097_729, False)],
 )
 def test_an_answer_may_be_as_large_as_so_many_rows_can_be(
     make_server: MakeServer, rows: int, size: int, is_read: bool
