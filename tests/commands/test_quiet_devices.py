@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cove_poller.commands.quiet_devices import each_once
@@ -21,6 +21,7 @@ from cove_poller.records.due import MARK_COLUMNS
 from tests.conftest import BEGIN, Site
 from tests.world.counted import changes_by_table
 from tests.world.fake_cove import FakeCove, Fleet, make_fleet, serving
+from tests.world.made_up import dear
 from tests.world.small_fleet import MORNING, add_session, make_device, make_small_fleet
 
 TABLES = ("customers", "jobs", "job_runs", "cove_devices", "cove_sessions")
@@ -269,7 +270,7 @@ def lived(directory: Path, seed: int, steps: list[tuple[str, Any]], pause: int) 
 
 
 @pytest.mark.long
-@settings(max_examples=12)
+@dear(12)
 @given(seed=st.integers(0, 10_000), steps=STEPS, pause=st.integers(1, 3))
 def test_polls_that_pass_over_quiet_devices_write_the_same_rows_as_those_that_look_at_all(
     tmp_path_factory: pytest.TempPathFactory, seed: int, steps: list[tuple[str, Any]], pause: int

@@ -57,17 +57,15 @@ for _name, (_before, _full, _broken) in STREAMS.items():
     )
 
 
-def of_signal(number: int, request: int) -> Callable[[Scene], Ran]:
-    """A signal while the answer to that request is waited for."""
+def of_signal(number: int, request: int, *command: str, runs: int = 0) -> Callable[[Scene], Ran]:
+    """A signal while the answer to that request of a command is waited for, once there are so many runs."""
 
     def cause(scene: Scene) -> Ran:
         arrived = scene.cove.arrived
         gone = threading.Event()
         scene.cove.faults.meddle = lambda *_: len(arrived) >= request and gone.wait(20)
-        process = scene.cli.start("sync")
-        wait_for(lambda: len(arrived) >= request)
-        if request > 2:
-            wait_for(lambda: scene.runs() == 2)
+        process = scene.cli.start(*command)
+        wait_for(lambda: len(arrived) >= request and scene.runs() == runs)
         process.send_signal(number)
         _, stderr = process.communicate()
         gone.set()
@@ -81,8 +79,19 @@ for _number, _code, _word in ((signal.SIGTERM, 143, "told to stop"), (signal.SIG
     for _request, _runs, _where in ((1, 0, "the login"), (2, 0, "page 1"), (3, 2, "page 2")):
         _add = fault_of(FAULTS, "signals")
         _add(f"{signal.Signals(_number).name} while {_where} is waited for", _code, _runs, _request, _word, heals=True)(
-            of_signal(_number, _request)
+            of_signal(_number, _request, "sync", runs=_runs)
         )
+    for _command, _request in (
+        (("backfill", "--since", "2d", "--yes"), 2),
+        (("test-login",), 1),
+        (("doctor",), 2),
+        (("sync", "--dry-run"), 3),
+    ):
+        _name = f"{signal.Signals(_number).name} while {' '.join(_command)} waits for Cove"
+        fault_of(FAULTS, "signals")(_name, _code, 0, _request, _word)(of_signal(_number, _request, *_command))
+fault_of(FAULTS, "signals")("SIGKILL while page 2 is waited for", -signal.SIGKILL, 2, 3, heals=True)(
+    of_signal(signal.SIGKILL, 3, "sync", runs=2)
+)
 
 
 def of_early_signal(number: int) -> Callable[[Scene], Ran]:

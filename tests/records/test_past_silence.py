@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 
 import pytest
-from hypothesis import Phase, assume, given, settings
+from hypothesis import Phase, assume, given
 from hypothesis import strategies as st
 
 from cove_poller.records.device import Device, StatisticsRow, device_from_row
@@ -31,6 +31,7 @@ from tests.world.fake_cove.fleet import FakeDevice, TrueSession
 from tests.world.fake_cove.fleet import ended as ended_by
 from tests.world.fake_cove.wire import Reading, columns
 from tests.world.ledger import at, row
+from tests.world.made_up import dear
 
 HOURS, EVERY = 250, 2
 GAP = Window(at(50), at(230))
@@ -143,7 +144,7 @@ def test_a_source_was_silent_as_long_as_its_ends_say(
 pauses = st.lists(st.integers(1, 60), min_size=1, max_size=30)
 
 
-@settings(max_examples=12, phases=[Phase.generate])  # each is two weeks of polls, so nothing is shrunk
+@dear(12, phases=[Phase.generate])  # each is two weeks of polls, so nothing is shrunk
 @given(st.sampled_from(["server", "workstation", "m365"]), pauses, pauses)
 def test_whatever_happened_in_an_outage_its_silences_are_those_that_polls_would_have_seen(
     kind: str, first: list[int], second: list[int]
