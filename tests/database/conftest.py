@@ -10,7 +10,7 @@ import sqlalchemy as sa
 def connection(request: pytest.FixtureRequest) -> Iterator[sa.Connection]:
     """A connection to each kind of database, PostgreSQL's with a local time that is not UTC."""
     if request.param == "sqlite":
-        with sa.create_engine("sqlite://").connect() as connection:
+        with sa.create_engine("sqlite://", poolclass=sa.NullPool).connect() as connection:
             yield connection
         return
     server = sa.make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg2")

@@ -61,7 +61,8 @@ def missing_file(settings: DatabaseSettings) -> str | None:
 
 @lru_cache(maxsize=4)
 def _sqlite_engine(url: URL, read_only: bool) -> Engine:
-    engine = create_engine(url, hide_parameters=True, connect_args={"factory": PatientConnection})
+    arguments = {"factory": PatientConnection}
+    engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=arguments)
     event.listen(engine, "connect", _leave_transactions_to_us)
     event.listen(engine, "begin", _begin_for_reading if read_only else _begin_for_writing)
     event.listen(engine, "handle_error", _value_refused)
