@@ -220,7 +220,7 @@ def devices_done(place: Place) -> int:
 def test_a_backfill_that_is_killed_again_and_again_ends_with_the_rows_of_one_that_was_not(
     kind: str, make_place: MakePlace, measured: Callable[[str], None], soaks: bool
 ) -> None:
-    kills, devices = (25, 44) if soaks else (5, 16)
+    kills, devices = (25, 44) if soaks else (3, 10)
     clean = make_place(fleet_of_12_days(devices), kind=kind)
     cove, now, chance = clean.cove, clean.cove.now, random.Random(20)
     assert clean.answer("backfill", "--since", "10d", "--yes")["outcome"] == "ok"

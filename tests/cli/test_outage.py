@@ -72,7 +72,7 @@ def killed_at(cli: Cli, waiting: Callable[[], list[Path]], wanted: int, chance: 
 def test_killed_again_and_again_while_it_records_what_was_kept_the_rows_are_the_same(
     cli: Cli, cove: FakeCove, soaks: bool, measured: Callable[[str], None]
 ) -> None:
-    kills, chance = (50 if soaks else 8), random.Random(7)
+    kills, chance = (50 if soaks else 4), random.Random(7)
     own = 'spool_directory = "spool"'
 
     def waiting() -> list[Path]:

@@ -9,11 +9,16 @@ import pytest
 from cove_poller.commands.results import LoginResult
 from cove_poller.cove.session_rows import read_rows as original
 from tests.conftest import BEGIN, Site
-from tests.world.fake_cove import TrueSession
+from tests.world.fake_cove import Fleet, TrueSession, make_fleet
 from tests.world.oracle import truth
 from tests.world.recorded import facts, plain_rows
 
 MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return make_fleet(seed=7, begin=BEGIN, days=3, devices=8)
 
 
 @pytest.fixture
@@ -86,7 +91,7 @@ def test_a_device_of_which_anything_else_is_on_record_is_read(
     change: str, site: Site, repeated: Callable[..., LoginResult], read_lists: list[int]
 ) -> None:
     before = facts(site)
-    (row,) = site.rows("SELECT max(id) AS id FROM cove_sessions WHERE origin = 'sessions' AND data_source <> 'D09'")
+    (row,) = site.rows("SELECT max(id) AS id FROM cove_sessions WHERE origin = 'sessions' AND data_source = 'D01'")
     site.execute(change.format(**row))
     repeated()
     assert len(read_lists) == 1

@@ -270,7 +270,7 @@ def lived(directory: Path, seed: int, steps: list[tuple[str, Any]], pause: int) 
 
 
 @pytest.mark.long
-@dear(12)
+@dear(4)
 @given(seed=st.integers(0, 10_000), steps=STEPS, pause=st.integers(1, 3))
 def test_polls_that_pass_over_quiet_devices_write_the_same_rows_as_those_that_look_at_all(
     tmp_path_factory: pytest.TempPathFactory, seed: int, steps: list[tuple[str, Any]], pause: int

@@ -334,12 +334,12 @@ def test_eight_processes_whose_logins_list_the_same_leave_what_one_after_the_oth
     now = datetime.now(UTC).replace(microsecond=0)
     logins = [f"login{number}" for number in range(LOGINS)]
     found = []
-    with serving(FakeCove(make_fleet(seed=4, begin=now - timedelta(days=2), days=2, devices=30), now)) as cove:
+    with serving(FakeCove(make_fleet(seed=4, begin=now - timedelta(days=2), days=2, devices=12), now)) as cove:
         for at_once in (1, LOGINS):
             config = make_config(url := make_postgres())
             migrate_database(config, None, dry_run=False)
             text = f"[database]\nurl = '{url}'\n[api]\nurl = '{cove.url}'\n"
-            text += "requests_per_second = 1000\npage_size = 10\n"
+            text += "requests_per_second = 1000\npage_size = 4\n"
             text += "".join(
                 f"[logins.{one}]\nusername = 'api-poller'\npassword = '{cove.password}'\n" for one in logins
             )

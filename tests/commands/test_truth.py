@@ -23,7 +23,7 @@ from tests.world.oracle import (
     visible,
 )
 
-DEVICES = 12
+DEVICES = 8
 HALF_HOUR, HOUR = timedelta(minutes=30), timedelta(hours=1)
 WORDS = {"success": "Success", "warning": "Warning", "failed": "Failed"}
 BASIC_ONLY = ("F12", "F16", "F17", "F18")

@@ -29,8 +29,8 @@ DOUBLES = {
 
 
 @pytest.fixture
-def cove() -> Iterator[FakeCove]:
-    fleet = make_fleet(seed=11, begin=NOW - timedelta(days=3), days=2.8, devices=16)
+def cove(soaks: bool) -> Iterator[FakeCove]:
+    fleet = make_fleet(seed=11, begin=NOW - timedelta(days=3), days=2.8, devices=16 if soaks else 8)
     with serving(FakeCove(fleet, NOW)) as cove:
         yield cove
 

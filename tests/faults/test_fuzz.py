@@ -53,7 +53,7 @@ def run_with(scene: Scene, damage: list[tuple[int, int, Any]]) -> Ran:
     return scene.run()
 
 
-@dear(30, suppress_health_check=ONE_SCENE)
+@dear(16, suppress_health_check=ONE_SCENE)
 @given(damage=DAMAGE)
 @example(damage=[])
 def test_whatever_is_damaged_in_a_listing_no_run_is_healthier(scene: Scene, damage: list[tuple[int, int, Any]]) -> None:
@@ -76,7 +76,7 @@ BYTES = st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(0, 9), st.binary
 ENDS = {0, 3, 11, 12, 13, 14}
 
 
-@dear(12, suppress_health_check=ONE_SCENE)
+@dear(8, suppress_health_check=ONE_SCENE)
 @given(number=st.integers(1, 5), damage=BYTES, is_zipped=st.booleans())
 @example(number=1, damage=[(0, 0, b"\xff")], is_zipped=False)
 @example(number=2, damage=[(0, 9, b"")], is_zipped=True)

@@ -33,8 +33,7 @@ def many_columns(size: int) -> list[Any]:
     return [{f"D{number % 99:02}F{number // 99:04}": "1772409600"} for number in range(size // 27)]
 
 
-@pytest.mark.parametrize("shape", [long_texts, many_columns])
-@pytest.mark.parametrize("size", [6, 64])
+@pytest.mark.parametrize(("size", "shape"), [(6, many_columns), (64, long_texts)])
 def test_an_answer_that_is_far_too_large_does_not_fill_the_memory(
     cli: Cli, size: int, shape: Callable[[int], list[Any]], measured: Callable[[str], None]
 ) -> None:
