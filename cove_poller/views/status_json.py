@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from cove_poller.commands.results import envelope, in_json
@@ -72,7 +73,12 @@ def _standing(conditions: Iterable[Condition]) -> list[dict[str, Any]]:
 
 
 def _fields(state: Any) -> dict[str, Any]:
-    return {field.name: _plain(getattr(state, field.name)) for field in fields(state)}
+    return {name: _plain(getattr(state, name)) for name in _names(state.__class__)}
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def _plain(value: Any) -> Any:
