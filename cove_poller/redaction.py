@@ -28,6 +28,7 @@ ESCAPE_MARKS = "\\%&"  # of JSON and Python, of URLs, of HTML
 VISA = re.compile(r"[\d-]*[0-9A-Fa-f]{32,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 """A visa's looks, and a token's."""
 SHORTEST_VISA = 32
+HARMLESS = frozenset({int, float, bool, type(None)})
 
 _lasting: dict[str, None] = {}
 _passing: deque[str] = deque(maxlen=PASSING_KEPT)
@@ -82,7 +83,10 @@ def redacted_values(content: Any, known: dict[str, str] | None = None) -> Any:
             found = known[content] = redacted(content)
         return found
     if isinstance(content, dict):
-        return {key: redacted_values(value, known) for key, value in content.items()}
+        return {
+            key: value if value.__class__ in HARMLESS else redacted_values(value, known)
+            for key, value in content.items()
+        }
     if isinstance(content, (list, tuple)):
         return [redacted_values(value, known) for value in content]
     return content

@@ -8,7 +8,7 @@ from cove_poller.records.colorbar import MOST_DAYS
 from cove_poller.records.columns import DataSource
 from cove_poller.records.health.overview import PlotSessions
 from cove_poller.records.statuses import Status, Statuses
-from cove_poller.views.bar_days import bar_days
+from cove_poller.views.bar_days import bar_signs
 
 LETTERS = {Status.SUCCESS: "s", Status.WARNING: "w", Status.FAILED: "f", Status.RUNNING: "r", Status.NONE: "n"}
 """A day or a session in one letter; the style sheet has its colour and shape."""
@@ -23,7 +23,7 @@ MOST_NUMBERS = MOST_DAYS * 1440 * 4
 
 def bar_letters(color_bar: str, statuses: Statuses) -> str:
     """Return a letter of `LETTERS` for each day of a colour bar, the oldest first."""
-    return "".join(LETTERS[day] for day in bar_days(color_bar, statuses))
+    return bar_signs(color_bar, statuses, LETTERS)
 
 
 def bar_runs(letters: str) -> Iterator[tuple[str, str]]:

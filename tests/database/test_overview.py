@@ -1,13 +1,16 @@
 """What is read for `status`, `report` and `check` from a database that was really polled, on both of them."""
 
 from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
 
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.overview import known_past, known_state
 from cove_poller.database.engine import Mode
 from cove_poller.database.overview import read_poll
 from cove_poller.records.health.overview import Overview, PollState
-from tests.conftest import Site
+from tests.conftest import BEGIN, Site
 
 
 def installation(site: Site) -> Installation:
@@ -84,6 +87,24 @@ def test_the_recorded_sessions_from_a_moment_on_come_packed_by_device_and_source
         sessions = sorted((one.account_id, one.data_source, sorted(one.numbers)) for one in found)
     assert overview.devices == ()
     assert sessions == [(1, "D01", [0 * 4 + 1, 120 * 4 + 0]), (1, "D10", [1 * 4 + 0]), (2, "D01", [1 * 4 + 2])]
+
+
+def test_what_is_shown_costs_a_number_of_statements_that_does_not_grow_with_the_devices(site: Site) -> None:
+    site.sync()
+    seen: list[str] = []
+
+    def count(*args: Any) -> None:
+        seen.append(args[2])
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", count)
+    try:
+        with known_past(installation(site), site.cove.now, BEGIN) as (overview, sessions):
+            known = {one.account_id for one in sessions}
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", count)
+    assert len(overview.devices) > 15
+    assert len(known) > 15
+    assert len([one for one in seen if one.startswith("SELECT") and "cove_" in one]) == 6
 
 
 def zone(site: Site) -> str:
