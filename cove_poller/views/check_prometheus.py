@@ -57,7 +57,7 @@ class Families(Collector):
 
 
 def prometheus(verdicts: Verdicts) -> str:
-    """Return all gauges.
+    """Return all gauges, redacted where a text becomes a label, since the whole is too long to look through again.
 
     A time that never was has no sample; but it is 0 for a login that never polled, so that alerts fire.
     """
@@ -73,7 +73,7 @@ def prometheus_unknown() -> str:
 
 
 def _text(gauges: Iterable[GaugeMetricFamily]) -> str:
-    return generate_latest(Families(gauges)).decode().removesuffix("\n")
+    return redacted(generate_latest(Families(gauges)).decode().removesuffix("\n"))
 
 
 def _build() -> GaugeMetricFamily:
