@@ -35,6 +35,8 @@ CONTROLS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 VISA = re.compile(r"[\d-]*[0-9A-Fa-f]{32,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 """A visa's looks, and a token's."""
+SHORTEST_VISA = 32
+HARMLESS = frozenset({int, float, bool, type(None)})
 
 _lasting: dict[str, None] = {}
 _passing: deque[str] = deque(maxlen=PASSING_KEPT)
@@ -76,17 +78,27 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
                 text = text.replace(packed, REDACTED)
     if bare is None:
         text = _without_wrapped(text, (*secrets, *remembered()))
-    return VISA.sub(REDACTED, text)
+    return VISA.sub(REDACTED, text) if len(text) >= SHORTEST_VISA else text
 
 
-def redacted_values(content: Any) -> Any:
-    """Return what is to become JSON with every text in it redacted; keys stay, or programs would not find them."""
+def redacted_values(content: Any, known: dict[str, str] | None = None) -> Any:
+    """Return what is to become JSON with every text in it redacted; keys stay, or programs would not find them.
+
+    `known` are texts that were redacted before, to which these are added: the same few occur again and again.
+    """
+    known = {} if known is None else known
     if isinstance(content, str):
-        return redacted(content)
+        found = known.get(content)
+        if found is None:
+            found = known[content] = redacted(content)
+        return found
     if isinstance(content, dict):
-        return {key: redacted_values(value) for key, value in content.items()}
+        return {
+            key: value if value.__class__ in HARMLESS else redacted_values(value, known)
+            for key, value in content.items()
+        }
     if isinstance(content, (list, tuple)):
-        return [redacted_values(value) for value in content]
+        return [redacted_values(value, known) for value in content]
     return content
 
 
@@ -135,7 +147,12 @@ def _escaped(found: re.Match[str]) -> str:
 
 def _is_in(bare: str, secret: str) -> bool:
     """Whether a secret may stand in a text without escapes, given squeezed: the pattern of its spellings takes long."""
-    return any(_squeezed(one) in bare for one in (secret, html.unescape(secret), *_in_base64(secret)))
+    return any(one in bare for one in _squeezed_spellings(secret))
+
+
+@functools.lru_cache(maxsize=64)
+def _squeezed_spellings(secret: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(_squeezed, (secret, html.unescape(secret), *_in_base64(secret)))))
 
 
 def _squeezed(text: str) -> str:

@@ -37,7 +37,8 @@ def fitted(text: str, limit: int | None) -> str:
 
 def one_line(text: str) -> str:
     """Return the text without line breaks and control characters, fit for a log line."""
-    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())
+    joined = " ".join(text.split())
+    return joined if joined.isprintable() else "".join(filter(str.isprintable, joined))
 
 
 def listed(names: Sequence[str], limit: int = 10, between: str = ", ") -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from cove_poller.cli.options import Context, examples
+from cove_poller.cli.streams import print_shown
 from cove_poller.errors import CovePollerError
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def check(context: Context, /, style: str, output: Path | None, **options: Any) 
     """Say to a monitoring system how the devices and the poller are. Reads the database only."""
     try:
         text, exit_code = answered(context, style, **options)
-        deliver(text, output)
+        deliver(text, output, style)
     except CovePollerError as error:
         exit_code = give_up(str(error), style, output)
     except Exception as error:
@@ -128,12 +129,13 @@ def unknown_in_style(style: str, message: str) -> str:
     return checkmk_unknown(message) if style == "checkmk" else unknown(message)
 
 
-def deliver(text: str, output: Path | None) -> None:
+def deliver(text: str, output: Path | None, style: str) -> None:
     """Print the text, or write it to the file. Raise CovePollerError if that cannot be written."""
     from cove_poller.files import write_whole
 
     if output is None or str(output) == "-":
-        click.echo(text)
+        show = print_shown if style == "prometheus" else click.echo  # its names are redacted where they become labels
+        show(text)
         return
     try:
         write_whole(output, f"{text}\n")
@@ -150,7 +152,7 @@ def give_up(message: str, style: str, output: Path | None) -> int:
 
     line = unknown(message)
     try:
-        deliver(unknown_in_style(style, message), output)
+        deliver(unknown_in_style(style, message), output, style)
     except CovePollerError as error:
         line = f"{line}; {plain(str(error))}" if str(error) != message else line
         click.echo(line)

@@ -62,7 +62,6 @@ def show(context: Context, deliver: Delivery, asked: Asked, *, as_json: bool) ->
     from cove_poller.commands.overview import chosen, known_state, moment_of
     from cove_poller.commands.results import Answer
     from cove_poller.views.findings import begun_since
-    from cove_poller.views.status_json import status_json
 
     if asked.as_csv and as_json:
         raise WrongUsage("--csv and --json are two forms of the same; choose one")
@@ -75,7 +74,13 @@ def show(context: Context, deliver: Delivery, asked: Asked, *, as_json: bool) ->
     on_terminal = sys.stdout.isatty() and not (as_json or asked.as_csv)
     shown = chosen(overview, asked.only or ("problem" if on_terminal and not asked.everybody else None))
     shown = begun_since(shown, begin) if begin else shown
-    if on_terminal:
+    if as_json:
+        from cove_poller.views.status_json import status_json
+
+        finished_at = datetime.now(UTC)
+        content = status_json(shown, started_at, finished_at)
+        deliver("", Answer("status", started_at, finished_at, content))
+    elif on_terminal:
         from rich.console import Console
 
         from cove_poller.views.status_table import status_table
@@ -90,6 +95,4 @@ def show(context: Context, deliver: Delivery, asked: Asked, *, as_json: bool) ->
     else:
         from cove_poller.views.status_lines import status_lines
 
-        finished_at = datetime.now(UTC)
-        result = Answer("status", started_at, finished_at, status_json(shown, started_at, finished_at))
-        deliver(status_lines(shown, config), result)
+        deliver(status_lines(shown, config))

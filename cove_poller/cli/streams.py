@@ -10,6 +10,7 @@ import os
 import select
 import sys
 import traceback
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -53,8 +54,13 @@ class GuardedStream(io.TextIOWrapper):
 
     def write_json(self, content: Any, indent: int | None) -> None:
         """Write one JSON value, redacted text by text, so that it stays one whatever a secret is like."""
-        super().write(json.dumps(redacted_values(content), indent=indent) + "\n")
+        for piece in _json_pieces(content, indent):
+            super().write(piece)
         self.flush()
+
+    def write_shown(self, text: str) -> None:
+        """Write a text in which whatever others chose was redacted when it was made: looking again would take long."""
+        super().write(text)
 
 
 def guard_streams() -> None:
@@ -71,6 +77,35 @@ def _fill_descriptors() -> None:
     while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(opened)
+
+
+def _json_pieces(content: Any, indent: int | None) -> Iterator[str]:
+    """Yield one JSON value, redacted: for programs a list's elements one by one, since they may be many thousands."""
+    if indent or not isinstance(content, dict):
+        yield json.dumps(redacted_values(content), indent=indent) + "\n"
+        return
+    known: dict[str, str] = {}
+    before = "{"
+    for key, value in content.items():
+        yield f"{before}{json.dumps(key)}: "
+        if isinstance(value, list) and value:
+            for number, one in enumerate(value):
+                yield f"{', ' if number else '['}{json.dumps(redacted_values(one, known))}"
+            yield "]"
+        else:
+            yield json.dumps(redacted_values(value, known))
+        before = ", "
+    yield "}\n" if content else "{}\n"
+
+
+def print_shown(text: str) -> None:
+    """Print a text, which may be long, in which whatever others chose was redacted when it was made."""
+    out = sys.stdout
+    if isinstance(out, GuardedStream):
+        out.write_shown(f"{text}\n")
+        out.flush()
+    else:
+        out.write(f"{redacted(text)}\n")
 
 
 def print_json(content: Any) -> None:

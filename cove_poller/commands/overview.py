@@ -8,7 +8,7 @@ from cove_poller.commands.installation import Installation
 from cove_poller.database.engine import Mode
 from cove_poller.database.overview import read_overview, read_sessions
 from cove_poller.errors import WrongUsage
-from cove_poller.records.health.overview import Overview, PlotSession, of_login, only, with_own_polls
+from cove_poller.records.health.overview import Overview, PlotSessions, of_login, only, with_own_polls
 from cove_poller.records.window import parse_when
 
 chosen = only
@@ -36,8 +36,8 @@ def known_state(
 @contextmanager
 def known_past(
     installation: Installation, now: datetime, since: datetime, *, customer: str | None = None
-) -> Iterator[tuple[Overview, Iterator[PlotSession]]]:
-    """Give what is known of all devices, or a customer's, and all sessions since a moment one by one: they are many.
+) -> Iterator[tuple[Overview, Iterator[PlotSessions]]]:
+    """Give what is known of all devices, or a customer's, and all sessions since a moment, by source.
 
     Raise WrongUsage for a customer that nobody is called; of one, only the polls by which its devices are known.
     """

@@ -11,7 +11,7 @@ from statistics import median_low
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Select, func, insert, select, update
 
 from cove_poller.config.settings import LoginSettings
 from cove_poller.database.engine import Database
@@ -25,6 +25,8 @@ LOCKED = ":locked"
 LONGEST_WAIT_HOURS = 24
 SALT_BYTES = 8
 MOST_UNFINISHED = 100
+MOST_SPOOLED = 1000
+"""How many polls at most are written behind a later one: of a week, one every ten minutes."""
 DIGEST_BYTES = 8  # short on purpose: enough to tell a change, too little to find a password by trying
 
 
@@ -166,12 +168,18 @@ def last_sync_before(database: Database, login: str, began: datetime) -> datetim
 
 def last_complete_sync(database: Database, login: str) -> datetime | None:
     """Return when the last sync of a login began that saw all of its devices; None if there was none."""
-    polls = database.tables.polls
-    query = select(func.max(polls.c.started_at)).where(
-        polls.c.command == "sync", polls.c.login == login, polls.c.is_complete.is_(True)
-    )
     with database.transaction() as connection:
-        return connection.execute(query).scalar()
+        return max(connection.execute(_complete_syncs(database, login)).scalars(), default=None)
+
+
+def _complete_syncs(database: Database, login: str) -> Select[Any]:
+    """Return a query for when the newest syncs of a login began that saw all of its devices.
+
+    Newest by when they were written: one that was spooled is written later than it began, but not by many polls.
+    """
+    polls = database.tables.polls
+    mine = (polls.c.command == "sync", polls.c.login == login, polls.c.is_complete.is_(True))
+    return select(polls.c.started_at).where(*mine).order_by(polls.c.id.desc()).limit(MOST_SPOOLED)
 
 
 def poll_rhythm(database: Database, login: str) -> timedelta | None:
@@ -179,11 +187,8 @@ def poll_rhythm(database: Database, login: str) -> timedelta | None:
 
     One long pause among them, an outage, is not their rhythm.
     """
-    polls = database.tables.polls
-    mine = (polls.c.command == "sync", polls.c.login == login, polls.c.is_complete.is_(True))
-    query = select(polls.c.started_at).where(*mine).order_by(polls.c.started_at.desc()).limit(4)
     with database.transaction() as connection:
-        times = connection.execute(query).scalars().all()
+        times = sorted(connection.execute(_complete_syncs(database, login)).scalars(), reverse=True)[:4]
     return median_low([later - earlier for later, earlier in pairwise(times)]) if len(times) > 1 else None
 
 

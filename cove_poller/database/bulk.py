@@ -33,11 +33,13 @@ Row = Mapping[str, Any]
 
 def as_rows(name: str, columns: Sequence[Column[Any]], rows: Iterable[Row], dialect: Dialect) -> FromClause:
     """Return a table `name` with the `columns` (by their keys) that holds `rows`."""
+    rows = [*rows]
     value = bindparam(f"{name}_rows", as_json(columns, rows, dialect), String, unique=True)
     if dialect.name == "postgresql":
         typed = [column(one.key, one.type) for one in columns]
         recordset = func.json_to_recordset(cast(value, JSON)).table_valued(*typed)
-        return recordset.render_derived(name=name, with_types=True)
+        found = recordset.render_derived(name=f"{name}_each", with_types=True)
+        return select(*found.c).limit(len(rows)).subquery(name)  # it would plan for 100, and read whole tables for one
     each = func.json_each(value).table_valued("value", name=f"{name}_each")
     fields = (
         type_coerce(func.json_extract(each.c.value, f'$."{one.key}"'), one.type).label(one.key) for one in columns

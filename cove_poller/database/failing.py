@@ -4,21 +4,23 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, func, or_, select
+from sqlalchemy import BigInteger, Column, Connection, String, func, literal, select
 
-from cove_poller.database.tables import Tables
+from cove_poller.database.bulk import as_rows
+from cove_poller.database.tables import Tables, UtcDateTime
 from cove_poller.records.health.device_state import DeviceState
+from cove_poller.records.session import NEVER
 from cove_poller.records.statuses import Status
 
-AT_ONCE = 500
 BAD = (Status.FAILED, Status.WARNING)
+COLUMNS = (Column("account_id", BigInteger), Column("data_source", String))
 Source = tuple[int, str]
 
 
 def with_failing_since(connection: Connection, tables: Tables, devices: Sequence[DeviceState]) -> list[DeviceState]:
     """Return the devices, their failed and warning sources with the first session that went wrong since a success."""
-    suspects = {one.account_id for one in devices if any(source.status in BAD for source in one.sources)}
-    begun = dict(_begun(connection, tables, sorted(suspects)))
+    bad = [(device.account_id, one.source) for device in devices for one in device.sources if one.status in BAD]
+    begun, suspects = dict(_begun(connection, tables, bad)), {account for account, _ in bad}
     return [_told(one, begun) if one.account_id in suspects else one for one in devices]
 
 
@@ -30,21 +32,19 @@ def _told(device: DeviceState, begun: dict[Source, datetime]) -> DeviceState:
     return replace(device, sources=tuple(sources))
 
 
-def _begun(connection: Connection, tables: Tables, accounts: Sequence[int]) -> Iterator[tuple[Source, datetime]]:
-    """Yield for each source of the accounts its first session that was no success, behind its last success."""
-    sessions = tables.sessions
-    key = (sessions.c.account_id, sessions.c.data_source)
-    for begin in range(0, len(accounts), AT_ONCE):
-        mine = sessions.c.account_id.in_(accounts[begin : begin + AT_ONCE])
-        is_success = sessions.c.status == Status.SUCCESS
-        last = select(*key, func.max(sessions.c.session_at).label("at")).where(mine, is_success).group_by(*key)
-        success = last.subquery("success")
-        same = and_(*(success.c[one.name] == one for one in key))
-        behind = or_(success.c.at.is_(None), sessions.c.session_at > success.c.at)
-        found = (
-            select(*key, func.min(sessions.c.session_at))
-            .select_from(sessions.outerjoin(success, same))
-            .where(mine, ~is_success, behind)
-            .group_by(*key)
-        )
-        yield from (((account, source), at) for account, source, at in connection.execute(found))
+def _begun(connection: Connection, tables: Tables, bad: Sequence[Source]) -> Iterator[tuple[Source, datetime]]:
+    """Yield for each source its first session that was no success, behind its last success: both found by index."""
+    sessions, before = tables.sessions, tables.sessions.alias("before")
+    rows = [{"account_id": account, "data_source": source} for account, source in bad]
+    wanted = as_rows("bad", COLUMNS, rows, connection.dialect)
+    success = select(func.max(before.c.session_at)).where(
+        *(before.c[one.name] == wanted.c[one.name] for one in COLUMNS), before.c.status == Status.SUCCESS
+    )
+    behind = func.coalesce(success.correlate(wanted).scalar_subquery(), literal(NEVER, UtcDateTime(timezone=True)))
+    first = select(func.min(sessions.c.session_at)).where(
+        *(sessions.c[one.name] == wanted.c[one.name] for one in COLUMNS),
+        sessions.c.status != Status.SUCCESS,
+        sessions.c.session_at > behind,
+    )
+    query = select(wanted.c.account_id, wanted.c.data_source, first.correlate(wanted).scalar_subquery())
+    yield from (((account, source), at) for account, source, at in connection.execute(query) if at)

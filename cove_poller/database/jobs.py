@@ -91,16 +91,20 @@ class Jobs(Statements):
         ]
 
     def of_devices(self, account_ids: Iterable[int]) -> list[Job]:
-        """Return the jobs that are linked to devices among `account_ids`."""
+        """Return the jobs that are linked to devices among `account_ids`.
+
+        Not by a join: SQLite has no index for it, and would look through the accounts once for each job that there is.
+        """
         jobs, wanted = self._tables.jobs, self._accounts(account_ids)
-        return self._matched(self._job_columns().join(wanted, wanted.c.account_id == jobs.c.cove_account_id))
+        return self._matched(self._job_columns().where(jobs.c.cove_account_id.in_(select(wanted.c.account_id))))
 
     def of_customers(self, customer_ids: Iterable[int]) -> list[Job]:
         """Return all jobs of the poller's backup software that these customers have."""
         jobs = self._tables.jobs
         wanted = self._rows("wanted", [jobs.c.customer_id], [{"customer_id": one} for one in customer_ids])
         ours = jobs.c.backup_software == self._settings.backup_software
-        return self._matched(self._job_columns().join(wanted, wanted.c.customer_id == jobs.c.customer_id).where(ours))
+        mine = jobs.c.customer_id.in_(select(wanted.c.customer_id))
+        return self._matched(self._job_columns().where(mine, ours))
 
     def _job_columns(self) -> Any:
         return select(*named(self._tables.jobs, ("id", "customer_id", "job_name", "cove_account_id")))

@@ -1,21 +1,49 @@
 """Reads what is known of all devices from the database: only reads, only what was written there by polls."""
 
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, and_, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Row,
+    Select,
+    String,
+    and_,
+    case,
+    cast,
+    extract,
+    func,
+    or_,
+    select,
+)  # fmt: skip
 
-from cove_poller.config.settings import Config
+from cove_poller.config.settings import AlertSettings, Config
 from cove_poller.database.engine import Database
 from cove_poller.database.failing import with_failing_since
 from cove_poller.database.tables import Tables
 from cove_poller.records.health import news
-from cove_poller.records.health.device_state import DeviceState, source_states, worst_success
-from cove_poller.records.health.overview import Overview, PlotSession, PollState, alert_after, make_overview
-from cove_poller.records.source_history import from_json
+from cove_poller.records.health.device_state import DeviceState
+from cove_poller.records.health.overview import (
+    PLOT_STATUSES,
+    Overview,
+    PlotSessions,
+    PollState,
+    alert_after,
+    make_overview,
+)
+from cove_poller.records.health.source_states import source_states, worst_success
 from cove_poller.records.statuses import Status
+
+AS_THEY_ARE = (
+    "account_id", "login", "device_name", "computer_name", "device_type", "last_session_at", "running_since",
+    "first_seen_at", "last_seen_at", "job_id", "ignored", "stale_since",
+)  # fmt: skip
+READ = (
+    "color_bar", "conditions", "customer_name", "data_sources", "last_success_at", "source_history", "status",
+    "stale_sources",
+)  # fmt: skip
 
 
 def read_overview(database: Database, config: Config, now: datetime, *, customer: str | None = None) -> Overview:
@@ -25,8 +53,9 @@ def read_overview(database: Database, config: Config, now: datetime, *, customer
     nobody is called.
     """
     with database.transaction() as connection:
-        rows = connection.execute(_counting_devices(database.tables)).mappings()
-        states = [_device_state(row, config, now) for row in rows]
+        rows = connection.execute(_counting_devices(database.tables))
+        limit_of = _AlertLimits(config.alerts)
+        states = [_device_state(row, limit_of, now) for row in rows]
         devices = with_failing_since(connection, database.tables, states)
         logins = {*config.logins, *(device.login for device in devices)}
         polls = {login: _poll_state(connection, database.tables, login) for login in logins}
@@ -53,13 +82,14 @@ def read_suspects(
     first = now - timedelta(hours=config.alerts.shortest_hours())
     suspect = or_(since < first, devices.c.stale_since.is_not(None))
     query = _counting_devices(tables).where(devices.c.login == login, suspect)
-    for row in connection.execute(query).mappings():
-        yield _device_state(row, config, now), _said_stale(row)
+    limit_of = _AlertLimits(config.alerts)
+    for row in connection.execute(query):
+        yield _device_state(row, limit_of, now), _said_stale(row)
 
 
-def _said_stale(row: RowMapping) -> frozenset[str]:
+def _said_stale(row: Row[Any]) -> frozenset[str]:
     """The sources of which it was said that they are stale; an earlier version did not say which."""
-    return frozenset((row["stale_sources"] or ("?" if row["stale_since"] else "")).split())
+    return frozenset((row.stale_sources or ("?" if row.stale_since else "")).split())
 
 
 def _counting_devices(tables: Tables) -> Select[Any]:
@@ -68,32 +98,45 @@ def _counting_devices(tables: Tables) -> Select[Any]:
     joined = devices.outerjoin(jobs, jobs.c.id == devices.c.job_id).outerjoin(
         customers, customers.c.id == jobs.c.customer_id
     )
+    columns = [devices.c[name] for name in (*AS_THEY_ARE, *READ)]
     return (
-        select(devices, customers.c.name.label("linked_customer_name"))
+        select(*columns, customers.c.name.label("linked_customer_name"))
         .select_from(joined)
         .where(devices.c.gone_at.is_(None), devices.c.ignored.is_(False))
         .order_by(devices.c.account_id)
     )
 
 
-def _device_state(row: RowMapping, config: Config, now: datetime) -> DeviceState:
+class _AlertLimits(dict[tuple[str, str, str], timedelta]):
+    """How long devices of a type, of a customer under both of its names, may be without a success, worked out once."""
+
+    def __init__(self, alerts: AlertSettings) -> None:
+        self._alerts = alerts
+
+    def __missing__(self, key: tuple[str, str, str]) -> timedelta:
+        device_type, *names = key
+        self[key] = alert_after(self._alerts, device_type, names)
+        return self[key]
+
+
+def _device_state(row: Row[Any], limit_of: Mapping[tuple[str, str, str], timedelta], now: datetime) -> DeviceState:
     """Return a row of `_counting_devices` as the state of a device at `now`."""
-    names = [row["linked_customer_name"] or row["customer_name"], row["customer_name"]]
-    same = ("account_id", "login", "device_name", "computer_name", "device_type", "last_session_at")
-    more = ("running_since", "first_seen_at", "last_seen_at", "job_id", "ignored", "stale_since")
-    sources = source_states(row["data_sources"], from_json(row["source_history"]), row["first_seen_at"])
+    values: Sequence[Any] = row
+    *same, color_bar, conditions, name, data_sources, last_success, history, status, _, linked_name = values
+    known = dict(zip(AS_THEY_ARE, same, strict=True))
+    sources = source_states(data_sources, history, known["first_seen_at"])
     newest = max([one.last_success_at for one in sources if one.last_success_at], default=None)
     return DeviceState(
-        **{name: row[name] for name in (*same, *more)},
-        customer=names[0],
-        status=Status(row["status"]),
+        **known,
+        customer=linked_name or name,
+        status=Status(status),
         sources=sources,
-        color_bar=row["color_bar"] or "",
-        last_success_at=worst_success(sources) if sources else row["last_success_at"],
-        any_success_at=newest or row["last_success_at"],
-        alert_after=alert_after(config.alerts, row["device_type"], names),
+        color_bar=color_bar or "",
+        last_success_at=worst_success(sources) if sources else last_success,
+        any_success_at=newest or last_success,
+        alert_after=limit_of[known["device_type"], linked_name or name, name],
         as_of=now,
-        standing=tuple(news.from_json(row["conditions"]).values()),
+        standing=tuple(news.from_json(conditions).values()) if conditions else (),
     )
 
 
@@ -113,12 +156,17 @@ def _poll_state(connection: Connection, tables: Tables, login: str) -> PollState
     return PollState(login, row["started_at"], row["outcome"], row["error"], since, of_login, row["exit_code"], written)
 
 
-def read_sessions(database: Database, since: datetime) -> Iterator[PlotSession]:
-    """Yield the recorded sessions from a moment on, by device and time, without holding them all."""
+def read_sessions(database: Database, since: datetime) -> Iterator[PlotSessions]:
+    """Yield the recorded sessions from a moment on, by device and source, without holding them all.
+
+    The database packs them: a fleet has hundreds of thousands, each of which would cost more here than there.
+    """
     sessions = database.tables.sessions
-    columns = [sessions.c[field.name] for field in fields(PlotSession)]
-    query = select(*columns).where(sessions.c.session_at >= since)
+    minute = cast(func.floor((extract("epoch", sessions.c.session_at) - int(since.timestamp())) / 60), BigInteger)
+    status = case({one.value: place for place, one in enumerate(PLOT_STATUSES)}, value=sessions.c.status)
+    packed = func.aggregate_strings(cast(minute * 4 + status, String), ",")
+    key = (sessions.c.account_id, sessions.c.data_source)
+    query = select(*key, packed).where(sessions.c.session_at >= since).group_by(*key)
     with database.transaction() as connection:
-        streaming = connection.execution_options(yield_per=5000)
-        rows = streaming.execute(query.order_by(sessions.c.account_id, sessions.c.session_at))
-        yield from (PlotSession(*row) for row in rows)
+        for account_id, source, numbers in connection.execution_options(yield_per=5000).execute(query):
+            yield PlotSessions(account_id, source, [*map(int, numbers.split(","))])

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Column, Connection, String, and_, case, delete, func, literal, select
+from sqlalchemy import BigInteger, Column, Connection, String, and_, case, delete, func, literal, select, union
 from sqlalchemy.exc import IntegrityError
 
 from cove_poller.config.backupchecks_columns import JOB_RUNS
@@ -15,13 +15,17 @@ from cove_poller.database.bulk import Row
 from cove_poller.database.kept import not_kept
 from cove_poller.database.run_objects import RunObjects
 from cove_poller.database.statements import ACCOUNT, MOMENT, Statements, named
-from cove_poller.database.tables import RUN_KEY, Tables
+from cove_poller.database.tables import RUN_KEY, Tables, UtcDateTime
 from cove_poller.records.columns import DataSource
 from cove_poller.records.runs.device_history import RecordedRun
 from cove_poller.records.runs.run_plan import PlannedRun, Review
 from cove_poller.text import fitted
 
 WRITTEN = ("run_at", "status", "remark")
+DAY = timedelta(days=1)
+LAST: Column[datetime] = Column("last", UtcDateTime(timezone=True))
+LONGEST_ROUND = timedelta(days=31)
+"""How long before the end of a run its sessions may have ended, whatever was configured when it was made."""
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +77,7 @@ class Runs(Statements):
         Rounds are told apart one after the other, so a plan has to begin with a whole one; at the moment itself where
         there is none before it.
         """
-        runs, sessions = self._tables.job_runs, self._tables.sessions
+        runs = self._tables.job_runs
         rows = [{"account_id": one, "external_id": str(one), "moment": at} for one, at in moments.items()]
         wanted = self._rows("changed", [ACCOUNT, Column("external_id", String), MOMENT], rows)
         mine = select(runs.c.id).where(
@@ -82,12 +86,28 @@ class Runs(Statements):
         before = mine.where(runs.c.run_at <= wanted.c.moment).order_by(runs.c.run_at.desc())
         after = mine.where(runs.c.run_at > wanted.c.moment).order_by(runs.c.run_at)
         ids = [query.limit(1).correlate(wanted).scalar_subquery() for query in (before, after)]
-        members = and_(sessions.c.account_id == wanted.c.account_id, sessions.c.job_run_id.in_(ids))
+        edges = union(*(select(wanted.c.account_id, one.label("run_id")) for one in ids)).subquery("edges")
+        query = select(edges.c.account_id, runs.c.id, runs.c.run_at).join_from(edges, runs, runs.c.id == edges.c.run_id)
+        begins = self._first_ends([dict(one) for one in self._mappings(query)])
+        return {account: min(moment, begins.get(account, moment)) for account, moment in moments.items()}
+
+    def _first_ends(self, edges: Sequence[Row]) -> dict[int, datetime]:
+        """Return, by account, when the first session of its runs ended, which are given with id, account and time.
+
+        Looked for by time: by run alone all that is recorded of a device would be read.
+        """
+        sessions, span = self._tables.sessions, max(LONGEST_ROUND, timedelta(minutes=self._settings.round_span_minutes))
+        rows = [{**one, "moment": one["run_at"] - span, "last": one["run_at"] + DAY} for one in edges]
+        found = self._rows("edges", [ACCOUNT, Column("id", BigInteger), MOMENT, LAST], rows)
+        members = and_(
+            sessions.c.account_id == found.c.account_id,
+            sessions.c.session_at.between(found.c.moment, found.c.last),
+            sessions.c.job_run_id == found.c.id,
+        )
         makes_rounds = case((sessions.c.data_source != DataSource.TOTAL, sessions.c.session_at))
         begin = func.coalesce(func.min(makes_rounds), func.min(sessions.c.session_at)).label("begin")
-        query = select(wanted.c.account_id, begin).join_from(wanted, sessions, members)
-        begins = {row["account_id"]: row["begin"] for row in self._mappings(query.group_by(wanted.c.account_id))}
-        return {account: min(moment, begins.get(account, moment)) for account, moment in moments.items()}
+        query = select(found.c.account_id, begin).join_from(found, sessions, members).group_by(found.c.account_id)
+        return {row["account_id"]: row["begin"] for row in self._mappings(query)}
 
     def remove(self, run_ids: Collection[int]) -> set[int]:
         """Remove runs whose sessions went into others, unless somebody has reviewed or refers to them.

@@ -1,7 +1,9 @@
 
 "use strict";
-(() => {
-  const data = JSON.parse(document.getElementById("details").textContent);
+(async () => {
+  if (!("DecompressionStream" in window)) return;
+  const packed = Uint8Array.from(atob(document.getElementById("details").textContent), (one) => one.charCodeAt(0));
+  const data = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
   const [LAST_SESSION, LAST_SUCCESS, BUCKET, LAST_SEEN, FACTS, SOURCES, RUNS, PAGE] = [0, 1, 2, 3, 4, 5, 6, 7];
   const WORDS = { f: "failed", w: "warning", s: "success", r: "running", n: "no backup" };
   const CLASSES = { ...WORDS, n: "none" };
@@ -44,11 +46,11 @@
   /* A device: its row in the table and what is known beside it. */
   const body = document.getElementById("devices");
   const devices = [...(body ? body.rows : [])].map((row, place) => {
-    const what = row.cells[1].querySelector(".what");
+    const what = row.cells[1].querySelector("p");
     what?.remove();
     const [customer, name, type, condition] = [0, 1, 2, 3].map((column) => row.cells[column].textContent.trim());
     const known = data.devices[place];
-    const rank = RANKS.indexOf(row.cells[3].firstElementChild.classList[1]);
+    const rank = RANKS.indexOf(row.cells[3].classList[1]);
     asButton(row.cells[1], { "aria-expanded": "false" });
     row.cells[1].append(...(what ? [what] : []));
     [LAST_SESSION, LAST_SUCCESS].forEach((fact, column) => row.cells[4 + column].append(...local(known[fact])));
@@ -58,6 +60,12 @@
       keys: [customer, name, type, rank, known[LAST_SESSION] ?? -1, known[LAST_SUCCESS] ?? -1],
     };
   });
+  /* Where the sessions of each device begin in what is packed of all. */
+  let begin = 0;
+  for (const device of devices) {
+    device.begin = begin;
+    begin += Object.values(device.known[RUNS]).reduce((sum, count) => sum + count, 0);
+  }
   const deviceOf = new Map(devices.map((device) => [device.row, device]));
 
   /* Filter: every word must occur, and the device be of one of the chosen conditions, and buckets. */
@@ -141,11 +149,11 @@
     unfolded = [];
   });
 
-  const details = ({ known }) => [
+  const details = ({ known, begin }) => [
     make("p", { class: "facts" }, known[FACTS].join(" "), ...jobLink(known[PAGE])),
     make("div", { class: "scroll" }, sourceTable(known)),
     make("h3", {}, "Sessions of the last 28 days, by day and hour (UTC)"),
-    make("div", { class: "scroll", role: "region", "aria-label": "Sessions", tabindex: 0 }, plot(known[RUNS])),
+    make("div", { class: "scroll", role: "region", "aria-label": "Sessions", tabindex: 0 }, plot(unpacked(known[RUNS], begin))),
     make("p", { class: "keys" }, ...["s", "w", "f"].map((letter) =>
       make("span", { class: `c ${CLASSES[letter]}` }, WORDS[letter]))),
   ];
@@ -167,12 +175,15 @@
     return make("table", { class: "sources" }, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
   };
 
+  const daysInWords = (letters) => {
+    const counts = Object.entries(WORDS).map(([letter, word]) => [letters.split(letter).length - 1, word]);
+    return `${letters.length} days: ${counts.filter(([count]) => count).map(([count, word]) => `${count} ${word}`).join(", ")}`;
+  };
+
   const MIDDLES = { s: 13, w: 10.5, f: 8, r: 13, n: 15 };
   const colourBar = (letters, seen) => {
     if (!letters) return "no colour bar";
-    const counts = Object.entries(WORDS).map(([letter, word]) => [letters.split(letter).length - 1, word]);
-    const text = counts.filter(([count]) => count).map(([count, word]) => `${count} ${word}`).join(", ");
-    const bar = draw("svg", { class: "b big", viewBox: "0 0 140 16", role: "img", "aria-label": `${letters.length} days: ${text}` });
+    const bar = draw("svg", { class: "b", viewBox: "0 0 140 16", role: "img", "aria-label": daysInWords(letters) });
     [...letters].forEach((letter, place) => {
       const back = letters.length - 1 - place;
       const name = draw("title", {}, `${day(seen - back * DAY)}: ${WORDS[letter]}`);
@@ -181,12 +192,22 @@
     return bar;
   };
 
-  /* Three letters a session: minute since the plot's begin times four, and its status. */
+  /* The sessions of a device, which begin at some place: how many steps of 32 minutes after the one before of the
+     source, how many minutes more, and the status. The last digit is a step of many without a session. */
   const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-  const unpacked = (runs) => Object.entries(runs).flatMap(([source, packed]) => (packed.match(/.../g) ?? []).map((three) => {
-    const number = [...three].reduce((sum, digit) => sum * 64 + DIGITS.indexOf(digit), 0);
-    return { source, minute: Math.floor(number / 4), letter: "swf"[number % 4] };
-  }));
+  const [steps, minutes, statuses] = [data.runs[0].match(/_*[^_]/g) ?? [], data.runs[1], data.runs[2]];
+  const unpacked = (counts, begin) => {
+    let place = begin;
+    return Object.entries(counts).flatMap(([source, count]) => {
+      let minute = 0;
+      return Array.from({ length: count }, () => {
+        const step = steps[place];
+        minute += 32 * (63 * (step.length - 1) + DIGITS.indexOf(step.at(-1))) + DIGITS.indexOf(minutes[place]);
+        place += 1;
+        return { source, minute, letter: statuses[place - 1] };
+      });
+    });
+  };
 
   const [LEFT, TOP, WIDE, HIGH] = [76, 18, 30, 13];
   const SHAPES = {
@@ -194,8 +215,7 @@
     w: (x, y) => draw("path", { class: "w", d: `M${x} ${y - 4.5}l4.5 8.5h-9z` }),
     f: (x, y) => draw("path", { class: "f", d: `M${x - 4.5} ${y - 2.5}l2-2 2.5 2.5 2.5-2.5 2 2-2.5 2.5 2.5 2.5-2 2-2.5-2.5-2.5 2.5-2-2 2.5-2.5z` }),
   };
-  const plot = (runs) => {
-    const sessions = unpacked(runs);
+  const plot = (sessions) => {
     const counts = ["f", "w", "s"].map((letter) => `${sessions.filter((one) => one.letter === letter).length} ${WORDS[letter]}`);
     const svg = draw("svg", {
       class: "plot", viewBox: `0 0 ${LEFT + 24 * WIDE} ${TOP + 28 * HIGH + 2}`, role: "img",
@@ -241,6 +261,15 @@
   if (clock.format(0) !== time(0) || clock.format(data.asOf * 1000) !== time(data.asOf)) {
     document.getElementById("zone").textContent = `; beside them, as "local", those of ${zone}`;
   }
+  /* A bar is told in words to whoever points at it or has it read out. */
+  for (const { row } of devices) {
+    const bar = row.lastElementChild.firstElementChild;
+    if (!bar) continue;
+    const letters = bar.textContent.trim();
+    const text = `${daysInWords(letters)}; the last: ${WORDS[letters.at(-1)]}`;
+    filled(bar, { role: "img", title: text, "aria-label": text }, []);
+  }
+  document.getElementById("plain").hidden = true;
   document.querySelector(".controls").hidden = !devices.length;
   filter();
 })();

@@ -143,7 +143,7 @@ def _overdue(device: DeviceState, thresholds: Thresholds) -> tuple[str, str]:
         if span > warning or one.silent_since:
             late.add(one.source)
             too_late |= {one.source} if span > critical else set()
-    return device.lacks(late) * bool(late), device.lacks(too_late) * bool(too_late)
+    return device.lacks(late) if late else "", device.lacks(too_late) if too_late else ""
 
 
 def without_success(device: DeviceState) -> str:

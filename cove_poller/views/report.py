@@ -10,11 +10,11 @@ from cove_poller.records.columns import LABELS
 from cove_poller.records.health import news
 from cove_poller.records.health.device_state import Bucket, Condition, DeviceState, SourceState
 from cove_poller.records.health.freshness import Freshness, PollFreshness, all_freshness, poll_line
-from cove_poller.records.health.overview import Overview, PlotSession, PollState
+from cove_poller.records.health.overview import Overview, PlotSessions, PollState
 from cove_poller.records.statuses import Status, Statuses
 from cove_poller.text import age, counted, listed
 from cove_poller.views.findings import findings
-from cove_poller.views.report_plot import LETTERS, bar_letters, bar_lines, bar_text, packed_sessions, plot_begin
+from cove_poller.views.report_plot import LETTERS, PackedSessions, bar_letters, plot_begin, sessions_by_source
 from cove_poller.views.source_words import gap_text, source_words
 
 CONDITIONS: dict[Condition, tuple[str, str]] = {
@@ -66,8 +66,7 @@ class Row:
     last_session: str
     last_success: str
     success_age: str
-    bar_text: str
-    bar_lines: Sequence[tuple[str, str]]
+    bar: str
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Report:
 
 
 def make_report(
-    overview: Overview, sessions: Iterable[PlotSession], config: Config, *, for_customer: bool = False
+    overview: Overview, sessions: Iterable[PlotSessions], config: Config, *, for_customer: bool = False
 ) -> Report:
     """Return the report of an overview and of the sessions since `plot_begin`.
 
@@ -153,7 +152,6 @@ def _polled(poll: PollFreshness) -> str:
 
 
 def _row(device: DeviceState, statuses: Statuses) -> Row:
-    letters = bar_letters(device.color_bar, statuses)
     return Row(
         customer=device.customer,
         name=device.name,
@@ -164,37 +162,39 @@ def _row(device: DeviceState, statuses: Statuses) -> Row:
         last_session=shown(device.last_session_at),
         last_success=shown(device.last_success_at),
         success_age=f"{age(device.success_age)} ago" if device.success_age is not None else "",
-        bar_text=bar_text(letters),
-        bar_lines=bar_lines(letters),
+        bar=bar_letters(device.color_bar, statuses),
     )
 
 
 def _details(
     overview: Overview,
-    sessions: Iterable[PlotSession],
+    sessions: Iterable[PlotSessions],
     statuses: Statuses,
     page_of: Callable[[int | None], str | None],
     *,
     for_customer: bool,
 ) -> dict[str, Any]:
     """Compact on purpose: lists where there is one per device or source, times as Unix seconds, days as letters."""
-    begin = plot_begin(overview.as_of)
-    packed = packed_sessions(sessions, [device.account_id for device in overview.devices], begin)
+    begin, packed = plot_begin(overview.as_of), PackedSessions()
+    known = sessions_by_source(sessions, [device.account_id for device in overview.devices])
     return {
         "asOf": _seconds(overview.as_of),
         "oldSeconds": int(overview.max_poll_age.total_seconds()),
         "begin": _seconds(begin),
         "sources": LABELS,
         "devices": [
-            [*_device_details(device, packed[device.account_id], statuses, for_customer), page_of(device.job_id)]
+            [
+                *_device_details(device, statuses, for_customer),
+                {source: packed.add(one.numbers) for source, one in known[device.account_id].items()},
+                page_of(device.job_id),
+            ]
             for device in overview.devices
         ],
+        "runs": packed.texts(),
     }
 
 
-def _device_details(
-    device: DeviceState, packed: Mapping[str, str], statuses: Statuses, for_customer: bool
-) -> list[Any]:
+def _device_details(device: DeviceState, statuses: Statuses, for_customer: bool) -> list[Any]:
     return [
         _seconds(device.last_session_at),
         _seconds(device.last_success_at),
@@ -202,7 +202,6 @@ def _device_details(
         _seconds(device.last_seen_at),
         _facts(device, for_customer),
         [_source_details(device, source, statuses) for source in device.sources],
-        packed,
     ]
 
 

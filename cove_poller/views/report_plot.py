@@ -1,63 +1,35 @@
-"""The pictures of the report: colour bars as lines of an SVG, sessions packed for the browser to draw. Pure."""
+"""The pictures of the report: colour bars as runs of letters, sessions packed for the browser to draw. Pure."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, time, timedelta
 from itertools import groupby
 
 from cove_poller.records.colorbar import MOST_DAYS
 from cove_poller.records.columns import DataSource
-from cove_poller.records.health.overview import PlotSession
+from cove_poller.records.health.overview import PlotSessions
 from cove_poller.records.statuses import Status, Statuses
-from cove_poller.views.bar_days import bar_days
+from cove_poller.views.bar_days import bar_signs
 
 LETTERS = {Status.SUCCESS: "s", Status.WARNING: "w", Status.FAILED: "f", Status.RUNNING: "r", Status.NONE: "n"}
 """A day or a session in one letter; the style sheet has its colour and shape."""
 
-WORDS = {"f": "failed", "w": "warning", "s": "success", "r": "running", "n": "no backup"}
+DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+STEP = 32
+"""How many minutes a digit counts; the last digit is that many without a session."""
 
-HEIGHTS = {"f": 16, "w": 11, "s": 6, "r": 6, "n": 2}
-"""How high a day stands in its bar, out of 16: the worse, the higher, so that no meaning is in the colour alone."""
-
-DAY_WIDTH = 5
-
-DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"  # three of them: 65536 minutes, 45 days
-STATUS_CODES = {Status.SUCCESS.value: 0, Status.WARNING.value: 1, Status.FAILED.value: 2}
+EMPTY_STEPS = len(DIGITS) - 1
+MOST_NUMBERS = MOST_DAYS * 1440 * 4
 
 
 def bar_letters(color_bar: str, statuses: Statuses) -> str:
     """Return a letter of `LETTERS` for each day of a colour bar, the oldest first."""
-    return "".join(LETTERS[day] for day in bar_days(color_bar, statuses))
+    return bar_signs(color_bar, statuses, LETTERS)
 
 
-def bar_text(letters: str) -> str:
-    """Return what a colour bar says, in words: "25 days success, 2 failed; the last: failed"."""
-    if not letters:
-        return "no colour bar"
-    counts = Counter(letters)
-    days = ", ".join(f"{counts[letter]} {word}" for letter, word in WORDS.items() if counts[letter])
-    return f"{len(letters)} days: {days}; the last: {WORDS[letters[-1]]}"
-
-
-def bar_lines(letters: str) -> list[tuple[str, str]]:
-    """Return the colour bar as SVG paths, one for each letter: dashed lines, a dash a day, the newest on the right.
-
-    A run of equal days is one line, which keeps thousands of bars small.
-    """
-    drawn: dict[str, list[str]] = {}
-    for letter, begin, length in _runs(letters):
-        left, middle = begin * DAY_WIDTH, 16 - HEIGHTS[letter] / 2
-        drawn.setdefault(letter, []).append(f"M{left} {middle:g}h{length * DAY_WIDTH - 1}")
-    return [(letter, "".join(lines)) for letter, lines in drawn.items()]
-
-
-def _runs(letters: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the runs of equal days: letter, place of its first day of 28, and length."""
-    place = MOST_DAYS - len(letters)
+def bar_runs(letters: str) -> Iterator[tuple[str, str]]:
+    """Yield the runs of equal days of a bar: the letter, and the run itself."""
     for letter, run in groupby(letters):
-        length = len(list(run))
-        yield letter, place, length
-        place += length
+        yield letter, "".join(run)
 
 
 def plot_begin(as_of: datetime) -> datetime:
@@ -65,27 +37,44 @@ def plot_begin(as_of: datetime) -> datetime:
     return datetime.combine(as_of.date() - timedelta(days=MOST_DAYS - 1), time(tzinfo=as_of.tzinfo))
 
 
-def packed_sessions(
-    sessions: Iterable[PlotSession], account_ids: Iterable[int], begin: datetime
-) -> dict[int, dict[str, str]]:
-    """Return the sessions of each device and source as text: minute since `begin` and status in three letters each.
+class PackedSessions:
+    """The sessions of many sources in three texts, which so become small when they are compressed.
 
-    Only those of `account_ids`. Cove's total is left out where the sources are known.
+    Of each session, source by source and in order of time: `steps` and `minutes` say how long after the one before, or
+    after the plot's begin, it ended; `statuses` is a letter of s, w and f. What repeats stands together so.
     """
-    end = begin + timedelta(days=MOST_DAYS)
-    pieces: dict[int, dict[str, list[str]]] = {account_id: {} for account_id in account_ids}
-    for session in sessions:
-        of_device = pieces.get(session.account_id)
-        if of_device is not None and begin <= session.session_at < end:
-            of_device.setdefault(session.data_source, []).append(_packed(session.session_at, session.status, begin))
-    return {account_id: _joined(found) for account_id, found in pieces.items()}
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.minutes: list[str] = []
+        self.statuses: list[str] = []
+
+    def add(self, numbers: Iterable[int]) -> int:
+        """Add the sessions of a source, as `PlotSessions` has them. Return how many of them are of the plot's days."""
+        known, before = [one for one in sorted(numbers) if 0 <= one < MOST_NUMBERS], 0
+        for number in known:
+            step, minute = divmod((number >> 2) - before, STEP)
+            before = number >> 2
+            empty, step = divmod(step, EMPTY_STEPS)
+            self.steps.append(DIGITS[-1] * empty + DIGITS[step])
+            self.minutes.append(DIGITS[minute])
+            self.statuses.append("swf"[number & 3])
+        return len(known)
+
+    def texts(self) -> list[str]:
+        return ["".join(one) for one in (self.steps, self.minutes, self.statuses)]
 
 
-def _joined(found: Mapping[str, list[str]]) -> dict[str, str]:
-    counting = {source: packed for source, packed in found.items() if source != DataSource.TOTAL} or found
-    return {source: "".join(packed) for source, packed in sorted(counting.items())}
+def sessions_by_source(
+    sessions: Iterable[PlotSessions], account_ids: Iterable[int]
+) -> dict[int, dict[str, PlotSessions]]:
+    """Return the sessions of some devices by their sources; Cove's total is left out where the sources are known."""
+    found: dict[int, dict[str, PlotSessions]] = {account_id: {} for account_id in account_ids}
+    for one in sessions:
+        if (of_device := found.get(one.account_id)) is not None:
+            of_device[one.data_source] = one
+    return {account_id: _counting(of_device) for account_id, of_device in found.items()}
 
 
-def _packed(moment: datetime, status: str, begin: datetime) -> str:
-    number = int((moment - begin).total_seconds()) // 60 * 4 + STATUS_CODES[status]
-    return DIGITS[number >> 12] + DIGITS[number >> 6 & 63] + DIGITS[number & 63]
+def _counting(found: Mapping[str, PlotSessions]) -> dict[str, PlotSessions]:
+    return {source: one for source, one in sorted(found.items()) if source != DataSource.TOTAL} or {**found}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from cove_poller.commands.results import envelope, in_json
@@ -11,6 +12,8 @@ from cove_poller.records.health.freshness import poll_freshness, poll_warnings
 from cove_poller.records.health.news import Condition
 from cove_poller.records.health.overview import Overview, PollState
 from cove_poller.views.source_words import TO_BE_READ
+
+SOURCE_FIELDS = tuple(one.name for one in fields(SourceState) if one.name not in ("known_since", "rhythm"))
 
 
 def status_json(overview: Overview, started_at: datetime, finished_at: datetime) -> dict[str, Any]:
@@ -62,7 +65,7 @@ def _device(device: DeviceState) -> dict[str, Any]:
 
 
 def _source(device: DeviceState, source: SourceState) -> dict[str, Any]:
-    own = {name: one for name, one in _fields(source).items() if name not in ("known_since", "rhythm")}
+    own = {name: _plain(getattr(source, name)) for name in SOURCE_FIELDS}
     limit = max(device.alert_after, source.rhythm)
     return {"name": source.name, **own, "is_stale": source in device.stale_sources, "limit_seconds": _plain(limit)}
 
@@ -72,10 +75,16 @@ def _standing(conditions: Iterable[Condition]) -> list[dict[str, Any]]:
 
 
 def _fields(state: Any) -> dict[str, Any]:
-    return {field.name: _plain(getattr(state, field.name)) for field in fields(state)}
+    return {name: _plain(getattr(state, name)) for name in _names(state.__class__)}
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
+    kind = value.__class__
+    if kind is datetime:
         return in_json(value)
-    return int(value.total_seconds()) if isinstance(value, timedelta) else value
+    return int(value.total_seconds()) if kind is timedelta else value

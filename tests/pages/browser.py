@@ -68,5 +68,7 @@ def opened(browser: Browser, file: Path, *, at: datetime | None = None, **option
     if at:
         page.clock.set_fixed_time(at)
     page.goto(file.as_uri())
+    if options.get("java_script_enabled", True):
+        page.locator("#plain").wait_for(state="hidden")  # the script has done what it does at first
     yield found
     context.close()

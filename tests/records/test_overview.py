@@ -7,10 +7,11 @@ import pytest
 
 from cove_poller.config.settings import AlertSettings
 from cove_poller.errors import WrongUsage
-from cove_poller.records.health.device_state import Bucket, Condition, source_states, worst_success
+from cove_poller.records.health.device_state import Bucket, Condition
 from cove_poller.records.health.news import Condition as Standing
 from cove_poller.records.health.overview import alert_after, only
-from cove_poller.records.source_history import Period, SourceHistory
+from cove_poller.records.health.source_states import source_states, worst_success
+from cove_poller.records.source_history import Period, SourceHistory, to_json
 from cove_poller.records.statuses import Status
 from tests.world.states import NEVER, NOW, OFF, SILENT, ago, overview, source, state
 
@@ -124,7 +125,7 @@ def test_the_sources_of_a_device_say_which_of_them_lacks_what_and_the_worst_is_i
         "last_success_at": None, "color_bar": None, "running": False, "problem": None,
         "silent_since": int(ago(60).timestamp()),
     }  # fmt: skip
-    (sql,) = source_states({"D10": raw}, history, ago(1000))
+    (sql,) = source_states({"D10": raw}, to_json(history), ago(1000))
     assert (sql.silent_since, sql.active_since, sql.rhythm) == (ago(60), ago(700), WEEKLY)
     found = state(sources=(source(), sql, source(source="D02", last_success_at=None, known_since=ago(50))))
     assert [one.source for one in found.stale_sources] == ["D10", "D02"]

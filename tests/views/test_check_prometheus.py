@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cove_poller.records.health.news import Condition
 from cove_poller.records.statuses import Status
+from cove_poller.redaction import remember
 from cove_poller.views.check_prometheus import prometheus, prometheus_unknown
 from cove_poller.views.check_verdicts import Thresholds, judged
 from tests.world.states import NEVER, NOW, SILENT, ago, overview, source, state
@@ -72,6 +73,15 @@ def test_a_device_carries_all_its_labels_hostile_ones_as_text_on_one_line() -> N
     assert labels == {
         "customer": "[red]Evil|gnp Co Ltd", "device": HOSTILE, "type": "Server", "account_id": "9", "login": "main",
     }  # fmt: skip
+
+
+def test_no_label_shows_a_secret() -> None:
+    remember('a"secret\\of ours')
+    named = state(customer='Bakery a"secret\\of ours', computer_name="x")
+    text = prometheus(judged(overview(named, unpolled=['a"secret\\of ours']), Thresholds()))
+    (device,) = families(text)["cove_device_level"].samples
+    assert device.labels["customer"] == "Bakery [redacted]"
+    assert set(by_label(families(text)["cove_poll_last_success_timestamp_seconds"], "login")) == {"main", "[redacted]"}
 
 
 def test_a_login_says_how_its_newest_poll_ended_and_what_that_wrote_where_it_is_known() -> None:

@@ -1,13 +1,14 @@
 """Devices, sources and polls as the overview has them, from literals."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cove_poller.config.settings import Config
 from cove_poller.records.health.device_state import DeviceState, SourceState
-from cove_poller.records.health.overview import Overview, PollState, make_overview
+from cove_poller.records.health.overview import PLOT_STATUSES, Overview, PlotSessions, PollState, make_overview
 from cove_poller.records.statuses import Status
+from cove_poller.views.report_plot import plot_begin
 
 NOW = datetime(2026, 3, 10, 8, tzinfo=UTC)
 LIMIT = timedelta(minutes=90)
@@ -56,6 +57,13 @@ SILENT: dict[str, Any] = {
     "last_success_at": ago(480),
     "silent_since": ago(1),
 }
+
+
+def plotted(account_id: int, source: str, ends: Iterable[tuple[datetime, str]], as_of: datetime = NOW) -> PlotSessions:
+    """The sessions of a source, each with its end and status, as the database packs them."""
+    begin = plot_begin(as_of)
+    minutes = [(int((end - begin).total_seconds()) // 60, PLOT_STATUSES.index(Status(status))) for end, status in ends]
+    return PlotSessions(account_id, source, [minute * 4 + status for minute, status in minutes])
 
 
 def overview(*devices: DeviceState, polls: Sequence[PollState] = (POLL,), **more: Any) -> Overview:

@@ -1,6 +1,6 @@
 """The newest state of a device and of each of its data sources: how it is in one word, and since when. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -8,9 +8,8 @@ from functools import cached_property
 
 from cove_poller.records.columns import label
 from cove_poller.records.health import news
-from cove_poller.records.health.silence import is_lost, is_switched_off, rhythm_limit
-from cove_poller.records.source_history import NOTHING, Histories, SourceHistory
-from cove_poller.records.statuses import NOT_STARTED, SEVERITY, Status
+from cove_poller.records.health.silence import is_lost, is_switched_off
+from cove_poller.records.statuses import NOT_STARTED, Status
 from cove_poller.text import long_age
 
 DAY = timedelta(days=1)
@@ -41,7 +40,7 @@ class Bucket(StrEnum):
     NEVER = "never"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceState:
     """The newest state of one data source of a device. `problem` says why its health is not known, if so.
 
@@ -176,7 +175,7 @@ class DeviceState:
             for one in self.sources
         )
 
-    @property
+    @cached_property
     def without_success_for(self) -> timedelta:
         """How long its worst source has been without a success; without any source, itself."""
         of_itself = self.as_of - (self.last_success_at or self.first_seen_at)
@@ -243,58 +242,3 @@ class DeviceState:
         """Whether a person should look at it."""
         is_bad = self.condition in (Condition.FAILED, Condition.STALE, Condition.WARNING)
         return is_bad or not self.is_linked or bool(self.standing)
-
-
-def source_states(
-    states: Mapping[str, Mapping[str, object]], histories: Histories, known_since: datetime
-) -> tuple[SourceState, ...]:
-    """Return the sources as `cove_devices` has them in `data_sources` and `source_history`, the worst first."""
-    found = [_source_state(code, state, histories.get(code, NOTHING), known_since) for code, state in states.items()]
-    return tuple(sorted(found, key=lambda one: (one.problem is None, -SEVERITY[one.status], one.source)))
-
-
-def newest_success(reported: datetime | None, sessions: Iterable[tuple[Status, datetime | None]]) -> datetime | None:
-    """Return the last success: what Cove reports, or the newest session where that was one.
-
-    The former may be hidden from the API's user.
-    """
-    known = (at for status, at in sessions if at and status is Status.SUCCESS)
-    return max([*([reported] if reported else []), *known], default=None)
-
-
-def worst_success(sources: Iterable[SourceState]) -> datetime | None:
-    """Return the last success of the source that has been without one for the longest; None if one never had any."""
-    successes = [one.last_success_at for one in sources]
-    known = [one for one in successes if one]
-    return min(known, default=None) if len(known) == len(successes) else None
-
-
-def _source_state(code: str, state: Mapping[str, object], history: SourceHistory, known_since: datetime) -> SourceState:
-    status, last_session_at = Status(str(state["status"])), _moment(state["last_session_at"])
-    color_bar = str(state["color_bar"] or "")
-    return SourceState(
-        source=code,
-        status=status,
-        status_code=_number(state["status_code"]),
-        errors_count=_number(state["errors_count"]),
-        last_session_at=last_session_at,
-        last_success_at=newest_success(_moment(state["last_success_at"]), [(status, last_session_at)]),
-        color_bar=color_bar,
-        running=bool(state["running"]),
-        problem=str(state["problem"]) if state["problem"] else None,
-        not_started=bool(state.get("not_started")),
-        silent_since=_moment(state.get("silent_since")),
-        gap_since=_moment(state.get("gap_since")),
-        gap_why=str(state["gap_why"]) if state.get("gap_why") else None,
-        known_since=known_since,
-        active_since=history.active_since,
-        rhythm=rhythm_limit(history.recent, color_bar),
-    )
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def _moment(value: object) -> datetime | None:
-    return datetime.fromtimestamp(value, UTC) if isinstance(value, int) else None

@@ -4,7 +4,7 @@ Everything that people see (status, report, check, the alerts of sync) is made f
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -17,15 +17,19 @@ from cove_poller.records.job_matching import simplified
 from cove_poller.records.statuses import Status
 from cove_poller.text import listed, one_line
 
+PLOT_STATUSES = (Status.SUCCESS, Status.WARNING, Status.FAILED)
+
 
 @dataclass(frozen=True)
-class PlotSession:
-    """A recorded session, as far as it is drawn."""
+class PlotSessions:
+    """The recorded sessions of a source of a device, as far as they are drawn, in no order.
+
+    Of each there is a number: the minute since the plot's begin, times four, and its status's place in `PLOT_STATUSES`.
+    """
 
     account_id: int
     data_source: str
-    session_at: datetime
-    status: str
+    numbers: Sequence[int]
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
-from statistics import median
+from operator import sub
 
 from cove_poller.records.colorbar import MOST_DAYS
 from cove_poller.records.source_history import SourceHistory
@@ -23,15 +22,27 @@ def usual_distance(ends: Sequence[datetime], color_bar: str) -> timedelta | None
 
     From four sessions on they tell themselves, until then the marked days of the colour bar.
     """
+    return _usual_distance([end.timestamp() for end in ends], color_bar)
+
+
+def _usual_distance(ends: Sequence[float], color_bar: str) -> timedelta | None:
+    """Return the same of ends in Unix seconds."""
     if len(ends) >= FEWEST_SESSIONS:
-        return timedelta(seconds=median((after - before).total_seconds() for before, after in pairwise(ends)))
+        distances = sorted(map(sub, ends[1:], ends))
+        middle = len(distances) // 2
+        return timedelta(seconds=(distances[middle] + distances[-middle - 1]) / 2)
     marked = [day for day, digit in enumerate(color_bar) if digit not in NO_SESSION_DIGITS]
     return timedelta(days=(marked[-1] - marked[0]) / (len(marked) - 1)) if len(marked) > 1 else None
 
 
 def rhythm_limit(ends: Sequence[datetime], color_bar: str) -> timedelta:
     """Return two and a half times a source's own rhythm; nothing if that is not known."""
-    usual = usual_distance(ends, color_bar)
+    return rhythm_limit_of_seconds([end.timestamp() for end in ends], color_bar)
+
+
+def rhythm_limit_of_seconds(ends: Sequence[float], color_bar: str) -> timedelta:
+    """Return the same for ends in Unix seconds, as they are kept."""
+    usual = _usual_distance(ends, color_bar)
     return FACTOR * usual if usual else timedelta()
 
 
