@@ -35,7 +35,10 @@ class PluginCommand(click.Command):
         "check --format prometheus --output cove.prom   a text file for node_exporter",
     ),
 )
-@click.option("--format", "style", type=click.Choice(["nagios", "checkmk", "prometheus"]), default="nagios")
+@click.option(
+    "--format", "style", type=click.Choice(["nagios", "checkmk", "prometheus"]), default="nagios",
+    help="For which monitoring; nagios is for all that speak of plug-ins.",
+)  # fmt: skip
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write there, whole, and print nothing."
 )

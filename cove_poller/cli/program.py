@@ -17,6 +17,7 @@ from cove_poller.cli.logs import configure_logging
 from cove_poller.cli.options import Context
 from cove_poller.cli.streams import tell_lost_output
 
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 COMMANDS = ("backfill", "check", "config", "devices", "doctor", "migrate", "prune", "report", "status", "sync",
             "test-login")  # fmt: skip
 
@@ -67,7 +68,7 @@ class Commands(click.Group):
         return command
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings=SETTINGS)
 @click.version_option(__version__, prog_name="cove-poller")
 @click.option(
     "--config",
@@ -77,7 +78,7 @@ class Commands(click.Group):
     help="The configuration; else $COVE_POLLER_CONFIG, ./cove.toml, ~/.config/cove-poller/cove.toml or"
     " /etc/cove-poller/cove.toml.",
 )
-@click.option("-v", "--verbose", count=True, help="Log more; -vv for every request.")
+@click.option("-v", "--verbose", count=True, show_default=False, help="Log more; -vv for every request.")
 @click.option("-q", "--quiet", is_flag=True, help="Log errors only.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="How the log is written.")
 @click.pass_context
