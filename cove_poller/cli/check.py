@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from cove_poller.cli.logs import say
 from cove_poller.cli.options import Context, examples
 from cove_poller.errors import CovePollerError
 
@@ -159,5 +160,5 @@ def give_up(message: str, style: str, output: Path | None) -> int:
         click.echo(line)
         return 3
     if style == "prometheus" or output:
-        click.echo(line, err=True)
+        say(line, is_error=True)
     return 0 if style == "checkmk" else 3
