@@ -13,7 +13,7 @@ from cove_poller.records.health.device_state import Condition, DeviceState
 from cove_poller.records.health.freshness import poll_warnings
 from cove_poller.records.health.overview import Overview
 from cove_poller.records.statuses import Status, Statuses
-from cove_poller.text import counted
+from cove_poller.text import counted, zoned
 from cove_poller.views.bar_days import bar_days
 from cove_poller.views.findings import findings
 from cove_poller.views.status_lines import BUCKET_WORDS, MARKS, clean, legend, login_lines
@@ -62,7 +62,7 @@ def totals(overview: Overview, zone: tzinfo | None) -> list[str]:
         [f"{unlinked} unlinked"] if unlinked else []
     )
     return [
-        f"{counted(len(overview.devices), 'device')}, {need} attention ({_zoned(overview.as_of, zone)})",
+        f"{counted(len(overview.devices), 'device')}, {need} attention ({zoned(overview.as_of, zone)})",
         f"Condition: {', '.join(conditions) or 'none known'}",
         f"Last success: {', '.join(f'{buckets[one]} {words}' for one, words in BUCKET_WORDS.items())}",
         legend(),
@@ -94,10 +94,6 @@ def _cells(device: DeviceState, zone: tzinfo | None) -> Cells:
 
 def _minute(moment: datetime | None, zone: tzinfo | None) -> str:
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" if moment else "?"
-
-
-def _zoned(moment: datetime, zone: tzinfo | None) -> str:
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
 def _widths(cells: Sequence[Cells], width: int) -> tuple[list[int], int]:
