@@ -83,6 +83,9 @@ def test_prometheus_gets_a_whole_file_that_its_own_parser_reads(watched_site: Wa
     assert {one.labels["condition"]: one.value for one in families["cove_devices"].samples} == COUNTS
     (build,) = families["cove_poller_build_info"].samples
     assert (build.labels, build.value) == ({"version": __version__}, 1)
+    for metric, table in (("cove_poll_sessions_written", "cove_sessions"), ("cove_poll_job_runs_written", "job_runs")):
+        assert [one.value for one in families[metric].samples] == [watched_site.count(table)]
+    assert families["cove_poll_last_exit_code"].samples[0].value == 0
     ended = families["cove_source_last_session_timestamp_seconds"].samples
     (sql,) = (one.value for one in ended if one.labels["source"] == "SQL Server")
     assert sql == (NOW - timedelta(hours=2)).timestamp()
