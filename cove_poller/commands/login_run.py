@@ -212,7 +212,7 @@ def say_news(result: LoginResult, before: Conditions, now: datetime, remind: tim
         if result.error_note:  # what fails for the first time fails now
             result.outcome.about[f"{result.error_note}{result.error}"] = About(error.since)
     result.outcome.say(said.lines())
-    result.outcome.about |= {line: About(since) for line, since in found.beginnings().items()}
+    result.outcome.about |= {line: About(since) for line, since in said.beginnings().items()}
     result.outcome.standing += [Standing.of(None, one, found) for one in found.standing.values()]
     return found.standing
 
