@@ -141,7 +141,7 @@ def _cut_inside(text: str, width: int) -> str:
     if cell_len(text) <= width:
         return text
     end = text[-1:]
-    while len(end) < len(text) and cell_len(text[-len(end) - 1 :]) <= (width - 1) // 2:
+    while len(end) < len(text) and cell_len(text[-len(end) - 1 :]) <= width // 3:
         end = text[-len(end) - 1 :]
     return f"{set_cell_size(text, width - 1 - cell_len(end)).rstrip()}…{end}"
 
