@@ -1,7 +1,7 @@
 """Small pieces of text that more than one module says."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 
 
 def age(span: timedelta) -> str:
@@ -18,6 +18,11 @@ def long_age(span: timedelta) -> str:
     """Return the same, but in hours also where they make some days: "50 hours", "5 days"."""
     hours = int(span.total_seconds()) // 3600
     return counted(hours, "hour") if 48 <= hours < 100 else age(span)
+
+
+def zoned(moment: datetime, zone: tzinfo | None) -> str:
+    """Return a moment as people read it in their zone, None being this machine's own: "2026-03-10 09:00 CET"."""
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
 def counted(count: int, noun: str) -> str:

@@ -74,6 +74,6 @@ def backfill(
                     return
             with shown_past("reading") as progress:
                 result = job.backfill(installation, names, request, progress=progress)
-            trouble = with_warnings(credentials.warnings(), result, config.backupchecks.page_of)
+            trouble = with_warnings(credentials.warnings(), result, config.backupchecks)
             deliver(backfill_summary(result, dry_run=request.dry_run), result, trouble)
             ends(result.exit_code, trouble)

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from cove_poller.cli.options import Context, examples
+from cove_poller.cli.logs import say
+from cove_poller.cli.options import Context, examples, json_option
 from cove_poller.cli.streams import print_shown
 from cove_poller.errors import CovePollerError
 
@@ -23,7 +24,8 @@ class PluginCommand(click.Command):
         try:
             return super().make_context(*args, **options)
         except click.UsageError as error:
-            click.echo(f"COVE UNKNOWN: wrong usage: {error.format_message()}")
+            style = "json" if "--json" in sys.argv[1:] else "nagios"
+            click.echo(unknown_in_style(style, f"wrong usage: {error.format_message()}"))
             sys.exit(3)
 
 
@@ -36,7 +38,10 @@ class PluginCommand(click.Command):
         "check --format prometheus --output cove.prom   a text file for node_exporter",
     ),
 )
-@click.option("--format", "style", type=click.Choice(["nagios", "checkmk", "prometheus"]), default="nagios")
+@click.option(
+    "--format", "style", type=click.Choice(["nagios", "checkmk", "prometheus"]), default="nagios",
+    help="For which monitoring; nagios is for all that speak of plug-ins.",
+)  # fmt: skip
 @click.option(
     "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write there, whole, and print nothing."
 )
@@ -66,9 +71,11 @@ class PluginCommand(click.Command):
     "--critical-count", type=click.IntRange(1), default=1, show_default=True, metavar="N",
     help="Critical only from so many critical devices on; fewer are a warning.",
 )  # fmt: skip
+@json_option
 @click.pass_obj
-def check(context: Context, /, style: str, output: Path | None, **options: Any) -> None:
+def check(context: Context, /, style: str, output: Path | None, *, as_json: bool, **options: Any) -> None:
     """Say to a monitoring system how the devices and the poller are. Reads the database only."""
+    style = "json" if as_json else style
     try:
         text, exit_code = answered(context, style, **options)
         deliver(text, output, style)
@@ -104,11 +111,16 @@ def answered(
         context.installation(), datetime.now(UTC), customer=limits["customer"], login=limits["login"]
     )
     found = judged(replace(overview, max_poll_age=own_limit or overview.max_poll_age), thresholds)
-    return in_style(style, found), int(found.level) if style == "nagios" else 0
+    exit_code = int(found.level) if style in ("nagios", "json") else 0
+    return in_style(style, found, exit_code), exit_code
 
 
-def in_style(style: str, verdicts: Any) -> str:
+def in_style(style: str, verdicts: Any, exit_code: int) -> str:
     """Return the verdicts in the format that is asked for."""
+    if style == "json":
+        from cove_poller.views.check_json import check_json
+
+        return check_json(verdicts, exit_code)
     if style == "prometheus":
         from cove_poller.views.check_prometheus import prometheus
 
@@ -120,6 +132,10 @@ def in_style(style: str, verdicts: Any) -> str:
 
 def unknown_in_style(style: str, message: str) -> str:
     """Return in the format that is asked for that nothing is known."""
+    if style == "json":
+        from cove_poller.views.check_json import check_json_unknown
+
+        return check_json_unknown(message, datetime.now(UTC))
     if style == "prometheus":
         from cove_poller.views.check_prometheus import prometheus_unknown
 
@@ -155,8 +171,8 @@ def give_up(message: str, style: str, output: Path | None) -> int:
         deliver(unknown_in_style(style, message), output, style)
     except CovePollerError as error:
         line = f"{line}; {plain(str(error))}" if str(error) != message else line
-        click.echo(line)
+        click.echo(line if style != "json" else unknown_in_style(style, line))
         return 3
     if style == "prometheus" or output:
-        click.echo(line, err=True)
+        say(line, is_error=True)
     return 0 if style == "checkmk" else 3

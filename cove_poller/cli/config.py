@@ -38,16 +38,17 @@ def config_init(file: Path, full: bool, as_json: bool) -> None:
         if file.exists():
             raise click.UsageError(f"{file} is there already and was left as it is")
         asks = not (full or as_json) and sys.stdin.isatty() and sys.stdout.isatty()
-        write_new(file, asked() if asks else sample())
+        content = asked() if asks else sample()
+        write_new(file, content)
         where, todo = file.absolute(), f"cove-poller --config {shlex.quote(str(file))} doctor"
-        first = "Put Cove's token into the file cove-password beside it" if asks else "Put your login into it"
+        first = passwords_to_put(content) if asks else "Put your login into it"
         text = (
             f"{where} is written; only {getpass.getuser()} may read it. If the poller runs as another user, give it\n"
-            f"to that one: chown USER {shlex.quote(str(where))}. So too with the file of the password.\n"
+            f"to that one: chown USER {shlex.quote(str(where))}. So too with what holds a password.\n"
             f"{first}, then run: {todo}"
         )
-        content = {"file": str(where), "next": f"{first}, then run: {todo}", "error": None}
-        deliver(text, Answer("config init", started_at, datetime.now(UTC), content))
+        facts = {"file": str(where), "next": f"{first}, then run: {todo}", "error": None}
+        deliver(text, Answer("config init", started_at, datetime.now(UTC), facts))
 
 
 def asked() -> str:
@@ -68,6 +69,12 @@ def asked() -> str:
     if not database.startswith("sqlite"):
         lines.insert(2, 'password_file = "database-password"  # beside this file; leave it out if none is asked for')
     return "\n".join([*lines, ""])
+
+
+def passwords_to_put(config: str) -> str:
+    """Return what is to be put beside a configuration that `asked` has made."""
+    first = "Put Cove's token into the file cove-password beside it"
+    return f"{first}, the database's password into database-password" if "database-password" in config else first
 
 
 def quoted(text: str) -> str:

@@ -1,6 +1,5 @@
 """How a command's result reaches who asked: text or JSON on stdout, trouble on stderr, and the exit code."""
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +8,7 @@ from typing import Any, Protocol
 
 import click
 
-from cove_poller.cli.logs import JsonFormatter
+from cove_poller.cli.logs import say
 from cove_poller.cli.signals import stopping_on_signals
 from cove_poller.cli.streams import print_json
 from cove_poller.errors import CovePollerError, WrongUsage
@@ -22,16 +21,6 @@ class Result(Protocol):
     def exit_code(self) -> int: ...
 
     def to_json(self) -> dict[str, Any]: ...
-
-
-def say(trouble: str, *, is_error: bool) -> None:
-    """Print trouble on stderr: as it is, or as one entry of the log where that is written in JSON."""
-    context = click.get_current_context(silent=True)
-    if context and context.find_root().params.get("log_format") == "json":
-        level = logging.ERROR if is_error else logging.WARNING
-        entry = logging.LogRecord("cove_poller", level, __file__, 0, trouble, None, None)
-        trouble = JsonFormatter().format(entry)  # not through the logger: -q must not swallow it
-    click.echo(trouble, err=True)
 
 
 class Delivery:

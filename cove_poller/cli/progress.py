@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cove_poller.cli.logs import ProgressLog
+from cove_poller.cli.logs import ProgressLog, is_in_json
 from cove_poller.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def is_lively() -> bool:
     """Return whether something may move and be coloured."""
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and not is_in_json()
 
 
 @contextmanager

@@ -10,11 +10,14 @@ import os
 import select
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
 from cove_poller.redaction import redacted, redacted_values
+
+ENTRY = '{"time": "'
+"""How an entry of a log in JSON begins."""
 
 
 class LastingFile(io.FileIO):
@@ -41,16 +44,33 @@ class LastingFile(io.FileIO):
 
 
 class GuardedStream(io.TextIOWrapper):
-    """A text stream that shows no secret."""
+    """A text stream that shows no secret.
+
+    `as_line` makes a log's entry of each line that is none, where nothing else may be written.
+    """
+
+    as_line: Callable[[str], str] | None = None
 
     def __init__(self, descriptor: int, encoding: str, errors: str) -> None:
         self.file = LastingFile(descriptor)
+        self._begun = ""
         is_lively = descriptor == 2 or self.file.isatty()
         super().__init__(io.BufferedWriter(self.file), encoding, errors, line_buffering=is_lively)
 
     def write(self, text: str) -> int:
-        super().write(redacted(text))
+        if self.as_line is None:
+            super().write(redacted(text))
+        else:
+            between = "\n" if self._begun and text.startswith(ENTRY) else ""
+            *lines, self._begun = f"{self._begun}{between}{redacted(text)}".split("\n")
+            told = [line if line.startswith(ENTRY) else self.as_line(line) for line in lines if line.strip()]
+            super().write("".join(f"{line}\n" for line in told))
         return len(text)
+
+    def end_line(self) -> None:
+        """Write the line that was begun and not ended."""
+        if self._begun:
+            self.write("\n")
 
     def write_json(self, content: Any, indent: int | None) -> None:
         """Write one JSON value, redacted text by text, so that it stays one whatever a secret is like."""
@@ -124,8 +144,15 @@ def tell_lost_output() -> None:
     lost = sys.stdout.file.lost if isinstance(sys.stdout, GuardedStream) else None
     if lost and lost.errno not in (errno.EPIPE, errno.EBADF):
         sys.stderr.write(f"cove-poller: the result could not be printed: {lost.strerror}\n")
+    if isinstance(sys.stderr, GuardedStream):
+        sys.stderr.end_line()
 
 
 def tell_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print a traceback as a whole, so that a secret is found in it however many lines it has."""
-    sys.stderr.write("".join(traceback.format_exception(kind, error, trace)))
+    from cove_poller.cli.logs import as_entry, is_in_json
+
+    if is_in_json():
+        sys.stderr.write(as_entry(f"a bug in cove-poller: {kind.__name__}", error=(kind, error, trace)) + "\n")
+    else:
+        sys.stderr.write("".join(traceback.format_exception(kind, error, trace)))

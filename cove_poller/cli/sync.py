@@ -33,7 +33,7 @@ def sync(context: Context, logins: tuple[str, ...], dry_run: bool, as_json: bool
         with watched("sync", None if dry_run else config.healthchecks.url, credentials.given) as ends:
             with shown_progress() as progress:
                 result = job.sync(installation, names, dry_run=dry_run, progress=progress)
-            trouble = with_warnings(credentials.warnings(), result, config.backupchecks.page_of)
+            trouble = with_warnings(credentials.warnings(), result, config.backupchecks)
             is_shown = dry_run or sys.stdout.isatty()
             deliver(sync_summary(result, dry_run=dry_run) if is_shown else "", result, trouble)
             ends(result.exit_code, trouble)

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.outages.spool import Spool
-from cove_poller.commands.outcome import Standing
+from cove_poller.commands.outcome import About, Standing
 from cove_poller.commands.results import LoginResult
 from cove_poller.config.settings import ApiSettings
 from cove_poller.cove.client import CoveClient
@@ -41,7 +41,7 @@ from cove_poller.errors import (
     PermissionDenied,
     Terminated,
 )
-from cove_poller.records.health.news import ERROR, STILL, Condition, Conditions, News, Trouble, from_json, news, to_json
+from cove_poller.records.health.news import ERROR, Condition, Conditions, News, Trouble, from_json, news, still, to_json
 
 SYNC = "sync"
 
@@ -207,8 +207,12 @@ def say_news(result: LoginResult, before: Conditions, now: datetime, remind: tim
     found = news(before, {**unseen, **result.troubles, **_error_trouble(result.error, before)}, now, remind)
     said = found
     if result.error:
-        result.error_note, said = _without_error(found, found.standing[_key(result.error)])
+        error = found.standing[_key(result.error)]
+        result.error_note, said = _without_error(found, error)
+        if result.error_note:  # what fails for the first time fails now
+            result.outcome.about[f"{result.error_note}{result.error}"] = About(error.since)
     result.outcome.say(said.lines())
+    result.outcome.about |= {line: About(since) for line, since in said.beginnings().items()}
     result.outcome.standing += [Standing.of(None, one, found) for one in found.standing.values()]
     return found.standing
 
@@ -255,4 +259,4 @@ def _without_error(found: News, error: Condition) -> tuple[str | None, News]:
 def _note(found: News, error: Condition) -> str | None:
     if error in found.begun:
         return ""
-    return f"{STILL}{error.since:%Y-%m-%d %H:%M}Z: " if error in found.reminded else None
+    return still(error.since) if error in found.reminded else None

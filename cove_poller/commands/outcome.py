@@ -27,6 +27,15 @@ class Standing:
         return cls(account_id, condition.what, condition.since, condition in found.told)
 
 
+@dataclass(frozen=True)
+class About:
+    """What a line that is said is about: since when that stands, and its device's job, or that of several devices."""
+
+    since: datetime | None = None
+    job_id: int | None = None
+    is_of_several: bool = False
+
+
 SourceAndOrigin = tuple[str, str]
 
 
@@ -35,7 +44,7 @@ class Outcome:
     """What became of the devices so far. `failures` make a run partial, `warnings` do not.
 
     `gap_ids` are the devices of whose sessions some may be missing, `missing` those of them, only of the page itself,
-    whose histories may be read to find out. `jobs` has the job of the device that a line is about.
+    whose histories may be read to find out. `about` has by a line what it is about.
     """
 
     devices: int = 0
@@ -49,7 +58,7 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     standing: list[Standing] = field(default_factory=list)
-    jobs: dict[str, int] = field(default_factory=dict)
+    about: dict[str, About] = field(default_factory=dict)
     gaps_closed: int = 0
     gap_ids: set[int] = field(default_factory=set)
     missing: Mapping[int, Missing] = field(default_factory=dict)
@@ -69,7 +78,7 @@ class Outcome:
         self.job_runs.add(other.job_runs)
         self.gaps_closed += other.gaps_closed
         self.gap_ids |= other.gap_ids
-        self.jobs |= other.jobs
+        self.about |= other.about
         for name in ("new_customers", "new_jobs", "failures", "warnings", "standing"):
             getattr(self, name).extend(getattr(other, name))
 
@@ -86,8 +95,13 @@ def said(told: Mapping[int, news.News], jobs: Mapping[int, int]) -> Outcome:
     """What is to be said of devices, by account, as their jobs are."""
     by_account = {account: [*found.lines()] for account, found in told.items()}
     lines = [line for found in by_account.values() for line in found]
+    begun = {account: found.beginnings() for account, found in told.items()}
     return Outcome(
-        jobs={text: jobs[one] for one, found in by_account.items() if one in jobs for _, text in found},
+        about={
+            text: About(begun[account].get(text), jobs.get(account))
+            for account, found in by_account.items()
+            for _, text in found
+        },
         failures=[text for is_failure, text in lines if is_failure],
         warnings=[text for is_failure, text in lines if not is_failure],
         standing=[

@@ -1,14 +1,15 @@
 """Which devices have become stale since the poll before, by which data source, and which have recovered: said once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from cove_poller.commands.outcome import Standing
+from cove_poller.commands.outcome import About, Standing
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Database
 from cove_poller.database.overview import read_suspects
 from cove_poller.records.columns import DataSource, label
+from cove_poller.records.health.beginnings import first_stale_since
 from cove_poller.records.health.device_state import DeviceState
 from cove_poller.text import counted, device_called, listed, one_line
 
@@ -33,12 +34,12 @@ class Staleness:
 class StaleNews:
     """What is to be said of a login's devices, a line each or one for many, and all that are stale.
 
-    `jobs` has the job of the device that a line is about.
+    `about` has by a line what it is about.
     """
 
     lines: Sequence[str]
     standing: Sequence[Standing]
-    jobs: Mapping[str, int]
+    about: Mapping[str, About]
 
 
 def note_staleness(database: Database, config: Config, login: str, now: datetime) -> StaleNews:
@@ -48,10 +49,8 @@ def note_staleness(database: Database, config: Config, login: str, now: datetime
         changed = [one for one in suspects if one.now != one.before]
         if changed:
             store.devices.save_stale({one.device.account_id: one.now for one in changed}, now)
-    lines = news(changed)
-    linked = {_name(one.device): one.device.job_id for one in changed if one.device.job_id is not None}
-    jobs = {line: job for line in lines for name, job in linked.items() if line.startswith(name)}
-    return StaleNews(lines, [_standing(one) for one in suspects if one.now], jobs)
+    about = news(changed)
+    return StaleNews([*about], [_standing(one) for one in suspects if one.now], about)
 
 
 def judged(device: DeviceState, before: frozenset[str]) -> Staleness:
@@ -62,22 +61,26 @@ def judged(device: DeviceState, before: frozenset[str]) -> Staleness:
     return Staleness(device, by_source or frozenset([DataSource.TOTAL.value] if device.is_stale else []), before)
 
 
-def news(changed: Iterable[Staleness]) -> list[str]:
-    """Return what is to be said of devices whose staleness has changed."""
+def news(changed: Iterable[Staleness]) -> dict[str, About]:
+    """Return what is to be said of devices whose staleness has changed: the lines, and what each is about."""
     changed = list(changed)
     became = [one for one in changed if one.new]
     recovered = [one for one in changed if not one.new]
-    return [
-        *_lines(became, "have had no success for longer than they may", [_lacking(one) for one in became]),
-        *_lines(recovered, "are no longer stale", [_recovered(one) for one in recovered]),
-    ]
+    return {
+        **_lines(became, "have had no success for longer than they may", _lacking),
+        **_lines(recovered, "are no longer stale", _recovered),
+    }
 
 
-def _lines(found: Sequence[Staleness], all_of_them: str, each: Sequence[str]) -> list[str]:
-    names = [_name(one.device) for one in found]
+def _lines(found: Sequence[Staleness], all_of_them: str, said: Callable[[Staleness], str]) -> dict[str, About]:
     if len(found) > MOST_LINES:
-        return [f"{counted(len(found), 'device')} {all_of_them}: {listed(names, between='; ')}"]
-    return [f"{name}{said}" for name, said in zip(names, each, strict=True)]
+        names = listed([_name(one.device) for one in found], between="; ")
+        return {f"{counted(len(found), 'device')} {all_of_them}: {names}": About(is_of_several=True)}
+    return {f"{_name(one.device)}{said(one)}": About(_since(one), one.device.job_id) for one in found}
+
+
+def _since(one: Staleness) -> datetime | None:
+    return first_stale_since(one.device, one.new) if one.new else None
 
 
 def _name(device: DeviceState) -> str:

@@ -290,7 +290,7 @@ class Poll:
         found = note_staleness(self._database, self._config, self._result.login, self._now())
         outcome.warnings += found.lines
         outcome.standing += found.standing
-        outcome.jobs |= found.jobs
+        outcome.about |= found.about
 
 
 def known_partner(result: LoginResult) -> int:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, mo
 from cove_poller.config import backupchecks_columns as contract
 from cove_poller.config.secrets import SecretSource
 from cove_poller.config.urls import (
+    JOB_ID,
     checked_api_url,
     checked_database_url,
     checked_page_url,
@@ -150,6 +151,11 @@ class BackupchecksSettings(Settings):
     def page_of(self, job_id: int | None) -> str | None:
         """Return the page of a job; None where it has none, or nobody said where Backupchecks is."""
         return job_page(self.url, job_id) if self.url and job_id is not None else None
+
+    @property
+    def start_page(self) -> str | None:
+        """Return where Backupchecks begins; None where nobody said so."""
+        return self.url if self.url and JOB_ID not in self.url else None
 
 
 class IntervalSettings(Settings):

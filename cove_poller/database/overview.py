@@ -153,7 +153,8 @@ def _poll_state(connection: Connection, tables: Tables, login: str) -> PollState
     of_login = tuple(one for key, one in standing.items() if not key.startswith(news.ERROR))
     since = connection.execute(good).scalar()
     written = None if row["job_runs_new"] is None else row["job_runs_new"] + (row["job_runs_updated"] or 0)
-    return PollState(login, row["started_at"], row["outcome"], row["error"], since, of_login, row["exit_code"], written)
+    counts = row["exit_code"], written, row["sessions_new"]
+    return PollState(login, row["started_at"], row["outcome"], row["error"], since, of_login, *counts)
 
 
 def read_sessions(database: Database, since: datetime) -> Iterator[PlotSessions]:

@@ -135,13 +135,20 @@ def _total_gauges(verdicts: Verdicts) -> list[GaugeMetricFamily]:
     written = GaugeMetricFamily(
         "cove_poll_job_runs_written", "How many job runs the newest poll wrote or changed.", labels=["login"]
     )
+    sessions = GaugeMetricFamily(
+        "cove_poll_sessions_written", "How many sessions the newest poll wrote that are new.", labels=["login"]
+    )
     for poll in verdicts.polls:
         polls.add_metric([one_line(poll.login)], _seconds(poll.last_success_at) or 0)
     for state in verdicts.overview.polls:
-        for gauge, value in ((ended, state.last_exit_code), (written, state.last_runs_written)):
+        for gauge, value in (
+            (ended, state.last_exit_code),
+            (written, state.last_runs_written),
+            (sessions, state.last_sessions_written),
+        ):
             if value is not None:
                 gauge.add_metric([one_line(state.login)], value)
     devices = GaugeMetricFamily("cove_devices", "How many devices are in a condition.", labels=["condition"])
     for condition, count in verdicts.overview.counts().items():
         devices.add_metric([str(condition)], count)
-    return [polls, ended, written, devices]
+    return [polls, ended, written, sessions, devices]

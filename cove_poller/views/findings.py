@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from cove_poller.records.health.beginnings import source_since, total_stale_since
 from cove_poller.records.health.device_state import DeviceState, SourceState
 from cove_poller.records.health.overview import Overview
 from cove_poller.records.statuses import Status
@@ -23,10 +24,10 @@ class Finding:
 
 def findings(device: DeviceState) -> list[Finding]:
     """Return all that is wrong with a device, the gravest first; empty where nobody has to look at it."""
-    found = [Finding(source_text(one, device.lack_of(one)), _source_since(device, one)) for one in _bad_sources(device)]
+    found = [Finding(source_text(one, device.lack_of(one)), source_since(device, one)) for one in _bad_sources(device)]
     if not found and device.is_stale:
         lack = f"no success for {long_age(device.without_success_for)}"
-        found.append(Finding(lack, (device.last_success_at or device.first_seen_at) + device.alert_after))
+        found.append(Finding(lack, total_stale_since(device)))
     if not found and device.status in BAD and not device.is_excused:
         found.append(Finding(f"Total: {device.status}", device.last_session_at))
     if not device.is_linked:
@@ -38,16 +39,6 @@ def _bad_sources(device: DeviceState) -> Iterator[SourceState]:
     for one in device.sources:
         if one.problem or one in device.stale_sources or (one.status in BAD and not device.is_excused):
             yield one
-
-
-def _source_since(device: DeviceState, source: SourceState) -> datetime | None:
-    """Return when it began: the first session that went wrong, or the moment at which it had waited for too long."""
-    if source.problem:
-        return min((one.since for one in device.standing if f"{source.name}:" in one.what), default=None)
-    if source.status in BAD:
-        return source.failing_since or source.last_session_at
-    waits_from = max(filter(None, [source.last_success_at or source.known_since, source.active_since]))
-    return source.silent_since or waits_from + max(device.alert_after, source.rhythm)
 
 
 def _told_beside(device: DeviceState, found: Sequence[Finding]) -> Iterator[Finding]:

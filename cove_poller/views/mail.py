@@ -1,14 +1,17 @@
 """What a person reads: results as text. Cron mails whatever is printed, so nothing is when all is well."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
+from cove_poller.commands.outcome import About
 from cove_poller.commands.results import BackfillResult, CommandResult, LoginResult, LoginTest
+from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.errors import CovePollerError, DatabaseError, Terminated
 from cove_poller.records.columns import label
-from cove_poller.records.health.news import OVER, STILL
+from cove_poller.records.health.news import OVER, STILL, still
 from cove_poller.records.job_matching import CreatedCustomer
-from cove_poller.text import counted, fitted
+from cove_poller.text import counted, fitted, zoned
 
 if TYPE_CHECKING:
     from cove_poller.commands.prune import Pruned
@@ -38,11 +41,8 @@ DATABASE_FAILED = {
 """What to do when the database fails a command that polls nothing and that nobody runs every hour."""
 
 
-PageOf = Callable[[int | None], str | None]
-
-
-def no_page(job_id: int | None) -> None:
-    """For whoever has not said where Backupchecks is."""
+NOWHERE = BackupchecksSettings()
+"""Where nobody said where Backupchecks is."""
 
 
 def sync_summary(result: CommandResult, *, dry_run: bool) -> str:
@@ -115,12 +115,12 @@ def unreviewed(result: CommandResult) -> str | None:
     )
 
 
-def trouble(result: CommandResult, page_of: PageOf = no_page) -> str:
+def trouble(result: CommandResult, pages: BackupchecksSettings = NOWHERE, zone: tzinfo | None = None) -> str:
     """Return what went wrong or is worth a warning, for the cron mail; empty when all is well.
 
-    `page_of` has the address of a job's page.
+    `pages` has the addresses that are linked; times are those of `zone`, None being this machine's own.
     """
-    lines = [line for login in result.logins for line in _login_trouble(login, page_of)]
+    lines = [line for login in result.logins for line in _login_trouble(login, pages, zone)]
     if result.ended_by:
         lines.insert(0, failure(result.command, result.ended_by))
     elif lines and result.exit_code:
@@ -128,34 +128,43 @@ def trouble(result: CommandResult, page_of: PageOf = no_page) -> str:
     return "\n".join(lines)
 
 
-def _login_trouble(login: LoginResult | LoginTest, page_of: PageOf) -> list[str]:
+def _login_trouble(login: LoginResult | LoginTest, pages: BackupchecksSettings, zone: tzinfo | None) -> list[str]:
     """What is to be said of a login; where that is anything at all, also how much else stands."""
     note: str | None
-
-    def said(text: str, as_line: str) -> str:
-        jobs = {} if isinstance(login, LoginTest) else login.outcome.jobs
-        page = page_of(jobs.get(text))
-        return f"login {login.login}: {as_line}" + (f"\n  {page}" if page else "")
-
     if isinstance(login, LoginTest):
-        note, problems, warnings, others = "", [], login.warnings, 0
+        note, problems, warnings, others, about = "", [], login.warnings, 0, {}
     else:
         note, problems, warnings = login.error_note, login.outcome.failures, login.outcome.warnings
-        others = login.other_standing
+        others, about = login.other_standing, login.outcome.about
+
+    def said(text: str, mark: str = "") -> str:
+        what = about.get(text, About())
+        page = pages.start_page if what.is_of_several else pages.page_of(what.job_id)
+        return f"login {login.login}: {mark}{_dated(text, what.since, zone)}" + (f"\n  {page}" if page else "")
+
     lines = [
-        *_limited([said(problem, problem) for problem in problems]),
-        *_limited([said(text, _warning(text)) for text in warnings]),
+        *_limited([said(problem) for problem in problems]),
+        *_limited([said(text, _mark(text)) for text in warnings]),
     ]
     if login.error and note is not None and not isinstance(login.error, Terminated):
-        lines = [f"login {login.login}: {note}{login.error}", f"  {what_now(login.exit_code)}", *lines]
+        lines = [said(f"{note}{login.error}"), f"  {what_now(login.exit_code)}", *lines]
     if lines and others:
         stand = "conditions stand" if others > 1 else "condition stands"
         lines.append(f"and {others} other {stand}; see: cove-poller status --only problem")
     return lines
 
 
-def _warning(text: str) -> str:
-    return text if text.startswith((OVER, STILL)) else f"warning: {text}"
+def _dated(text: str, since: datetime | None, zone: tzinfo | None) -> str:
+    """Return a line with since when it is so, if that is known, in the reader's own time."""
+    if since is None:
+        return text
+    if text.startswith(still(since)):
+        return f"{STILL}{zoned(since, zone)}: {text.removeprefix(still(since))}"
+    return f"{text} (since {zoned(since, zone)})"
+
+
+def _mark(text: str) -> str:
+    return "" if text.startswith((OVER, STILL)) else "warning: "
 
 
 def _limited(lines: list[str]) -> list[str]:
@@ -163,9 +172,9 @@ def _limited(lines: list[str]) -> list[str]:
     return lines if hidden <= 0 else [*lines[:SHOWN_WARNINGS], f"  and {hidden} more like these"]
 
 
-def with_warnings(warnings: Sequence[str], result: CommandResult, page_of: PageOf = no_page) -> str:
+def with_warnings(warnings: Sequence[str], result: CommandResult, pages: BackupchecksSettings = NOWHERE) -> str:
     """Return the `warnings` of the configuration, then the trouble of the result; empty when all is well."""
-    return "\n".join([*warnings, *filter(None, [trouble(result, page_of)])])
+    return "\n".join([*warnings, *filter(None, [trouble(result, pages)])])
 
 
 def what_now(exit_code: int) -> str:

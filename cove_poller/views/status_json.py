@@ -26,7 +26,7 @@ def status_json(overview: Overview, started_at: datetime, finished_at: datetime)
         "unpolled_logins": list(overview.unpolled),
         "counts": _counts(overview.counts()),
         "buckets": _counts(overview.buckets()),
-        "devices": [_device(device) for device in overview.devices],
+        "devices": [device_json(device) for device in overview.devices],
         "error": None,
     }
 
@@ -40,7 +40,8 @@ def _poll(poll: PollState, overview: Overview) -> dict[str, Any]:
     return {**_fields(poll), "standing": _standing(poll.standing), "is_old": found.is_old}
 
 
-def _device(device: DeviceState) -> dict[str, Any]:
+def device_json(device: DeviceState) -> dict[str, Any]:
+    """Return everything that is known of a device."""
     own = {
         **_fields(device),
         "sources": [_source(device, source) for source in device.sources],

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -963,6 +963,48 @@ def test_every_right_way_to_write_a_time_is_understood(make_place: MakePlace) ->
 
 
 # how far it is
+
+
+# one device
+
+
+def three_devices() -> Fleet:
+    """SERVER0, and two machines that are both called TWIN, as restored ones are; in Cove their names differ."""
+    fleet = nightly(devices=3)
+    fleet.devices[1:] = [replace(one, computer_name="TWIN") for one in fleet.devices[1:]]
+    return fleet
+
+
+@pytest.mark.parametrize("name", ["500001", "SERVER0", "server0", "server1"])
+def test_a_device_that_is_named_by_id_computer_or_name_in_cove_is_the_only_one_whose_past_is_written(
+    name: str, make_place: MakePlace
+) -> None:
+    place = make_place(three_devices())
+    assert place.run("sync").returncode == 0
+    before, wanted = place.found_runs(), {"500001": "500001", "server1": "500002"}.get(name, "500001")
+    login = the_login(place.answer("backfill", "--since", "5d", "--yes", "--device", name))
+    assert (login["devices"], login["error"]) == (1, None)
+    found, whole = place.found_runs(), place.expected_runs(place.cove.now)
+    assert found == {**before, wanted: whole[wanted]}
+    assert len(found[wanted]) > len(before[wanted])
+
+
+def test_a_name_that_no_device_or_more_than_one_has_is_wrong_usage_and_says_which_may_be_meant(
+    make_place: MakePlace,
+) -> None:
+    place = make_place(three_devices())
+    assert place.run("sync").returncode == 0
+    before, asked = place.snapshot(), len(place.cove.requests)
+    both = "Example Bakery, TWIN (device 500002); Example Bakery, TWIN (device 500003)"
+    for name, said in {
+        "twin": f"2 devices are called 'twin': {both}; say which by its id",
+        "SERVER00": "no device is called 'SERVER00'; near are: Example Bakery, SERVER0 (device 500001)",
+        "printer": "no device is called 'printer'; `cove-poller devices list` shows all",
+    }.items():
+        content = place.answer("backfill", "--since", "5d", "--yes", "--device", "SERVER0", "--device", name)
+        assert (content["exit_code"], content["error"]["code"]) == (2, "usage")
+        assert content["error"]["message"].startswith(f"Invalid value for --device: {said}")
+    assert (place.snapshot(), len(place.cove.requests)) == (before, asked)
 
 
 def test_on_a_terminal_a_bar_shows_how_many_devices_are_done(make_place: MakePlace) -> None:

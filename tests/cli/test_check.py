@@ -8,8 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cove_poller import __version__
-from tests.conftest import Cli
-from tests.world.watched import COUNTS, NOW, Watched
+from tests.conftest import Cli, the_json
+from tests.world.watched import COUNTS, HOSTILE_DEVICE, NOW, Watched
 
 
 def test_nagios_gets_one_line_that_names_the_worst_and_its_exit_code(watched_site: Watched) -> None:
@@ -83,12 +83,40 @@ def test_prometheus_gets_a_whole_file_that_its_own_parser_reads(watched_site: Wa
     assert {one.labels["condition"]: one.value for one in families["cove_devices"].samples} == COUNTS
     (build,) = families["cove_poller_build_info"].samples
     assert (build.labels, build.value) == ({"version": __version__}, 1)
+    for metric, table in (("cove_poll_sessions_written", "cove_sessions"), ("cove_poll_job_runs_written", "job_runs")):
+        assert [one.value for one in families[metric].samples] == [watched_site.count(table)]
+    assert families["cove_poll_last_exit_code"].samples[0].value == 0
     ended = families["cove_source_last_session_timestamp_seconds"].samples
     (sql,) = (one.value for one in ended if one.labels["source"] == "SQL Server")
     assert sql == (NOW - timedelta(hours=2)).timestamp()
     success = families["cove_device_last_success_timestamp_seconds"].samples
     times = {sample.labels["account_id"]: sample.value for sample in success}
     assert times["3"] == (NOW - timedelta(hours=62)).timestamp()
+
+
+def test_json_has_the_level_of_each_login_and_device_and_ends_as_a_plugin_does(watched_site: Watched) -> None:
+    done = watched_site.cli("check", "--json")
+    content = the_json(done.stdout)
+    assert (done.returncode, content["exit_code"], content["outcome"], content["level"]) == (2, 2, "ok", "critical")
+    levels = {
+        one["name"]: (one["level"], one["condition"]) for one in content["devices"] if one["name"] != HOSTILE_DEVICE
+    }
+    assert levels["FAIL"] == ("critical", "failed")
+    assert levels["LONELY"] == ("warning", "success")
+    assert content["devices"][0]["name"] == "FAIL"
+    assert [(one["login"], one["level"]) for one in content["polls"]] == [("main", "ok")]
+    assert the_json(watched_site.cli("check", "--json", "--customer", "Dental").stdout)["level"] == "warning"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--no-such-option"], ["--max-poll-age", "90"], ["--output", "/dev/null"], ["--customer", "nobody"]]
+)
+def test_json_is_one_object_also_where_nothing_can_be_said(watched_site: Watched, arguments: list[str]) -> None:
+    done = watched_site.cli("check", "--json", *arguments)
+    content = the_json(done.stdout)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert (content["exit_code"], content["outcome"], content["level"]) == (3, "error", "unknown")
+    assert content["error"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -338,6 +338,23 @@ def test_help_ends_with_examples_that_the_command_itself_understands(words: tupl
         command.parse_args(click.Context(command), arguments[len(words) :])
 
 
+@pytest.mark.parametrize("words", ALL_COMMANDS, ids=" ".join)
+def test_help_tells_each_option_that_has_a_default(words: tuple[str, ...]) -> None:
+    with (
+        click.Context(program, **program.context_settings) as root,
+        click.Context(ALL_COMMANDS[words], root) as context,
+    ):
+        for option in context.command.params:
+            if isinstance(option, click.Option) and isinstance(option.default, str | int) and not option.is_flag:
+                assert f"[default: {option.default}" in (option.get_help_record(context) or ("", ""))[1]
+
+
+def test_every_command_has_json() -> None:
+    assert [
+        " ".join(words) for words, one in ALL_COMMANDS.items() if not any(o.name == "as_json" for o in one.params)
+    ] == []
+
+
 def test_v_says_what_a_person_wants_to_know_of_a_run_that_went_well(cli: Cli) -> None:
     said = cli("-v", "sync")
     (line,) = [one for one in said.stderr.splitlines() if "login main: " in one]

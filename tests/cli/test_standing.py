@@ -1,8 +1,11 @@
 """What lasts, as cron meets it: the command as a process, with a fleet in which every device has a trouble."""
 
 import json
+import re
 import signal
-from datetime import UTC, datetime
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -43,6 +46,44 @@ def test_twenty_conditions_are_mailed_once_shown_all_the_time_and_each_told_at_i
         over = [line for line in last.stderr.splitlines() if line.startswith("login main: over: Example Bakery, SRV")]
         assert (last.returncode, len(over)) == (0, COUNT)
         assert cli("sync").stderr == ""
+
+
+def test_the_mail_says_since_when_in_the_time_of_this_machine_when_trouble_begins_and_while_it_lasts(cli: Cli) -> None:
+    with serving(FakeCove(make_troubled_fleet(NOW), NOW)) as cove:
+        cli.configure(cove)
+        cli.environ["TZ"] = "EAT-3"
+        assert cli("sync").returncode == 0
+        begin_trouble(cove)
+        begun = [line for line in cli("sync").stderr.splitlines() if " (device " in line]
+        now = since_in(begun[0])
+        assert abs(now - datetime.now(UTC)) < timedelta(minutes=5)
+        assert {since_in(line) for line in begun} == {now}
+        a_day_passes(cli)
+        before = f"{now - timedelta(days=1):%Y-%m-%d %H:%M} EAT"
+        lasting = [line for line in cli("sync").stderr.splitlines() if " (device " in line]
+        plain = [line.replace("warning: ", "").removesuffix(f" (since {now:%Y-%m-%d %H:%M} EAT)") for line in begun]
+        assert sorted(lasting) == sorted(line.replace("main: ", f"main: still, since {before}: ") for line in plain)
+        assert len(lasting) == COUNT
+
+
+def since_in(line: str) -> datetime:
+    (since,) = re.findall(r" \(since (.{16}) EAT\)$", line)
+    return datetime.fromisoformat(f"{since}+03:00")
+
+
+def a_day_passes(cli: Cli) -> None:
+    """Let what stands have begun, and have been told, a day earlier."""
+    with closing(sqlite3.connect(cli.directory / "cove.db")) as connection, connection:
+        rows = connection.execute("SELECT account_id, conditions FROM cove_devices WHERE conditions IS NOT NULL")
+        for account, text in rows.fetchall():
+            earlier = {
+                key: [what, since - 86400, told - 86400, *rest]
+                for key, (what, since, told, *rest) in json.loads(text).items()
+            }
+            connection.execute(
+                "UPDATE cove_devices SET conditions = ?, row_digest = NULL WHERE account_id = ?",
+                (json.dumps(earlier), account),
+            )
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from cove_poller.commands.outcome import About
 from cove_poller.commands.overview import known_state
 from cove_poller.commands.stale_devices import judged, news
 from cove_poller.records.health.device_state import Condition, DeviceState
 from cove_poller.records.statuses import Status
+from cove_poller.views.findings import findings
 from tests.conftest import BEGIN, Site
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, serving
 from tests.world.states import NEVER, NOW, OFF, SILENT, ago, source, state
@@ -24,7 +26,7 @@ NONE: frozenset[str] = frozenset()
 
 
 def told(*suspects: tuple[DeviceState, frozenset[str]]) -> list[str]:
-    return news(one for one in (judged(*suspect) for suspect in suspects) if one.now != one.before)
+    return [*news(one for one in (judged(*suspect) for suspect in suspects) if one.now != one.before)]
 
 
 def test_a_device_is_news_when_it_becomes_stale_and_when_it_recovers_and_at_no_other_time() -> None:
@@ -55,13 +57,23 @@ def test_the_first_backup_of_a_workstation_that_was_off_for_long_is_no_news_whil
 
 
 def test_more_than_five_at_once_are_one_line_with_a_count_and_the_first_ten() -> None:
-    assert len(told(*[(STALE, NONE)] * 5)) == 5
-    (line,) = told(*[(STALE, NONE)] * 12)
-    assert line == (
-        "12 devices have had no success for longer than they may: " + "Example Bakery, SRV1 (device 1); " * 9
-        + "Example Bakery, SRV1 (device 1) and 2 more"
-    )  # fmt: skip
-    assert told(*[(FINE, FILES)] * 6)[0].startswith("6 devices are no longer stale: Example Bakery, SRV1 (device 2); ")
+    many = [(state(account_id=number, last_success_at=ago(50)), NONE) for number in range(1, 13)]
+    assert len(told(*many[:5])) == 5
+    (line,) = told(*many)
+    names = "; ".join(f"Example Bakery, SRV1 (device {number})" for number in range(1, 11))
+    assert line == f"12 devices have had no success for longer than they may: {names} and 2 more"
+    (over,) = told(*[(state(account_id=number), FILES) for number in range(6)])
+    assert over.startswith("6 devices are no longer stale: Example Bakery, SRV1 (device 0); ")
+
+
+def test_a_line_is_about_the_moment_that_status_shows_and_the_devices_job() -> None:
+    both = state(sources=(source(last_success_at=ago(50)), source(**SILENT)), job_id=7)
+    (about,) = news([judged(both, NONE)]).values()
+    assert about == About(min(filter(None, (one.since for one in findings(both)))), 7)
+    (recovered,) = news([judged(FINE, FILES)]).values()
+    assert recovered.since is None
+    (several,) = news([judged(state(account_id=number, last_success_at=ago(50)), NONE) for number in range(6)]).values()
+    assert several == About(is_of_several=True)
 
 
 def make_device(account_id: int, name: str, kind: str = "server") -> FakeDevice:

@@ -1,7 +1,7 @@
 """What lasts is said once: a fleet with twenty conditions is silent from its second sync on, until they end."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 
@@ -99,7 +99,7 @@ def test_a_login_that_fails_keeps_its_exit_code_and_is_mailed_when_it_begins_aft
     found = [after(site, span) for span in (HALF, HALF, HALF, timedelta(hours=24))]
     assert [one.exit_code for one in found] == [11] * 4
     assert [bool(trouble(one)) for one in found] == [True, False, False, True]
-    assert "still, since 2026-03-02 00:30Z: Cove rejects" in trouble(found[-1])
+    assert "still, since 2026-03-02 00:30 UTC: Cove rejects" in trouble(found[-1], zone=UTC)
     assert all(outcome(one).to_json()["error"]["code"] == "login_rejected" for one in found)
     assert known_state(site.installation(), cove.now).polls[0].standing == ()  # it is the error of the newest poll
     cove.password, site.settings = right, {"login": {"password": f"{right}"}, "api": {"page_size": 7}}

@@ -34,8 +34,8 @@ def test_every_device_that_counts_is_read_with_its_customer_and_how_its_polls_we
         one.account_id: site.cove.fleet.partner_name(truth[one.account_id].partner_id) for one in found.devices
     }
     assert all(customers[one.account_id].startswith(one.customer) for one in found.devices)
-    runs = len(site.rows("SELECT id FROM job_runs"))
-    assert found.polls == (PollState("main", now, "ok", None, now, last_exit_code=0, last_runs_written=runs),)
+    runs, sessions = (len(site.rows(f"SELECT id FROM {table}")) for table in ("job_runs", "cove_sessions"))
+    assert found.polls == (PollState("main", now, "ok", None, now, (), 0, runs, sessions),)
     assert (found.as_of, found.max_poll_age, found.unpolled) == (now, timedelta(hours=2), ())
 
 

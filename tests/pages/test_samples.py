@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import yaml
 
 import cove_poller
 from tests.conftest import BEGIN, NEVER_STALE, Cli
-from tests.pages.readme import SAMPLES
+from tests.pages.readme import README, SAMPLES
 from tests.world.fake_cove import FakeCove, Fleet, make_fleet
 
 INSTALLED = "/usr/local/bin/cove-poller"
@@ -177,13 +178,17 @@ def test_the_cronjob_polls_one_login_with_its_secrets_as_files(cli: Cli, credent
     polls(cli, arguments, CREDENTIALS_DIRECTORY=str(credentials))
 
 
-def test_every_sample_is_in_the_wheel(tmp_path: Path) -> None:
-    root = SAMPLES.parents[1]
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        cwd=root, check=True, capture_output=True,
-    )  # fmt: skip
-    (wheel,) = tmp_path.glob("*.whl")
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel and the sdist."""
+    folder = tmp_path_factory.mktemp("built")
+    command = [sys.executable, "-m", "hatchling", "build", "-d", str(folder)]
+    subprocess.run(command, cwd=SAMPLES.parents[1], check=True, capture_output=True)
+    return folder
+
+
+def test_every_sample_is_in_the_wheel(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("cove_poller/samples/")}
     assert packed == {f"cove_poller/samples/{path.name}" for path in SAMPLES.iterdir()}
     assert {"cove_poller/samples/cove-poller.timer", "cove_poller/samples/cronjob.yaml"} < packed
@@ -203,3 +208,16 @@ def test_the_image_is_the_one_that_the_cronjob_runs_under_the_same_user() -> Non
 
 def test_the_timer_spreads_its_polls_but_polls_within_the_gap() -> None:
     assert unit_values("cove-poller.timer", "RandomizedDelaySec") == ["2min"]
+
+
+def test_wheel_and_sdist_have_the_man_page_where_man_looks_for_it(built: Path) -> None:
+    manual, content = "share/man/man1/cove-poller.1", (SAMPLES / "cove-poller.1").read_bytes()
+    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as packed:
+        (name,) = [name for name in packed.namelist() if name.endswith(manual)]
+        assert name.endswith(f".data/data/{manual}")
+        assert packed.read(name) == content
+    with tarfile.open(sdist) as packed_source:
+        (member,) = [one for one in packed_source.getmembers() if one.name.endswith("samples/cove-poller.1")]
+        assert packed_source.extractfile(member).read() == content  # type: ignore[union-attr]
+    assert f"`man /opt/cove-poller/{manual}`" in README.read_text(encoding="utf-8")

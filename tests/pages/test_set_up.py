@@ -81,6 +81,7 @@ def configure(cli: Cli, etc: Path, cove: FakeCove, database: str) -> None:
         terminal.read_until(question)
         terminal.type(f"{answer}\n")
     assert terminal.finish() == 0
+    assert "file cove-password beside it, the database's password into database-password, then run" in terminal.text
     for name, password in (("cove-password", cove.password), ("database-password", "example")):
         (etc / name).write_text(password)
         (etc / name).chmod(0o600)

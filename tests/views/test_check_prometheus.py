@@ -87,12 +87,13 @@ def test_no_label_shows_a_secret() -> None:
 def test_a_login_says_how_its_newest_poll_ended_and_what_that_wrote_where_it_is_known() -> None:
     known = overview(*DEVICES)
     polls = (
-        replace(known.polls[0], last_exit_code=3, last_runs_written=12),
+        replace(known.polls[0], last_exit_code=3, last_runs_written=12, last_sessions_written=0),
         replace(known.polls[0], login="old"),
     )
     found = families(prometheus(judged(replace(known, polls=polls), Thresholds())))
     assert by_label(found["cove_poll_last_exit_code"], "login") == {"main": 3}
     assert by_label(found["cove_poll_job_runs_written"], "login") == {"main": 12}
+    assert by_label(found["cove_poll_sessions_written"], "login") == {"main": 0}
 
 
 def test_where_nothing_is_known_no_old_value_stays() -> None:

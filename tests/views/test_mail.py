@@ -1,9 +1,9 @@
 """What a person reads of a run: results as text. Cron mails what is new, and how much else stands."""
 
 import tomllib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
-from cove_poller.commands.outcome import Outcome, Standing
+from cove_poller.commands.outcome import About, Outcome, Standing
 from cove_poller.commands.results import CommandResult, LoginResult
 from cove_poller.config.settings import BackupchecksSettings
 from cove_poller.errors import ApiError
@@ -78,10 +78,32 @@ def test_below_the_line_of_a_linked_device_is_its_jobs_page_where_somebody_said_
     found = result(said=0, silent=0)
     lost, over, free = "A, SRV1 (device 1): lost", "over: A, SRV2 (device 2): lost", "A, SRV3 (device 3): lost"
     outcome = found.logins[0].outcome  # type: ignore[union-attr]
-    outcome.failures, outcome.warnings, outcome.jobs = [lost], [over, free], {lost: 7, over: 8}
+    outcome.failures, outcome.warnings = [lost], [over, free]
+    outcome.about = {lost: About(job_id=7), over: About(job_id=8)}
     lines = [f"login main: {lost}", f"login main: {over}", f"login main: warning: {free}"]
     heading = "cove-poller sync exited with code 3:"
     assert trouble(found).splitlines() == [heading, *lines]
-    page_of = BackupchecksSettings(url="https://bc.example.com").page_of
     pages = ["  https://bc.example.com/jobs/7", "  https://bc.example.com/jobs/8"]
-    assert trouble(found, page_of).splitlines() == [heading, lines[0], pages[0], lines[1], pages[1], lines[2]]
+    settings = BackupchecksSettings(url="https://bc.example.com")
+    assert trouble(found, settings).splitlines() == [heading, lines[0], pages[0], lines[1], pages[1], lines[2]]
+
+
+def test_below_a_line_about_several_devices_is_the_page_where_backupchecks_begins_if_that_is_known() -> None:
+    found = result(said=1, silent=0)
+    found.logins[0].outcome.about = {"x": About(is_of_several=True)}  # type: ignore[union-attr]
+    start, template = "https://bc.example.com/checks", "https://bc.example.com/job?id={job_id}"
+    assert trouble(found, BackupchecksSettings(url=start)) == f"login main: warning: x\n  {start}"
+    assert trouble(found, BackupchecksSettings(url=template)) == "login main: warning: x"
+
+
+def test_a_line_says_since_when_in_the_time_of_who_reads_it_where_the_result_has_utc() -> None:
+    found, since = result(said=1, silent=0), datetime(2026, 3, 2, 23, 30, tzinfo=UTC)
+    zone, outcome = timezone(timedelta(hours=3), "EAT"), found.logins[0].outcome  # type: ignore[union-attr]
+    lasting = "still, since 2026-03-02 23:30Z: y"
+    outcome.warnings += [lasting, "over: z"]
+    outcome.about = {"x": About(since), lasting: About(since)}
+    assert trouble(found, zone=zone).splitlines() == [
+        "login main: warning: x (since 2026-03-03 02:30 EAT)", "login main: still, since 2026-03-03 02:30 EAT: y",
+        "login main: over: z",
+    ]  # fmt: skip
+    assert lasting in str(found.to_json())

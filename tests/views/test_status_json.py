@@ -50,7 +50,7 @@ def test_everything_that_is_known_is_there_in_plain_json_values() -> None:
         "login": "main", "last_started_at": seen, "last_outcome": "ok", "last_error": None,
         "last_success_at": "2026-03-10T07:55:00Z", "is_old": False,
         "standing": [{"what": "it is unreadable", "since": at}],
-        "last_exit_code": None, "last_runs_written": None,
+        "last_exit_code": None, "last_runs_written": None, "last_sessions_written": None,
     }  # fmt: skip
 
 

@@ -89,7 +89,7 @@ LONG: dict[str, Any] = {"customer": "株式会社サンプル" * 9, "computer_na
 def test_no_line_of_a_device_is_wider_than_the_terminal(width: int, names: dict[str, Any]) -> None:
     known = overview(*(state(account_id=one, **FAILED, **names) for one in range(60)))
     lines = plain(drawn(known, width))
-    assert len([line for line in lines if "2026-03-09 05:00" in line]) == 60
+    assert len([line for line in lines if f"{'2026-' * (width >= 100)}03-09 05:00" in line]) == 60
     assert max(map(cell_len, lines)) <= width
 
 
@@ -133,4 +133,4 @@ def test_of_2000_devices_the_60_that_need_attention_are_a_line_each_below_a_head
     assert len(lines[heading + 1 :]) == 60
     assert heading <= 8  # the totals and the legend, wrapped on a narrow terminal
     assert max(map(cell_len, lines)) <= width
-    assert all(re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d|\?", line) for line in lines[heading + 1 :])
+    assert all(re.search(r"\d\d-\d\d \d\d:\d\d|\?", line) for line in lines[heading + 1 :])

@@ -86,6 +86,12 @@ class Watched:
             connection.execute(sa.text(statement), parameters)
         engine.dispose()
 
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        engine = sa.create_engine(self.database_url, poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(sa.table(table))).scalar_one()
+
     def copy(self, directory: Path) -> "Watched":
         """The same of its own, for a test that changes it; its database is a file beside it."""
         shutil.copytree(self.cli.directory, directory)

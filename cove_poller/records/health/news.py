@@ -54,7 +54,17 @@ class News:
         """Return each line to be said, and whether it is a failure that is new."""
         yield from ((one.is_failure, one.what) for one in self.begun)
         yield from ((False, f"{OVER}{one.what}") for one in self.ended)
-        yield from ((False, f"{STILL}{one.since:%Y-%m-%d %H:%M}Z: {one.what}") for one in self.reminded)
+        yield from ((False, still(one.since) + one.what) for one in self.reminded)
+
+    def beginnings(self) -> dict[str, datetime]:
+        """Return since when that stands which is said now, by the line that says it."""
+        reminded = {still(one.since) + one.what: one.since for one in self.reminded}
+        return {one.what: one.since for one in self.begun} | reminded
+
+
+def still(since: datetime) -> str:
+    """Return how a line on what lasts begins."""
+    return f"{STILL}{since:%Y-%m-%d %H:%M}Z: "
 
 
 def news(before: Conditions, present: Mapping[str, Trouble], now: datetime, remind: timedelta) -> News:

@@ -48,6 +48,9 @@ class PollState:
     last_runs_written: int | None = None
     """How many job runs the newest sync wrote or changed."""
 
+    last_sessions_written: int | None = None
+    """How many sessions the newest sync wrote that were not known before."""
+
 
 @dataclass(frozen=True)
 class Overview:
