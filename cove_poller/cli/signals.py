@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -22,32 +23,43 @@ WHAT_STAYS = {
 def stopping_on_signals(command: str) -> Iterator[None]:
     """Let both signals raise Terminated in this block; its text says what stays of what the `command` did.
 
-    At the end they are handled as before.
+    Where the error is lost on its way, since it came while Python was just cleaning up or a library takes any error for
+    its own, the signal is sent once more. At the end they are handled as before.
     """
+    raised: list[weakref.finalize[Any, Any]] = []
+
+    def error_of(number: int) -> Terminated:
+        is_interrupt = number == signal.SIGINT
+        what = "interrupted" if is_interrupt else "told to stop"
+        error = (Interrupted if is_interrupt else Terminated)("; ".join(filter(None, [what, WHAT_STAYS.get(command)])))
+        raised.append(weakref.finalize(error, send_again, number))
+        raised[-1].atexit = False
+        return error
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         del frame
-        is_interrupt = number == signal.SIGINT
-        what = "interrupted" if is_interrupt else "told to stop"
-        error = Interrupted if is_interrupt else Terminated
-        raise error("; ".join(filter(None, [what, WHAT_STAYS.get(command)])))
+        raise error_of(number)  # no variable of this frame holds it, or it would not be seen to be lost
 
     handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    hook, sys.unraisablehook = sys.unraisablehook, stop_again
+    hook, sys.unraisablehook = sys.unraisablehook, tell_unless_stopped
     try:
         yield
     finally:
+        for one in raised:
+            one.detach()
         for number, handler in handlers.items():
             signal.signal(number, handler)
         sys.unraisablehook = hook
 
 
-def stop_again(lost: Any) -> None:
-    """Send a signal once more, a moment later, whose error was lost since Python was just cleaning up."""
+def tell_unless_stopped(lost: Any) -> None:
+    """Tell of an error that nobody can handle, unless it is a signal's, which is sent once more."""
     if not isinstance(lost.exc_value, Terminated):
         sys.__unraisablehook__(lost)
-        return
-    number = signal.SIGINT if isinstance(lost.exc_value, Interrupted) else signal.SIGTERM
+
+
+def send_again(number: int) -> None:
+    """Send this process a signal a moment later."""
     timer = threading.Timer(0.05, os.kill, (os.getpid(), number))
     timer.daemon = True
     timer.start()
