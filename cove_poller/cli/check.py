@@ -1,5 +1,6 @@
 """`check` on the command line: as monitoring wants it, also when something is wrong with the check itself."""
 
+import json
 import logging
 import sys
 from dataclasses import replace
@@ -11,8 +12,9 @@ import click
 
 from cove_poller.cli.logs import say
 from cove_poller.cli.options import Context, examples, json_option
-from cove_poller.cli.streams import print_shown
+from cove_poller.cli.streams import print_json, print_shown
 from cove_poller.errors import CovePollerError
+from cove_poller.redaction import redacted_values
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +27,7 @@ class PluginCommand(click.Command):
             return super().make_context(*args, **options)
         except click.UsageError as error:
             style = "json" if "--json" in sys.argv[1:] else "nagios"
-            click.echo(unknown_in_style(style, f"wrong usage: {error.format_message()}"))
+            show(unknown_in_style(style, f"wrong usage: {error.format_message()}"), style)
             sys.exit(3)
 
 
@@ -95,7 +97,7 @@ def answered(
     critical_hours: tuple[str, ...],
     max_poll_age: str | None,
     **limits: Any,
-) -> tuple[str, int]:
+) -> tuple[str | dict[str, Any], int]:
     """Return what is to be said and the exit code, from the database alone. Raise CovePollerError."""
     from cove_poller.commands.overview import known_state
     from cove_poller.spans import parse_option
@@ -115,8 +117,8 @@ def answered(
     return in_style(style, found, exit_code), exit_code
 
 
-def in_style(style: str, verdicts: Any, exit_code: int) -> str:
-    """Return the verdicts in the format that is asked for."""
+def in_style(style: str, verdicts: Any, exit_code: int) -> str | dict[str, Any]:
+    """Return the verdicts in the format that is asked for: a text, or what becomes JSON."""
     if style == "json":
         from cove_poller.views.check_json import check_json
 
@@ -130,7 +132,7 @@ def in_style(style: str, verdicts: Any, exit_code: int) -> str:
     return checkmk(verdicts) if style == "checkmk" else nagios(verdicts)
 
 
-def unknown_in_style(style: str, message: str) -> str:
+def unknown_in_style(style: str, message: str) -> str | dict[str, Any]:
     """Return in the format that is asked for that nothing is known."""
     if style == "json":
         from cove_poller.views.check_json import check_json_unknown
@@ -145,14 +147,24 @@ def unknown_in_style(style: str, message: str) -> str:
     return checkmk_unknown(message) if style == "checkmk" else unknown(message)
 
 
-def deliver(text: str, output: Path | None, style: str) -> None:
-    """Print the text, or write it to the file. Raise CovePollerError if that cannot be written."""
+def show(told: str | dict[str, Any], style: str) -> None:
+    """Print what is said."""
+    if isinstance(told, dict):
+        print_json(told)
+    elif style == "prometheus":
+        print_shown(told)  # its names are redacted where they become labels
+    else:
+        click.echo(told)
+
+
+def deliver(told: str | dict[str, Any], output: Path | None, style: str) -> None:
+    """Print what is said, or write it to the file. Raise CovePollerError if that cannot be written."""
     from cove_poller.files import write_whole
 
     if output is None or str(output) == "-":
-        show = print_shown if style == "prometheus" else click.echo  # its names are redacted where they become labels
-        show(text)
+        show(told, style)
         return
+    text = json.dumps(redacted_values(told)) if isinstance(told, dict) else told
     try:
         write_whole(output, f"{text}\n")
     except OSError as error:
@@ -171,7 +183,7 @@ def give_up(message: str, style: str, output: Path | None) -> int:
         deliver(unknown_in_style(style, message), output, style)
     except CovePollerError as error:
         line = f"{line}; {plain(str(error))}" if str(error) != message else line
-        click.echo(line if style != "json" else unknown_in_style(style, line))
+        show(unknown_in_style(style, line) if style == "json" else line, style)
         return 3
     if style == "prometheus" or output:
         say(line, is_error=True)

@@ -74,8 +74,7 @@ class GuardedStream(io.TextIOWrapper):
 
     def write_json(self, content: Any, indent: int | None) -> None:
         """Write one JSON value, redacted text by text, so that it stays one whatever a secret is like."""
-        for piece in _json_pieces(content, indent):
-            super().write(piece)
+        super().write("".join(_json_pieces(content, indent)))  # as one: a signal may come at any time
         self.flush()
 
     def write_shown(self, text: str) -> None:

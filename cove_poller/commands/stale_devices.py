@@ -9,7 +9,6 @@ from cove_poller.config.settings import Config
 from cove_poller.database.engine import Database
 from cove_poller.database.overview import read_suspects
 from cove_poller.records.columns import DataSource, label
-from cove_poller.records.health.beginnings import first_stale_since
 from cove_poller.records.health.device_state import DeviceState
 from cove_poller.text import counted, device_called, listed, one_line
 
@@ -76,11 +75,7 @@ def _lines(found: Sequence[Staleness], all_of_them: str, said: Callable[[Stalene
     if len(found) > MOST_LINES:
         names = listed([_name(one.device) for one in found], between="; ")
         return {f"{counted(len(found), 'device')} {all_of_them}: {names}": About(is_of_several=True)}
-    return {f"{_name(one.device)}{said(one)}": About(_since(one), one.device.job_id) for one in found}
-
-
-def _since(one: Staleness) -> datetime | None:
-    return first_stale_since(one.device, one.new) if one.new else None
+    return {f"{_name(one.device)}{said(one)}": About(job_id=one.device.job_id) for one in found}
 
 
 def _name(device: DeviceState) -> str:

@@ -40,6 +40,8 @@ class Deadline:
         """Shut the connection; not by its own close(), which belongs to the thread that reads from it."""
         self.is_over = True
         for one in (self._socket, self._connection and self._connection.sock):
+            while hasattr(one, "socket"):  # TLS within TLS, through a proxy
+                one = one.socket
             with suppress(OSError):  # the other side was quicker
                 if one is not None:
                     socket.socket.shutdown(one, socket.SHUT_RDWR)
@@ -82,7 +84,8 @@ class Watchdog:
             with self._lock:
                 late = [one for one in self._open if one.at <= now]
             for one in late:
-                one.end()
+                with suppress(Exception):  # whatever it is, the others have a deadline too
+                    one.end()
 
 
 class WatchedAdapter(HTTPAdapter):

@@ -87,17 +87,21 @@ class Runs(Statements):
         after = mine.where(runs.c.run_at > wanted.c.moment).order_by(runs.c.run_at)
         ids = [query.limit(1).correlate(wanted).scalar_subquery() for query in (before, after)]
         edges = union(*(select(wanted.c.account_id, one.label("run_id")) for one in ids)).subquery("edges")
-        query = select(edges.c.account_id, runs.c.id, runs.c.run_at).join_from(edges, runs, runs.c.id == edges.c.run_id)
-        begins = self._first_ends([dict(one) for one in self._mappings(query)])
+        run = (edges.c.account_id, runs.c.id.label("id"), runs.c.run_at.label("run_at"))
+        query = select(*run).join_from(edges, runs, runs.c.id == edges.c.run_id)
+        edges_of = [{**one, "last": moments[one["account_id"]]} for one in self._mappings(query)]
+        begins = self._first_ends(edges_of)
         return {account: min(moment, begins.get(account, moment)) for account, moment in moments.items()}
 
     def _first_ends(self, edges: Sequence[Row]) -> dict[int, datetime]:
-        """Return, by account, when the first session of its runs ended, which are given with id, account and time.
+        """Return, by account, when the first session of its runs ended, up to a `last` moment.
+
+        The runs are given with id, account and time.
 
         Looked for by time: by run alone all that is recorded of a device would be read.
         """
         sessions, span = self._tables.sessions, max(LONGEST_ROUND, timedelta(minutes=self._settings.round_span_minutes))
-        rows = [{**one, "moment": one["run_at"] - span, "last": one["run_at"] + DAY} for one in edges]
+        rows = [{**one, "moment": one["run_at"] - span} for one in edges]
         found = self._rows("edges", [ACCOUNT, Column("id", BigInteger), MOMENT, LAST], rows)
         members = and_(
             sessions.c.account_id == found.c.account_id,

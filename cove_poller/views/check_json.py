@@ -1,6 +1,5 @@
 """The verdicts as one JSON object, for programs. Pure."""
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +8,7 @@ from cove_poller.views.check_verdicts import DeviceVerdict, Level, Verdicts, pol
 from cove_poller.views.status_json import device_json
 
 
-def check_json(verdicts: Verdicts, exit_code: int) -> str:
+def check_json(verdicts: Verdicts, exit_code: int) -> dict[str, Any]:
     """Return all verdicts, the gravest first, beside what is known of each device. Times are UTC."""
     now = verdicts.overview.as_of
     polls = [
@@ -23,13 +22,13 @@ def check_json(verdicts: Verdicts, exit_code: int) -> str:
     ]
     devices = [_device(one) for one in verdicts.devices]
     told = {"level": _word(verdicts.level), "polls": polls, "devices": devices, "error": None}
-    return json.dumps({**envelope("check", exit_code, now, now), "outcome": "ok", **told})
+    return {**envelope("check", exit_code, now, now), "outcome": "ok", **told}
 
 
-def check_json_unknown(message: str, now: datetime) -> str:
+def check_json_unknown(message: str, now: datetime) -> dict[str, Any]:
     """Return what is said when nothing can be said."""
     told = {"level": _word(Level.UNKNOWN), "polls": [], "devices": [], "error": {"code": "unknown", "message": message}}
-    return json.dumps({**envelope("check", int(Level.UNKNOWN), now, now), "outcome": "error", **told})
+    return {**envelope("check", int(Level.UNKNOWN), now, now), "outcome": "error", **told}
 
 
 def _device(one: DeviceVerdict) -> dict[str, Any]:

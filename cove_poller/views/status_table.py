@@ -77,8 +77,8 @@ def totals(overview: Overview, zone: tzinfo | None) -> list[str]:
 def device_rows(shown: Overview, statuses: Statuses, width: int, zone: tzinfo | None) -> list[Text]:
     """Return the heads of the columns, then a line for each device."""
     cells = [_cells(device, zone, is_wide=width >= WIDE_FROM) for device in shown.devices]
-    widths, days = _widths(cells, width)
     heads = "CUSTOMER", "DEVICE", "WHAT", f"SINCE ({shown.as_of.astimezone(zone):%Z})"
+    widths, days = _widths(cells, width, cell_len(heads[-1]))
     lines = [_line(heads, widths, "bold").append(f"LAST {days} DAYS" if days >= 12 else "", style="bold")]
     for device, texts in zip(shown.devices, cells, strict=True):
         line = _line(texts, widths, what_style=CONDITION_STYLES[device.condition])
@@ -104,13 +104,13 @@ def _moment(moment: datetime | None, now: datetime, zone: tzinfo | None, *, is_w
     return f"{local:%Y-%m-%d}" if now - moment > LONG_AGO else f"{local:%m-%d %H:%M}"
 
 
-def _widths(cells: Sequence[Cells], width: int) -> tuple[list[int], int]:
+def _widths(cells: Sequence[Cells], width: int, least_since: int) -> tuple[list[int], int]:
     """Return the widths of customer, device, what and since, and how many days of the bar still fit beside them.
 
     The words come first, each name with a fifth of the room, then the bar, beyond the days that it has in any case;
     what is left then is for names that are longer.
     """
-    since = len("2026-03-10 09:00" if width >= WIDE_FROM else "03-10 09:00")
+    since = max(len("2026-03-10 09:00" if width >= WIDE_FROM else "03-10 09:00"), least_since)
     least_days = max(days for columns, days in LEAST_DAYS.items() if columns <= width)
     room = max(width - since - 4 * len(GAP) - least_days, 12)
     natural = [max(cell_len(row[column]) for row in cells) for column in range(3)]

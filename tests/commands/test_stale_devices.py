@@ -10,7 +10,6 @@ from cove_poller.commands.overview import known_state
 from cove_poller.commands.stale_devices import judged, news
 from cove_poller.records.health.device_state import Condition, DeviceState
 from cove_poller.records.statuses import Status
-from cove_poller.views.findings import findings
 from tests.conftest import BEGIN, Site
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, serving
 from tests.world.states import NEVER, NOW, OFF, SILENT, ago, source, state
@@ -69,7 +68,7 @@ def test_more_than_five_at_once_are_one_line_with_a_count_and_the_first_ten() ->
 def test_a_line_is_about_the_moment_that_status_shows_and_the_devices_job() -> None:
     both = state(sources=(source(last_success_at=ago(50)), source(**SILENT)), job_id=7)
     (about,) = news([judged(both, NONE)]).values()
-    assert about == About(min(filter(None, (one.since for one in findings(both)))), 7)
+    assert about == About(job_id=7)
     (recovered,) = news([judged(FINE, FILES)]).values()
     assert recovered.since is None
     (several,) = news([judged(state(account_id=number, last_success_at=ago(50)), NONE) for number in range(6)]).values()

@@ -1,11 +1,13 @@
 """One POST and its retries against a real HTTP server: what is tried again, what never is, and what bounds it."""
 
+import contextlib
 import gzip
 import itertools
 import os
 import random
 import socket
 import ssl
+import threading
 import time
 import traceback
 import tracemalloc
@@ -323,6 +325,73 @@ def test_one_deadline_is_over_a_whole_request(
         transport.send(Service(server.url), "Login", b"{}", {}, bytes)
     assert time.monotonic() - began < 5
     transport.close()
+
+
+def dripping(context: ssl.SSLContext) -> Callable[[socket.socket], None]:
+    """Answers over TLS, a byte at a time, for half a minute."""
+
+    def answer(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as wrapped:
+            wrapped.recv(1 << 16)
+            wrapped.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+            for _ in range(300):
+                wrapped.sendall(b" ")
+                time.sleep(0.1)
+
+    return answer
+
+
+def passing_on(context: ssl.SSLContext, port: int) -> Callable[[socket.socket], None]:
+    """A proxy that is spoken to over TLS, and leads to a port of this machine."""
+
+    def one_way(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(1 << 16):
+                target.sendall(piece)
+
+    def answer(connection: socket.socket) -> None:
+        with (
+            contextlib.suppress(OSError),
+            context.wrap_socket(connection, server_side=True) as wrapped,
+            socket.create_connection(("127.0.0.1", port)) as origin,
+        ):
+            wrapped.recv(1 << 16)
+            wrapped.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            threading.Thread(target=one_way, args=(wrapped, origin), daemon=True).start()
+            one_way(origin, wrapped)
+
+    return answer
+
+
+def listening(stack: contextlib.ExitStack, answer: Callable[[socket.socket], None]) -> int:
+    """Answer whoever connects, each in a thread; return the port."""
+    server = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return int(server.getsockname()[1])
+
+
+@pytest.mark.usefixtures("no_proxies", "trusted")
+def test_the_deadline_is_over_a_request_through_a_proxy_that_is_spoken_to_over_tls_and_over_those_after_it(
+    authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.ExitStack() as stack:
+        origin = listening(stack, dripping(make_tls(authority, "cove.example.com")))
+        proxy = listening(stack, passing_on(make_tls(authority, "localhost"), origin))
+        monkeypatch.setenv("HTTPS_PROXY", f"https://localhost:{proxy}")
+        transport = Transport(ApiSettings(timeout_seconds=0.3, max_attempts=1))
+        stack.callback(transport.close)
+        begun_at = time.monotonic()
+        for _ in range(2):
+            with pytest.raises(ApiUnavailable, match="took too long"):
+                transport.send(Service("https://cove.example.com/jsonapi"), "Login", b"{}", {}, bytes)
+        assert time.monotonic() - begun_at < 5
 
 
 def test_a_request_after_one_that_took_too_long_has_its_own_time(make_server: MakeServer, pauses: list[float]) -> None:

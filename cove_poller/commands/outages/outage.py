@@ -74,7 +74,11 @@ def spool_poll(installation: Installation, result: LoginResult) -> None:
     spool.keep_standing(to_json(say_news(result, told, installation.now(), installation.config.alerts.remind)))
     result.spooled = len(spool.waiting())
     waiting = f"; {counted(result.spooled, 'poll')} in {spool.folder} wait for it" if result.spooled else ""
+    about = result.outcome.about
+    since = about.get(f"{result.error_note}{result.error}")
     result.error = DatabaseUnavailable(f"{outage} ({said}{waiting})")
+    if since:
+        about[f"{result.error_note}{result.error}"] = since
 
 
 def _spooled(installation: Installation, result: LoginResult, spool: Spool) -> str:

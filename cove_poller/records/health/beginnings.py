@@ -1,6 +1,5 @@
 """Since when something is wrong with a device, for whoever tells of it. Pure."""
 
-from collections.abc import Collection
 from datetime import datetime
 
 from cove_poller.records.health.device_state import DeviceState, SourceState
@@ -25,9 +24,3 @@ def stale_since(device: DeviceState, source: SourceState) -> datetime:
 def total_stale_since(device: DeviceState) -> datetime:
     """Return when a device as a whole had waited for too long."""
     return (device.last_success_at or device.first_seen_at) + device.alert_after
-
-
-def first_stale_since(device: DeviceState, codes: Collection[str]) -> datetime:
-    """Return when the first of these sources had waited for too long; of none of them, the device as a whole."""
-    waiting = [stale_since(device, one) for one in device.sources if one.source in codes]
-    return min(waiting, default=total_stale_since(device))
