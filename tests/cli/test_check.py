@@ -1,5 +1,6 @@
 """`check` as a monitoring system runs it, also when something is wrong with the check itself."""
 
+import json
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cove_poller import __version__
+from cove_poller.cli.check import deliver
+from cove_poller.redaction import remember
 from tests.conftest import Cli, the_json
 from tests.world.watched import COUNTS, HOSTILE_DEVICE, NOW, Watched
 
@@ -157,3 +160,14 @@ def test_without_configuration_database_or_preparation_every_format_says_unknown
     families = text_string_to_metric_families((cli.directory / "cove.prom").read_text())
     told = {family.name: family.samples[0].value for family in families}
     assert told == {"cove_check_success": 0, "cove_poller_build_info": 1}
+
+
+def test_json_stays_json_whatever_a_name_says_of_a_secret(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    remember('c4nary"/+of a&login')
+    told = {"device": {"name": "srv1 c4nary%5C%22/+of a&amp;login"}, "level": "ok"}
+    file = tmp_path / "check.json"
+    deliver(told, file, "json")
+    deliver(told, None, "json")
+    for text in (file.read_text(encoding="utf-8"), capsys.readouterr().out):
+        assert "c4nary" not in text
+        assert json.loads(text)["level"] == "ok"
