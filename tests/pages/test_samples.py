@@ -221,3 +221,19 @@ def test_wheel_and_sdist_have_the_man_page_where_man_looks_for_it(built: Path) -
         (member,) = [one for one in packed_source.getmembers() if one.name.endswith("samples/cove-poller.1")]
         assert packed_source.extractfile(member).read() == content  # type: ignore[union-attr]
     assert f"`man /opt/cove-poller/{manual}`" in README.read_text(encoding="utf-8")
+
+
+def test_a_stranger_gets_the_licence_and_what_to_do_when_upgrading(built: Path) -> None:
+    (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
+    with zipfile.ZipFile(wheel) as packed:
+        (name,) = [name for name in packed.namelist() if name.endswith("LICENSE")]
+        assert packed.read(name).startswith(b"MIT License\n")
+        (about,) = [name for name in packed.namelist() if name.endswith("METADATA")]
+        assert b"License-Expression: MIT\n" in packed.read(about)
+    with tarfile.open(sdist) as packed_source:
+        (member,) = [one for one in packed_source.getmembers() if one.name.endswith("/CHANGELOG.md")]
+        changes = packed_source.extractfile(member).read().decode()  # type: ignore[union-attr]
+    kinds = re.findall(r"^### (.*)$", changes.split("\n## ")[1], re.MULTILINE)
+    assert kinds[0] == "Upgrading"
+    assert "cove-poller migrate" in changes.split("### Upgrading")[1].split("###")[0]
+    assert {*kinds[1:]} <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
