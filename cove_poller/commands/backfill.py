@@ -236,7 +236,8 @@ class Backfill:
         recorder, result = self._recorder(), self._result
 
         def save(store: Store, some: Sequence[Device]) -> Outcome:
-            if unless_polled and store.devices.are_polled_since(result.login, listed_at):
+            accounts = [one.account_id for one in some]
+            if unless_polled and store.devices.are_polled_since(accounts, result.login, listed_at):
                 raise PolledMeanwhile
             histories = self._histories(listing)
             # those that were listed once more, since a sync had looked, may show what is new

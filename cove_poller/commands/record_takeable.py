@@ -77,7 +77,7 @@ def save_takeable(
     the one is found that has it; that is noted with the device, as nothing of it is known from its last poll on.
     """
     try:
-        outcome = database.tried_twice(recorder.login, lambda store: save(store, devices))
+        outcome = database.tried_twice(lambda store: save(store, devices))
     except ValueRefused as error:
         if not devices:
             raise
@@ -99,7 +99,7 @@ def _left_out(database: Database, recorder: Recorder, device: Device, error: Val
         return recorder.note_left_out(store, {device.account_id: why}, now)
 
     try:
-        noted = database.tried_twice(recorder.login, note)
+        noted = database.tried_twice(note)
     except ValueRefused:
         noted = Noted(Outcome(), frozenset())
     if device.account_id in noted.account_ids:

@@ -43,7 +43,7 @@ class StaleNews:
 
 def note_staleness(database: Database, config: Config, login: str, now: datetime) -> StaleNews:
     """Note which of a login's devices are stale now, by which sources. Return what is new, and what stands."""
-    with database.recording(login) as store:
+    with database.recording() as store:
         suspects = [judged(*one) for one in read_suspects(store.connection, database.tables, config, login, now)]
         changed = [one for one in suspects if one.now != one.before]
         if changed:

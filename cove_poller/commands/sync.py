@@ -166,15 +166,15 @@ class Poll:
 
     def _sorted(self, page: Page, recorder: Recorder, listing: Listing, clock_ahead: timedelta) -> Sorted:
         """Return which devices of a page are due; pass over the others, and note the rows that cannot be read."""
-        result, login = self._result, self._result.login
+        result = self._result
         recorder.clock_ahead = clock_ahead
         sort = partial(sort_out, recorder=recorder, listed=page.listed, refused=listing.refused, now=self._now())
-        found = self._database.tried_twice(login, sort)
+        found = self._database.tried_twice(sort)
         result.outcome.add(found.quiet)
         noted = Noted(Outcome(), frozenset())
         if page.unreadable:
             note = partial(recorder.note_unreadable, rows=page.unreadable, now=self._now())
-            noted = self._database.tried_twice(login, note)
+            noted = self._database.tried_twice(note)
         result.outcome.add(noted.outcome)
         result.troubles |= poll_troubles.page_troubles(page, noted.account_ids)
         self._progress(result.outcome.devices)
@@ -247,7 +247,7 @@ class Poll:
 
     def _mark_gone(self, listing: Listing, recorder: Recorder) -> None:
         login, result = self._result.login, self._result
-        with self._database.recording(login) as store:
+        with self._database.recording() as store:
             if not listing.seen_ids and (known := store.devices.count(login)):
                 raise ApiError(f"Cove lists no device at all, though there were {known}; they were left as they are")
             now = self._now()

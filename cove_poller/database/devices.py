@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Select, String, func, or_, select, update
+from sqlalchemy import Column, Select, String, func, literal, or_, select, union, update
 
 from cove_poller.database.bulk import Row, insert_rows
 from cove_poller.database.statements import ACCOUNT, Statements, lock_key
@@ -33,25 +33,33 @@ class RecordedDevice:
 
 COLUMNS = [one.name for one in fields(RecordedDevice)]
 DIGEST = Column("row_digest", String)
+RECORDING = lock_key("cove-poller: devices")
 
 
 class Devices(Statements):
     """Reads and writes devices."""
 
-    def hold_recording(self, login: str) -> None:
-        """Wait until no other run records devices of a login, and keep others from it until this is committed.
+    def hold_recording(self) -> None:
+        """Wait until no other run records devices, and keep others from it until this is committed.
 
         On SQLite every transaction that may write has this anyway.
         """
         if self._dialect.name == "postgresql":
-            self._connection.execute(select(func.pg_advisory_xact_lock(lock_key(f"cove-poller: devices of {login}"))))
+            self._connection.execute(select(func.pg_advisory_xact_lock(RECORDING)))
 
-    def are_polled_since(self, login: str, moment: datetime) -> bool:
-        """Return whether the newest sync of a login came to its end after a moment, or has not come to it yet."""
-        polls = self._tables.polls
-        mine = select(polls.c.finished_at).where(polls.c.login == login, polls.c.command == "sync")
-        row = self._connection.execute(mine.order_by(polls.c.id.desc()).limit(1)).first()
-        return row is not None and (row.finished_at is None or row.finished_at > moment)
+    def are_polled_since(self, account_ids: Iterable[int], login: str, moment: datetime) -> bool:
+        """Return whether the newest sync that lists the devices came to its end after a moment, or not yet.
+
+        That is the newest of the login, and of each login by which one of the devices was recorded last.
+        """
+        polls, devices = self._tables.polls, self._tables.devices
+        wanted = self._accounts(account_ids)
+        theirs = select(devices.c.login).join_from(wanted, devices, devices.c.account_id == wanted.c.account_id)
+        logins = union(select(literal(login).label("login")), theirs).subquery("logins")
+        syncs = select(polls.c.id).where(polls.c.login == logins.c.login, polls.c.command == "sync")
+        newest = syncs.order_by(polls.c.id.desc()).limit(1).correlate(logins).scalar_subquery()
+        ended = select(polls.c.finished_at).join_from(logins, polls, polls.c.id == newest)
+        return any(row.finished_at is None or row.finished_at > moment for row in self._connection.execute(ended))
 
     def all(self) -> list[RecordedDevice]:
         """Return all devices, those of a customer together."""

@@ -97,27 +97,27 @@ class Database:
                     self._is_given_up = False
                     return connection
 
-    def tried_twice(self, login: str, work: Callable[[Store], T]) -> T:
-        """Return what `work` gives for the statements of one transaction that records a login's devices, or for two.
+    def tried_twice(self, work: Callable[[Store], T]) -> T:
+        """Return what `work` gives for the statements of one transaction that records devices, or for two.
 
         That is where the server went away, or somebody held up the first try. The second is not for the next page too
         where nobody gives way, so that a run with many logins comes to its end. The lock is looked after before.
         """
         try:
-            found = self._tried(login, work)
+            found = self._tried(work)
         except (DatabaseAway, DatabaseBusy) as error:
             if self._is_stuck or signals.is_told() or self._shared is not None:
                 raise
             log.info("once more, since %s", error)
             self._is_stuck = True
-            found = self._tried(login, work)
+            found = self._tried(work)
         self._is_stuck = False
         return found
 
-    def _tried(self, login: str, work: Callable[[Store], T]) -> T:
+    def _tried(self, work: Callable[[Store], T]) -> T:
         if self._lock is not None:
             self._lock.assure()
-        with self.recording(login) as store:
+        with self.recording() as store:
             return work(store)
 
     @contextmanager
@@ -143,14 +143,15 @@ class Database:
             transaction.rollback()
 
     @contextmanager
-    def recording(self, login: str) -> Iterator[Store]:
-        """Give the statements of one transaction in which no other run writes what it knows of this login's devices.
+    def recording(self) -> Iterator[Store]:
+        """Give the statements of one transaction in which no other run writes what it knows of devices.
 
-        Another run's transaction is waited for: it takes no longer than a page.
+        Another run's transaction is waited for: it takes no longer than a page. Whatever its login, since two may list
+        the same devices.
         """
         with self.store() as store:
             if self._mode is Mode.WRITE:
-                store.devices.hold_recording(login)
+                store.devices.hold_recording()
             yield store
 
     @contextmanager

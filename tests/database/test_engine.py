@@ -171,16 +171,16 @@ class TestLock:
             with second.lock("main"), second.lock(other), second.lock(other, "backfill"):
                 pass
 
-    def test_what_two_runs_know_of_one_login_is_written_by_one_after_the_other(self, own: Config) -> None:
+    def test_what_two_runs_know_of_devices_is_written_by_one_after_the_other(self, own: Config) -> None:
         order: list[str] = []
 
         def write(second: Database) -> None:
-            with second.recording("main"):
+            with second.recording():
                 order.append("second")
 
         with opened(own) as first, opened(own) as second:
             thread = threading.Thread(target=write, args=(second,))
-            with first.recording("main"):
+            with first.recording():
                 thread.start()
                 thread.join(0.5)
                 order.append("first")

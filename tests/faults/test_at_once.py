@@ -84,6 +84,44 @@ def test_eight_processes_at_once_double_nothing(
     measured(f"8 processes, {logins} logins, {how} locks: exit codes {sorted(codes)}, {sum(doubles.values())} doubles")
 
 
+SLOW = """
+import pathlib, time
+from cove_poller.commands import record_page
+look_up = record_page.recorded_sessions
+def and_wait(*args):
+    found = look_up(*args)
+    pathlib.Path("looked-up").touch()
+    time.sleep(2)
+    return found
+record_page.recorded_sessions = and_wait
+"""
+
+
+@pytest.mark.long
+def test_two_logins_that_list_the_same_devices_lose_no_run_whatever_is_written_in_between(
+    cli: Cli, cove: FakeCove, make_postgres: Callable[[], str]
+) -> None:
+    urls = make_postgres(), make_postgres()
+    other = f'[logins.other]\nusername = "{cove.username}"\npassword = "{cove.password}"\n'
+    cli.configure(cove, other + NEVER_STALE)
+    text = (cli.directory / "cove.toml").read_text()
+    past = ["backfill", "--since", "4d", "--yes"]
+    for url in urls:
+        migrate_database(make_config(url), None, dry_run=False)
+        cli.write_config(text.replace("sqlite:///cove.db", url))
+        if url == urls[1]:
+            cli.before = SLOW
+            backfill = cli.start(*past, "--login", "main")
+            wait_for((cli.directory / "looked-up").exists)
+            cli.before = ""
+            assert cli("sync", "--login", "other").returncode == 0
+            assert backfill.wait() == 0
+        for command in (["sync"], past, ["sync"]):
+            assert cli(*command).returncode == 0
+    alone, crowded = (Site(cove, url, cli.directory) for url in urls)
+    assert plain_rows(crowded)["runs"] == plain_rows(alone)["runs"]
+
+
 def was_killed(cli: Cli, cove: FakeCove, seconds: float) -> bool:
     """Start a sync and kill it so long after its first request. Return whether it had not ended by itself."""
     before = len(cove.arrived)

@@ -180,11 +180,11 @@ def _record(installation: Installation, database: Database, result: LoginResult,
         for part in saved:
             result.troubles |= part.troubles
         note = partial(recorder.note_unreadable, rows=page.unreadable, now=poll.at)
-        noted = database.tried_twice(login, note)
+        noted = database.tried_twice(note)
         for one in (*(part.outcome for part in saved), noted.outcome):  # the poll that follows counts the devices
             result.outcome.add(replace(one, devices=0, running=0, unlinked=0, standing=[]))
     if poll.is_complete:
-        with database.recording(login) as store:
+        with database.recording() as store:
             gone = note_gone(store, login, poll.seen_ids, poll.at)
             result.outcome.job_runs.add(recorder.save_gone(store, poll.at))
         _say_gone(result, gone.names)
