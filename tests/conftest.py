@@ -48,7 +48,10 @@ settings.load_profile("fixed")
 
 
 MEMORY = Path("/dev/shm")
-if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**30:  # SQLite waits for a disk at each commit
+PLACE = Path(tempfile.gettempdir())
+"""Where databases are: SQLite waits for a disk at each commit, PostgreSQL whenever a database is made."""
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 2**31:
+    PLACE = MEMORY
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
@@ -131,7 +134,7 @@ def postgres_url() -> Iterator[str]:
         yield url
         return
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
-    server = get_server(f"{tempfile.gettempdir()}/cove-poller-postgres-{run}", cleanup_mode="delete")
+    server = get_server(PLACE / f"cove-poller-postgres-{run}", cleanup_mode="delete")
     server.psql(f"{CARELESS} SELECT pg_reload_conf()")
     yield str(server.get_uri())
     server.cleanup()
@@ -164,13 +167,53 @@ def make_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
         yield make
 
 
+EMPTIED = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+DO $$ DECLARE found text; BEGIN
+    FOR found IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$' LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', found);
+    END LOOP;
+    FOR found IN SELECT DISTINCT refobjid::regrole::text FROM pg_shdepend, pg_database
+        WHERE datname = current_database() AND refclassid = 'pg_authid'::regclass
+        AND refobjid::regrole::text !~ '^pg_|^postgres$'
+        AND (dbid = pg_database.oid OR (classid = 'pg_database'::regclass AND objid = pg_database.oid)) LOOP
+        EXECUTE format('DROP OWNED BY %s', found);
+    END LOOP;
+    EXECUTE format('ALTER DATABASE %I RESET ALL', current_database());
+END $$;
+CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+GRANT USAGE ON SCHEMA public TO PUBLIC;
+"""
+"""Leaves a database as it was made, for the next test: what SQLAlchemy has compiled of each statement stays too."""
+
+
+@pytest.fixture(scope="session")
+def own_postgres(postgres_url: str) -> Iterator[str]:
+    """A PostgreSQL database of this worker of the test run."""
+    with postgres_databases(postgres_url) as make:
+        yield make()
+
+
+@pytest.fixture(scope="session")
+def own_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where this worker of the test run has its SQLite database."""
+    return tmp_path_factory.mktemp("sqlite")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database, of both kinds in turn."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'cove.db'}"
-    make: Callable[[], str] = request.getfixturevalue("make_postgres")
-    return make()
+        directory: Path = request.getfixturevalue("own_sqlite")
+        yield f"sqlite:///{directory / 'cove.db'}"
+        shutil.rmtree(directory)
+        directory.mkdir()
+        return
+    url: str = request.getfixturevalue("own_postgres")
+    yield url
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.text(EMPTIED))
 
 
 @dataclass(frozen=True)

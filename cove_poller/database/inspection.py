@@ -4,7 +4,7 @@
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,20 +89,21 @@ def _inspect(inspector: Inspector, in_schema: str | None, settings: Backupchecks
     names = set(inspector.get_table_names(in_schema))
     views = {*inspector.get_view_names(in_schema), *_other_relations(inspector, in_schema)} & LIVE_COLUMNS.keys()
     found.is_empty = not (names | views) & LIVE_COLUMNS.keys()
+    columns = _columns(inspector, in_schema, names, settings)
     for table in LIVE_COLUMNS if not found.is_empty else ():
         if table in names:
-            _inspect_live(inspector, _mapped(table, settings), found, settings)
+            _inspect_live(inspector, _mapped(table, settings), columns[table], found, settings)
         elif table in views:
             found.obstacles.append(f"{table} is a view, but must be the table itself; is [database] schema right?")
         else:
             found.obstacles.append(f"table {table} is missing, though others are there; is [database] schema right?")
     if objects := settings.objects.table:
         if objects in names:
-            _inspect_live(inspector, _mapped_objects(objects, settings.objects), found, settings)
+            _inspect_live(inspector, _mapped_objects(objects, settings.objects), columns[objects], found, settings)
         else:
             fix = 'name the right one with [backupchecks.objects] table = "...", or none; it is not made by migrate'
             found.obstacles.append(f"table {objects} is missing; {fix}")
-    _inspect_own(inspector, names, found)
+    _inspect_own(columns, found)
     return found
 
 
@@ -113,12 +114,22 @@ def _other_relations(inspector: Inspector, schema: str | None) -> Iterator[str]:
         yield from inspector.get_foreign_table_names(schema)  # type: ignore[attr-defined]
 
 
-def _inspect_own(inspector: Inspector, names: set[str], found: Inspection) -> None:
+def _columns(
+    inspector: Inspector, schema: str | None, names: set[str], settings: BackupchecksSettings
+) -> dict[str, dict[str, Any]]:
+    """Return the columns of each table that there is, by table and name: asked for once, not for each table."""
+    own = [one.name for one in own_tables(schema, inspector.dialect.name)]
+    wanted = names.intersection([*LIVE_COLUMNS, *own, settings.objects.table])
+    found = inspector.get_multi_columns(schema, filter_names=sorted(wanted)) if wanted else {}
+    return {table: {one["name"]: _plain(one) for one in columns} for (_, table), columns in found.items()}
+
+
+def _inspect_own(columns: Mapping[str, Mapping[str, Any]], found: Inspection) -> None:
     for table in own_tables(found.schema, found.dialect_name):
-        if table.name not in names:
+        if table.name not in columns:
             found.missing_tables.append(table)
             continue
-        there = {column["name"] for column in inspector.get_columns(table.name, found.schema)}
+        there = columns[table.name]
         found.missing_columns += [(table.name, column) for column in table.c if column.name not in there]
 
 
@@ -149,9 +160,10 @@ def _mapped_objects(table: str, settings: ObjectSettings) -> Mapped:
     return Mapped(OBJECTS, table, settings.columns.used(), settings.defaults, "[backupchecks.objects.{}]")
 
 
-def _inspect_live(inspector: Inspector, table: Mapped, found: Inspection, settings: BackupchecksSettings) -> None:
+def _inspect_live(
+    inspector: Inspector, table: Mapped, columns: dict[str, Any], found: Inspection, settings: BackupchecksSettings
+) -> None:
     ours, constants = table.ours, table.constants
-    columns = {column["name"]: _plain(column) for column in inspector.get_columns(table.name, found.schema)}
     bound = [_bound(key, columns[live]) for key, live in ours.items() if live in columns]
     only_theirs = [live for live in constants if live in columns and live not in ours.values()]
     bound += [
@@ -237,9 +249,10 @@ def _find_unknown(table: Mapped, columns: dict[str, Any], counted_up: set[str], 
 
 def _counted_up(inspector: Inspector, name: str, columns: dict[str, Any], schema: str | None) -> set[str]:
     """The column that SQLite fills by itself, though it has no default: an INTEGER that is the primary key."""
+    if inspector.dialect.name != "sqlite":
+        return set()
     key = inspector.get_pk_constraint(name, schema)["constrained_columns"]
-    is_counted = inspector.dialect.name == "sqlite" and len(key) == 1 and str(columns[key[0]]["type"]) == "INTEGER"
-    return set(key) if is_counted else set()
+    return set(key) if len(key) == 1 and str(columns[key[0]]["type"]) == "INTEGER" else set()
 
 
 def _unique_sets(inspector: Inspector, name: str, schema: str | None) -> list[set[str | None]]:

@@ -77,7 +77,7 @@ def verdicts(found: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 def settings_for(cove: FakeCove, url: str) -> dict[str, Any]:
     login = {"username": cove.username, "password": cove.password}
-    return {"database": {"url": url}, "api": {"url": cove.url}, "logins": {"main": login}}
+    return {"database": {"url": url}, "api": {"url": cove.url, "requests_per_second": 1000}, "logins": {"main": login}}
 
 
 @pytest.fixture

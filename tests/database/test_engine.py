@@ -200,8 +200,8 @@ class TestLock:
             pass
 
     @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-    def test_a_lock_file_that_cannot_be_made_is_a_database_error(self, own: Config, tmp_path: Path) -> None:
-        (tmp_path / "cove.db.main.lock").mkdir()
+    def test_a_lock_file_that_cannot_be_made_is_a_database_error(self, own: Config, database_url: str) -> None:
+        Path(f"{sa.make_url(database_url).database}.main.lock").mkdir()
         with opened(own) as found, pytest.raises(DatabaseError, match=r"cove\.db\.main\.lock"), found.lock("main"):
             pass
 
