@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-PYTEST := $(BIN)/pytest -n 3 --dist worksteal
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
 UV := $(BIN)/uv
 
 .PHONY: demo test coverage soak fuzz bench smoke audit lowest matrix lint types check lock clean
@@ -51,7 +51,7 @@ audit: $(READY) $(UV)
 lowest: $(READY) $(UV)
 	$(UV) venv --quiet --clear .venv-lowest
 	$(UV) pip install --quiet --python .venv-lowest --resolution lowest-direct --editable '.[dev]'
-	.venv-lowest/bin/pytest -n 3 --dist worksteal
+	.venv-lowest/bin/pytest -n 2 --dist worksteal
 
 # On each Python that this machine has; say PYTHONS="..." for others.
 PYTHONS ?= $(wildcard $(HOME)/.pyenv/versions/3.1[1-9].*/bin/python3 /usr/bin/python3.1[1-9])
@@ -60,7 +60,7 @@ matrix: $(READY) $(UV)
 		$$python --version; \
 		$(UV) venv --quiet --clear --python $$python .venv-matrix; \
 		$(UV) pip install --quiet --python .venv-matrix --editable '.[dev]'; \
-		.venv-matrix/bin/pytest -n 3 --dist worksteal; \
+		.venv-matrix/bin/pytest -n 2 --dist worksteal; \
 	done
 
 lint: $(READY)
