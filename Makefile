@@ -86,7 +86,7 @@ $(UV):
 # For whoever raises a version in pyproject.toml.
 lock: $(READY) $(UV)
 	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-		--generate-hashes --no-header --upgrade --quiet --output-file requirements-lock.txt
+		--generate-hashes --no-strip-extras --no-header --upgrade --quiet --output-file requirements-lock.txt
 
 clean:
 	rm -rf .venv .venv-* .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

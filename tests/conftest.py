@@ -1,5 +1,6 @@
 """The real parts: databases, the fake Cove over HTTP, and the installed command as a process."""
 
+import gc
 import json
 import os
 import shutil
@@ -79,6 +80,13 @@ def wait_for(condition: Callable[[], object], seconds: float = 60) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest, so that no worker is left with one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage as seldom as the command does, and never in what is needed to the end."""
+    gc.set_threshold(50_000)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

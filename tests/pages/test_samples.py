@@ -206,6 +206,12 @@ def test_the_image_is_the_one_that_the_cronjob_runs_under_the_same_user() -> Non
     assert f":{cove_poller.__version__} " in text
 
 
+def test_the_image_is_described_as_a_linter_for_such_files_wants_it() -> None:
+    linter = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run([linter, SAMPLES / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_the_timer_spreads_its_polls_but_polls_within_the_gap() -> None:
     assert unit_values("cove-poller.timer", "RandomizedDelaySec") == ["2min"]
 
