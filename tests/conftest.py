@@ -176,7 +176,8 @@ def make_postgres(postgres_url: str) -> Iterator[Callable[[], str]]:
 
 
 EMPTIED = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid();
 DO $$ DECLARE found text; BEGIN
     FOR found IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$' LOOP
         EXECUTE format('DROP SCHEMA %I CASCADE', found);

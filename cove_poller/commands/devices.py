@@ -231,7 +231,7 @@ def changed(
                 change = plan(Directory(store, settings))
             if not change.is_needed or not agree("\n".join(change.plan)):
                 return change
-            with database.store() as store:
+            with database.recording() as store:  # a page of another login may have the device too
                 write(store)
     return replace(change, is_done=True)
 

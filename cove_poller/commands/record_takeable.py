@@ -29,7 +29,7 @@ class Saved:
 
 
 class PolledMeanwhile(Exception):
-    """A sync has looked at the devices of a login since they were listed."""
+    """A sync has looked at the devices since they were listed, of this login or of another that lists them."""
 
 
 Save = Callable[[Store, Sequence[Device]], Outcome]

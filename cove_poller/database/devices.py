@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Select, String, func, literal, or_, select, union, update
 
 from cove_poller.database.bulk import Row, insert_rows
+from cove_poller.database.connecting import limits
 from cove_poller.database.statements import ACCOUNT, Statements, lock_key
 from cove_poller.text import device_called
 
@@ -33,7 +34,7 @@ class RecordedDevice:
 
 COLUMNS = [one.name for one in fields(RecordedDevice)]
 DIGEST = Column("row_digest", String)
-RECORDING = lock_key("cove-poller: devices")
+RECORDING = lock_key("cove-poller devices")
 
 
 class Devices(Statements):
@@ -45,7 +46,9 @@ class Devices(Statements):
         On SQLite every transaction that may write has this anyway.
         """
         if self._dialect.name == "postgresql":
-            self._connection.execute(select(func.pg_advisory_xact_lock(RECORDING)))
+            turn, lock = (f"{one * 1000:.0f}ms" for one in (limits.TURN, limits.LOCK))
+            limited, as_before = (func.set_config("lock_timeout", one, True) for one in (turn, lock))
+            self._connection.execute(select(limited, func.pg_advisory_xact_lock(RECORDING), as_before))
 
     def are_polled_since(self, account_ids: Iterable[int], login: str, moment: datetime) -> bool:
         """Return whether the newest sync that lists the devices came to its end after a moment, or not yet.

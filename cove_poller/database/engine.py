@@ -146,8 +146,8 @@ class Database:
     def recording(self) -> Iterator[Store]:
         """Give the statements of one transaction in which no other run writes what it knows of devices.
 
-        Another run's transaction is waited for: it takes no longer than a page. Whatever its login, since two may list
-        the same devices.
+        Other runs are waited for, whatever their login, since two may list the same devices: each takes as long as a
+        page or a group of histories does.
         """
         with self.store() as store:
             if self._mode is Mode.WRITE:

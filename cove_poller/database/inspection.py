@@ -91,14 +91,14 @@ def _inspect(inspector: Inspector, in_schema: str | None, settings: Backupchecks
     found.is_empty = not (names | views) & LIVE_COLUMNS.keys()
     columns = _columns(inspector, in_schema, names, settings)
     for table in LIVE_COLUMNS if not found.is_empty else ():
-        if table in names:
+        if table in columns:
             _inspect_live(inspector, _mapped(table, settings), columns[table], found, settings)
         elif table in views:
             found.obstacles.append(f"{table} is a view, but must be the table itself; is [database] schema right?")
         else:
             found.obstacles.append(f"table {table} is missing, though others are there; is [database] schema right?")
     if objects := settings.objects.table:
-        if objects in names:
+        if objects in columns:
             _inspect_live(inspector, _mapped_objects(objects, settings.objects), columns[objects], found, settings)
         else:
             fix = 'name the right one with [backupchecks.objects] table = "...", or none; it is not made by migrate'

@@ -17,7 +17,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from cove_poller.config.settings import Config
 from cove_poller.database.connecting import limits
 from cove_poller.database.engine import Database, Mode, migrate_database, open_database
-from cove_poller.errors import ConfigError, DatabaseError, LockHeld
+from cove_poller.errors import ConfigError, DatabaseBusy, DatabaseError, LockHeld
 from tests.conftest import Cli
 from tests.world.prepared import make_config
 
@@ -186,6 +186,20 @@ class TestLock:
                 order.append("first")
             thread.join(40)
         assert order == ["first", "second"]
+
+    @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+    def test_a_turn_is_waited_for_longer_than_a_lock_and_who_does_not_give_it_is_named(
+        self, own: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "LOCK", 0.5)
+        monkeypatch.setattr(limits, "TURN", 2)
+        with opened(own) as first, opened(own) as second, first.recording():
+            begun_at = time.monotonic()
+            with pytest.raises(DatabaseBusy, match=r"after 2 seconds .*cove-poller"), second.recording():
+                pass
+            assert time.monotonic() - begun_at > 1.5
+        with second.recording() as store:
+            assert store.connection.scalar(sa.text("SHOW lock_timeout")) == "500ms"
 
     def test_a_lock_that_was_given_back_is_free_for_another_at_once(self, prepared: Config) -> None:
         with opened(prepared) as first, opened(prepared) as second:

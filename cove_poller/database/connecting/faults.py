@@ -66,7 +66,8 @@ def _blockers(reason: Any) -> Iterator[str]:
     """Say who held what was waited for, as was asked while it was."""
     connection = getattr(getattr(reason, "cursor", None), "connection", None)
     if getattr(reason, "pgcode", None) == "55P03" and (blockers := getattr(connection, "blockers", ())):
-        yield f"after {limits.LOCK:g} seconds {', and '.join(str(one) for one in blockers[:3])}"
+        limit = limits.TURN if b"lock_timeout" in (reason.cursor.query or b"") else limits.LOCK
+        yield f"after {limit:g} seconds {', and '.join(str(one) for one in blockers[:3])}"
         yield "end that, with pg_terminate_backend for instance, if it is stuck"
 
 

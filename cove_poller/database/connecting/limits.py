@@ -9,6 +9,9 @@ CONNECT = 10
 LOCK = 10
 """For a lock that somebody else holds: meanwhile others may wait for what this transaction has locked already."""
 
+TURN = 30
+"""For other runs that record devices, each as long as a page or a group takes; nothing is locked meanwhile."""
+
 STATEMENT = 120
 """For the longest statement, on PostgreSQL's side: one of a page of devices takes well below a second."""
 
