@@ -1,6 +1,7 @@
 """`devices`: what is linked to what, linking and ignoring by hand, and the sync after it; and the command itself."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,17 @@ class TestOnBothDatabases:
                 ignore(site, 1)
         assert links(site)[2] is None
         assert [one.state for one in list_devices(site.installation())] == ["unlinked", "linked"]
+
+    def test_what_is_changed_by_hand_is_not_undone_by_the_page_of_another_login(self, site: Site) -> None:
+        by_hand = threading.Thread(target=ignore, args=(site, 2))
+        with open_database(site.config(), None, Mode.WRITE) as database, database.recording() as page:
+            (known,) = page.devices.rows([2]).values()
+            by_hand.start()
+            by_hand.join(1)
+            page.devices.save([], [{**known, "color_bar": "5"}])
+        by_hand.join()
+        found = site.rows("SELECT ignored, color_bar FROM cove_devices WHERE account_id = 2")
+        assert [(bool(one["ignored"]), one["color_bar"]) for one in found] == [(True, "5")]
 
     def test_the_list_tells_the_job_of_each_device_or_why_it_has_none(self, site: Site, fleet: Fleet) -> None:
         fleet.devices += [make_device(3, "srv3_abcde"), make_device(4, "srv4_abcde")]
