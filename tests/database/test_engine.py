@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +200,33 @@ class TestLock:
             assert time.monotonic() - begun_at > 1.5
         with second.recording() as store:
             assert store.connection.scalar(sa.text("SHOW lock_timeout")) == "500ms"
+
+    @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+    def test_behind_a_run_that_waits_itself_the_one_that_holds_up_both_is_named(
+        self, own: Config, database_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "LOCK", 2)
+        monkeypatch.setattr(limits, "TURN", 1.5)
+        has_turn = threading.Event()
+
+        def wait_for_runs(first: Database) -> None:
+            with suppress(DatabaseBusy), first.recording() as store:
+                has_turn.set()
+                store.connection.exec_driver_sql("LOCK TABLE job_runs")
+
+        with (
+            engine_of(database_url, connect_args={"application_name": "nightly_dump"}) as engine,
+            opened(own) as first,
+            opened(own) as second,
+            engine.begin() as dump,
+        ):
+            dump.exec_driver_sql("LOCK TABLE job_runs")
+            thread = threading.Thread(target=wait_for_runs, args=(first,))
+            thread.start()
+            has_turn.wait(5)
+            with pytest.raises(DatabaseBusy, match=r"seconds job_runs is held by .*nightly_dump"), second.recording():
+                pass
+            thread.join(10)
 
     def test_a_lock_that_was_given_back_is_free_for_another_at_once(self, prepared: Config) -> None:
         with opened(prepared) as first, opened(prepared) as second:

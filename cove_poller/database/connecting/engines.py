@@ -23,7 +23,9 @@ T = TypeVar("T")
 def make_engine(settings: DatabaseSettings, password: SecretStr | None, *, read_only: bool = False) -> Engine:
     """Return the engine for the configured database, which has connected to nothing yet.
 
-    It is the same one each time, since an engine keeps what SQLAlchemy compiles of each statement.
+    It is the same one each time, since an engine keeps what SQLAlchemy compiles of each statement. A connection to a
+    server is kept for the next transaction until the engine is disposed of: each is a process there, and costs more
+    than most transactions. A file is opened anew for each, since it may have been put in another's place meanwhile.
     """
     url = _url(settings)
     if password is not None:
@@ -135,10 +137,12 @@ def _postgresql_engine(url: URL, read_only: bool) -> Engine:
         "keepalives_count": limits.KEEPALIVE_COUNT,
         "tcp_user_timeout": limits.TCP_USER_TIMEOUT_MILLISECONDS,
     }
-    engine = create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args=arguments)
+    engine = create_engine(url, hide_parameters=True, pool_size=1, pool_pre_ping=True, connect_args=arguments)
     if read_only:
         engine = engine.execution_options(postgresql_readonly=True)
     event.listen(engine, "connect", _speak_utf8)
+    event.listen(engine, "checkin", waiting.expect_quick_answers)
+    event.listen(engine, "checkout", waiting.expect_any_answers)
     event.listen(engine, "begin", _begin_as_a_guest)
     event.listen(engine, "handle_error", _value_refused)
     return engine

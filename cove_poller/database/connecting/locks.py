@@ -77,6 +77,7 @@ class AdvisoryLock:
         """Take it. Raise LockHeld if another run has it."""
         with undisturbed(), database_errors():
             self._connection = self._connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connection.detach()  # so that it ends with the lock, and the lock with it
             if not self._connection.scalar(TAKE, {"key": self._key}):
                 raise held(self._login, self._command)
             if (self._connection.dialect.server_version_info or ()) >= (14,):

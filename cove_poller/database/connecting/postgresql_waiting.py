@@ -18,21 +18,25 @@ from psycopg2 import extensions
 from cove_poller.database.connecting import limits, signals
 from cove_poller.text import age
 
-CONNECTING = 20
-"""The driver's status of a connection that is being made; it has no name for it."""
-
 SLICE = 0.25
 
 TEXT_CODEC = "cove_poller_text"
 """Of text in a database that knows no encoding (SQL_ASCII): it keeps whatever bytes a program writes."""
 
 WHO_BLOCKS = """
+WITH RECURSIVE blocking (waiting, blocker) AS (
+    SELECT %(pid)s, unnest(pg_blocking_pids(%(pid)s))
+    UNION SELECT blocker, unnest(pg_blocking_pids(blocker)) FROM blocking
+)
 SELECT blocker, application_name, usename, extract(epoch FROM clock_timestamp() - xact_start),
     (SELECT string_agg(DISTINCT relation::regclass::text, ', ') FROM pg_locks
-        WHERE pid = %(pid)s AND NOT granted AND relation IS NOT NULL)
-FROM unnest(pg_blocking_pids(%(pid)s)) AS blocker LEFT JOIN pg_stat_activity AS activity ON activity.pid = blocker
+        WHERE pid = ANY (array_agg(waiting)) AND NOT granted AND relation IS NOT NULL)
+FROM blocking LEFT JOIN pg_stat_activity AS activity ON activity.pid = blocker
+WHERE cardinality(pg_blocking_pids(blocker)) = 0
+GROUP BY blocker, application_name, usename, xact_start
 ORDER BY xact_start NULLS LAST
 """
+"""Who waits for nobody: one that is in the way may be another poller that waits as well."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def wait(connection: Any) -> None:
     The driver's own limit for connecting does not count where it hands over its waits.
     """
     begun_at = time.monotonic()
-    is_new = connection.status == CONNECTING
+    is_new = connection.status == extensions.STATUS_SETUP
     most = limits.CONNECT if is_new else getattr(connection, "answer", None) or limits.ANSWER
     has_looked = is_new or not isinstance(connection, Connection)
     while (state := connection.poll()) != extensions.POLL_OK:
@@ -106,6 +110,17 @@ def wait(connection: Any) -> None:
             connection.look_who_blocks()
             continue
         _wait_for(connection.fileno(), state, min(SLICE, max(most - waited, 0.01)))
+
+
+def expect_quick_answers(connection: Connection | None, _: Any) -> None:
+    """Let a connection that is kept wait no longer than for a new one: the next answer says whether it still holds."""
+    if connection is not None:
+        connection.answer = limits.CONNECT
+
+
+def expect_any_answers(connection: Connection, *_: Any) -> None:
+    """Let a connection that is used again wait as long as any."""
+    connection.answer = None
 
 
 def _wait_for(descriptor: int, state: int, seconds: float) -> None:
