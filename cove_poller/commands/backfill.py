@@ -21,7 +21,7 @@ from cove_poller.commands.sync import known_partner
 from cove_poller.cove.client import CoveClient
 from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.past_reader import PastReader
-from cove_poller.database.audit_trail import last_complete_sync, note_request, poll_rhythm, unfinished_request
+from cove_poller.database.audit_trail import complete_syncs, note_request, unfinished_request
 from cove_poller.database.connecting.signals import undisturbed
 from cove_poller.database.engine import Database, Mode
 from cove_poller.database.store import Store
@@ -165,8 +165,8 @@ class Backfill:
     def _go_on(self) -> datetime | None:
         """Take up what a run that was interrupted had left. Return when that was begun; None if there was none."""
         poll_id, login = self._result.poll_id, self._result.login
-        self._looked_at = last_complete_sync(self._database, login)
-        self._rhythm = poll_rhythm(self._database, login)
+        before = complete_syncs(self._database, login)
+        self._looked_at, self._rhythm = before.last, before.rhythm
         note = unfinished_request(self._database, COMMAND, login, before=poll_id)
         resumed = self._request.resumed_from(note, self._now())
         if resumed:
@@ -222,7 +222,7 @@ class Backfill:
         try:
             self._write(devices, pasts, listing, self._listed_at, unless_polled=True)
         except PolledMeanwhile:
-            self._looked_at, listed_at = last_complete_sync(self._database, self._result.login), self._now()
+            self._looked_at, listed_at = complete_syncs(self._database, self._result.login).last, self._now()
             listed = listing.again(one.account_id for one in devices)
             for gone in (one for one in devices if one.account_id not in listed):
                 self._reported[True, "Cove no longer lists it, so nothing of it was written"].append(device_name(gone))

@@ -8,6 +8,7 @@ from cove_poller.commands.outcome import About, Standing
 from cove_poller.config.settings import Config
 from cove_poller.database.engine import Database
 from cove_poller.database.overview import read_suspects
+from cove_poller.database.store import Store
 from cove_poller.records.columns import DataSource, label
 from cove_poller.records.health.device_state import DeviceState
 from cove_poller.text import counted, device_called, listed, one_line
@@ -43,12 +44,15 @@ class StaleNews:
 
 def note_staleness(database: Database, config: Config, login: str, now: datetime) -> StaleNews:
     """Note which of a login's devices are stale now, by which sources. Return what is new, and what stands."""
-    with database.recording() as store:
+
+    def save(store: Store) -> list[Staleness]:
         suspects = [judged(*one) for one in read_suspects(store.connection, database.tables, config, login, now)]
-        changed = [one for one in suspects if one.now != one.before]
-        if changed:
-            store.devices.save_stale({one.device.account_id: one.now for one in changed}, now)
-    about = news(changed)
+        if changed := {one.device.account_id: one.now for one in suspects if one.now != one.before}:
+            store.devices.save_stale(changed, now)
+        return suspects
+
+    suspects = database.tried_twice(save)
+    about = news(one for one in suspects if one.now != one.before)
     return StaleNews([*about], [_standing(one) for one in suspects if one.now], about)
 
 

@@ -9,13 +9,13 @@ from itertools import chain
 
 from cove_poller.commands import poll_troubles
 from cove_poller.commands.close_gaps import REFUSED_AT, GapCloser, refused_at
-from cove_poller.commands.gone_devices import note_gone
+from cove_poller.commands.gone_devices import record_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import SYNC, remember_rejections, run_login
 from cove_poller.commands.outages.outage import record_spooled, spool_poll
 from cove_poller.commands.outcome import Noted, Outcome
 from cove_poller.commands.quiet_devices import Sorted, each_once, sort_out
-from cove_poller.commands.record_jobs import Linker, replaced_devices
+from cove_poller.commands.record_jobs import Linker
 from cove_poller.commands.record_page import Recorder
 from cove_poller.commands.record_takeable import Gathered, save_takeable
 from cove_poller.commands.results import CommandResult, LoginResult, noting_stop
@@ -25,7 +25,7 @@ from cove_poller.cove.column_memory import ColumnMemory, basis_of
 from cove_poller.cove.listing import Listing, Page
 from cove_poller.cove.paging import all_of
 from cove_poller.cove.threads import fetched_ahead
-from cove_poller.database.audit_trail import last_complete_sync, last_learnt, last_sync_before, poll_rhythm
+from cove_poller.database.audit_trail import complete_syncs, last_learnt, last_sync_before
 from cove_poller.database.connecting.signals import undisturbed
 from cove_poller.database.engine import Database, Mode
 from cove_poller.database.store import Store
@@ -138,12 +138,12 @@ class Poll:
     def record(self, client: CoveClient) -> None:
         """Write every page, the next one fetched meanwhile; then what a complete listing tells."""
         result, backupchecks = self._result, self._config.backupchecks
-        memory = self._column_memory()
+        learnt, before = last_learnt(self._database, result.login), complete_syncs(self._database, result.login)
+        memory = ColumnMemory.recalled(learnt, self._basis, self._now())
         listing = Listing(client, known_partner(result), memory.learnt)
-        looked_at = last_complete_sync(self._database, result.login)
-        closer, rhythm = self._gap_closer(), poll_rhythm(self._database, result.login)
+        closer = GapCloser(self._installation, self._database, result, refused_at(learnt, self._basis, self._now()))
         recorder = Recorder(
-            result.login, self._config, Linker(backupchecks), looked_at, rhythm=rhythm, verdict=closer.verdict
+            result.login, self._config, Linker(backupchecks), before.last, rhythm=before.rhythm, verdict=closer.verdict
         )
         gathered = Gathered(partial(self._save, recorder=recorder, listing=listing, closer=closer), self._now)
         try:
@@ -228,14 +228,6 @@ class Poll:
         login = self._result.login
         return basis_of(self._config.api_of(login).url, self._config.logins[login])
 
-    def _column_memory(self) -> ColumnMemory:
-        return ColumnMemory.recalled(last_learnt(self._database, self._result.login), self._basis, self._now())
-
-    def _gap_closer(self) -> GapCloser:
-        learnt = last_learnt(self._database, self._result.login)
-        refused = refused_at(learnt, self._basis, self._now())
-        return GapCloser(self._installation, self._database, self._result, refused)
-
     def _due(self, devices: Sequence[Device]) -> Sequence[Device]:
         """Return the devices whose customers are due; count the others."""
         schedule, result = self._schedule, self._result
@@ -246,15 +238,12 @@ class Poll:
         return due
 
     def _mark_gone(self, listing: Listing, recorder: Recorder) -> None:
-        login, result = self._result.login, self._result
-        with self._database.recording() as store:
-            if not listing.seen_ids and (known := store.devices.count(login)):
-                raise ApiError(f"Cove lists no device at all, though there were {known}; they were left as they are")
-            now = self._now()
-            gone = note_gone(store, login, listing.seen_ids, now)
-            result.outcome.warnings += replaced_devices(store, now) if gone.names else []
-            runs = recorder.save_gone(store, now)
-        result.outcome.job_runs.add(runs)
+        result = self._result
+        gone = self._database.tried_twice(
+            partial(record_gone, recorder=recorder, seen_ids=listing.seen_ids, now=self._now())
+        )
+        result.outcome.warnings += gone.returned
+        result.outcome.job_runs.add(gone.runs)
         if not listing.seen_ids:
             result.troubles |= poll_troubles.no_devices(self._config, result)
         if gone.names:

@@ -11,7 +11,7 @@ from statistics import median_low
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from cove_poller.config.settings import LoginSettings
 from cove_poller.database.engine import Database
@@ -166,30 +166,34 @@ def last_sync_before(database: Database, login: str, began: datetime) -> datetim
         return connection.execute(select(func.max(polls.c.started_at)).where(*mine, *went_through)).scalar()
 
 
-def last_complete_sync(database: Database, login: str) -> datetime | None:
-    """Return when the last sync of a login began that saw all of its devices; None if there was none."""
-    with database.transaction() as connection:
-        return max(connection.execute(_complete_syncs(database, login)).scalars(), default=None)
+@dataclass(frozen=True)
+class CompleteSyncs:
+    """When the last syncs of a login began that saw all of its devices, the newest first."""
+
+    times: Sequence[datetime]
+
+    @property
+    def last(self) -> datetime | None:
+        """When the last one began; None if there was none."""
+        return self.times[0] if self.times else None
+
+    @property
+    def rhythm(self) -> timedelta | None:
+        """How far apart they began; None before there are two. One long pause, an outage, is not their rhythm."""
+        pauses = [later - earlier for later, earlier in pairwise(self.times[:4])]
+        return median_low(pauses) if pauses else None
 
 
-def _complete_syncs(database: Database, login: str) -> Select[Any]:
-    """Return a query for when the newest syncs of a login began that saw all of its devices.
+def complete_syncs(database: Database, login: str) -> CompleteSyncs:
+    """Return when the last syncs of a login began that saw all of its devices.
 
-    Newest by when they were written: one that was spooled is written later than it began, but not by many polls.
+    Looked for by when they were written: one that was spooled is written later than it began, but not by many polls.
     """
     polls = database.tables.polls
     mine = (polls.c.command == "sync", polls.c.login == login, polls.c.is_complete.is_(True))
-    return select(polls.c.started_at).where(*mine).order_by(polls.c.id.desc()).limit(MOST_SPOOLED)
-
-
-def poll_rhythm(database: Database, login: str) -> timedelta | None:
-    """Return how far apart the last syncs of a login began that saw all of its devices; None before there are two.
-
-    One long pause among them, an outage, is not their rhythm.
-    """
+    newest = select(polls.c.started_at).where(*mine).order_by(polls.c.id.desc()).limit(MOST_SPOOLED)
     with database.transaction() as connection:
-        times = sorted(connection.execute(_complete_syncs(database, login)).scalars(), reverse=True)[:4]
-    return median_low([later - earlier for later, earlier in pairwise(times)]) if len(times) > 1 else None
+        return CompleteSyncs(sorted(connection.execute(newest).scalars(), reverse=True))
 
 
 def last_learnt(database: Database, login: str) -> dict[str, Any] | None:

@@ -82,6 +82,8 @@ class Devices(Statements):
 
     def rows(self, account_ids: Iterable[int]) -> dict[int, Row]:
         """Return the rows of the devices among `account_ids`, by account."""
+        if not (account_ids := [*account_ids]):
+            return {}
         devices, wanted = self._tables.devices, self._accounts(account_ids)
         found = self._mappings(select(devices).join(wanted, wanted.c.account_id == devices.c.account_id))
         return {row["account_id"]: dict(row) for row in found}
@@ -116,13 +118,14 @@ class Devices(Statements):
 
     def touch(self, account_ids: Iterable[int], now: datetime) -> None:
         """Write of devices that nothing is new of that they were seen."""
-        if rows := [{"account_id": account, "last_seen_at": now} for account in account_ids]:
-            self._update(self._tables.devices, ["last_seen_at"], rows, key="account_id")
+        rows = [{"account_id": account, "last_seen_at": now} for account in account_ids]
+        self._update(self._tables.devices, ["last_seen_at"], rows, key="account_id")
 
     def save(self, new: Sequence[Row], changed: Sequence[Row]) -> None:
         """Write devices that are not there yet, and those of which something differs."""
         devices = self._tables.devices
-        self._connection.execute(insert_rows(devices, list(devices.c), new, self._dialect, key=["account_id"]))
+        if new:
+            self._connection.execute(insert_rows(devices, list(devices.c), new, self._dialect, key=["account_id"]))
         self._update(devices, [column.key for column in devices.c if not column.primary_key], changed, key="account_id")
 
     def not_listed(self, login: str, seen_ids: Iterable[int]) -> list[Row]:
@@ -135,7 +138,7 @@ class Devices(Statements):
         )
         return [dict(row) for row in self._mappings(query.order_by(devices.c.device_name))]
 
-    def mark_gone(self, account_ids: Iterable[int], now: datetime) -> None:
+    def mark_gone(self, account_ids: Collection[int], now: datetime) -> None:
         """Mark devices that Cove no longer lists."""
         gone = {
             "gone_at": now,
@@ -146,11 +149,13 @@ class Devices(Statements):
         }
         self._mark(account_ids, gone)
 
-    def mark_missing(self, account_ids: Iterable[int], now: datetime) -> None:
+    def mark_missing(self, account_ids: Collection[int], now: datetime) -> None:
         """Note devices that a listing lacked, though it is not believed yet."""
         self._mark(account_ids, {"missing_since": now})
 
-    def _mark(self, account_ids: Iterable[int], values: Row) -> None:
+    def _mark(self, account_ids: Collection[int], values: Row) -> None:
+        if not account_ids:
+            return
         devices, wanted = self._tables.devices, self._accounts(account_ids)
         chosen = devices.c.account_id.in_(select(wanted.c.account_id))
         self._connection.execute(update(devices).where(chosen).values(**values))
@@ -178,8 +183,8 @@ class Devices(Statements):
 
     def note_histories(self, notes: Mapping[int, Mapping[str, Any]]) -> None:
         """Write what is kept of devices' histories, by account."""
-        if rows := [{"account_id": account, "history": note} for account, note in notes.items()]:
-            self._update(self._tables.devices, ["history"], rows, key="account_id")
+        rows = [{"account_id": account, "history": note} for account, note in notes.items()]
+        self._update(self._tables.devices, ["history"], rows, key="account_id")
 
     def count(self, login: str) -> int:
         """Count the devices of a login that are recorded and not gone."""

@@ -173,11 +173,11 @@ def _inspect_live(
     found.constants[table.key] = {constant_key(live): constants[live] for live in only_theirs}
     _find_missing(table, columns, found)
     _find_wrong(table, columns, found)
-    _find_unknown(table, columns, _counted_up(inspector, table.name, columns, found.schema), found)
+    _find_unknown(inspector, table, columns, found)
     if table.key == "job_runs":
         found.obstacles += unfit_words(columns, ours, settings)
         key = {ours[column] for column in RUN_KEY}
-        found.needs_run_key = key not in _unique_sets(inspector, table.name, found.schema)
+        found.needs_run_key = not _is_unique(inspector, table.name, found.schema, key)
 
 
 def _plain(column: Any) -> dict[str, Any]:
@@ -234,17 +234,23 @@ def _find_wrong(table: Mapped, columns: dict[str, Any], found: Inspection) -> No
             found.not_nullable.append((name, live))
 
 
-def _find_unknown(table: Mapped, columns: dict[str, Any], counted_up: set[str], found: Inspection) -> None:
+def _find_unknown(inspector: Inspector, table: Mapped, columns: dict[str, Any], found: Inspection) -> None:
     """Columns that a new row needs and nobody supplies; constants for columns that are not there."""
     name, constants, key = table.name, table.constants, table.section.format("defaults")
-    for live, column in columns.items():
-        supplied = column.get("default") is not None or column.get("identity") or column.get("computed")
-        known = {*table.ours.values(), *constants, *counted_up}
-        if live not in known and not column["nullable"] and not supplied:
-            found.obstacles.append(
-                f"{name}.{live} is NOT NULL without a default; say what to write there with {key} {live} = ..."
-            )
+    known = {*table.ours.values(), *constants}
+    needed = [live for live, column in columns.items() if live not in known and not _is_supplied(column)]
+    found.obstacles += [
+        f"{name}.{live} is NOT NULL without a default; say what to write there with {key} {live} = ..."
+        for live in needed
+        if live not in _counted_up(inspector, name, columns, found.schema)
+    ]
     found.obstacles += [f"{name}.{live} is missing, but {key} names it" for live in constants if live not in columns]
+
+
+def _is_supplied(column: Mapping[str, Any]) -> bool:
+    """Whether a new row may leave the column out."""
+    has_value = column.get("default") is not None or column.get("identity") or column.get("computed")
+    return bool(column["nullable"] or has_value)
 
 
 def _counted_up(inspector: Inspector, name: str, columns: dict[str, Any], schema: str | None) -> set[str]:
@@ -255,12 +261,13 @@ def _counted_up(inspector: Inspector, name: str, columns: dict[str, Any], schema
     return set(key) if len(key) == 1 and str(columns[key[0]]["type"]) == "INTEGER" else set()
 
 
-def _unique_sets(inspector: Inspector, name: str, schema: str | None) -> list[set[str | None]]:
-    """The column sets that are unique, by an index or a constraint."""
+def _is_unique(inspector: Inspector, name: str, schema: str | None, columns: set[str]) -> bool:
+    """Whether the columns are unique together, by an index or a constraint."""
     indexes: Sequence[Any] = inspector.get_indexes(name, schema)
+    if any(set(one["column_names"]) == columns for one in indexes if one["unique"] and not _is_partial(one)):
+        return True
     constraints: Sequence[Any] = inspector.get_unique_constraints(name, schema)
-    whole = [one for one in indexes if one["unique"] and not _is_partial(one)]
-    return [set(one["column_names"]) for one in (*whole, *constraints)]
+    return any(set(one["column_names"]) == columns for one in constraints)
 
 
 def _is_partial(index: Any) -> bool:

@@ -100,8 +100,10 @@ class Jobs(Statements):
 
     def of_customers(self, customer_ids: Iterable[int]) -> list[Job]:
         """Return all jobs of the poller's backup software that these customers have."""
+        if not (rows := [{"customer_id": one} for one in customer_ids]):
+            return []
         jobs = self._tables.jobs
-        wanted = self._rows("wanted", [jobs.c.customer_id], [{"customer_id": one} for one in customer_ids])
+        wanted = self._rows("wanted", [jobs.c.customer_id], rows)
         ours = jobs.c.backup_software == self._settings.backup_software
         mine = jobs.c.customer_id.in_(select(wanted.c.customer_id))
         return self._matched(self._job_columns().where(mine, ours))

@@ -46,17 +46,16 @@ class Runs(Statements):
         external_id = Column("external_id", String)
         rows = [{"external_id": str(account), "moment": at} for account, at in since.items()]
         wanted = self._rows("external", [external_id, MOMENT], rows)
-        known = self._rows("known", [runs.c.id], [{"id": one} for one in run_ids])
         reviewed = runs.c.reviewed_at.is_not(None) if "reviewed_at" in runs.c else literal(0) == 1
         columns = named(runs, ("id", "external_id", "run_at", "status", "remark"))
         query = select(*columns, reviewed.label("reviewed"))
         mine = runs.c.source_type == self._settings.source_type
-        later = and_(runs.c.external_id == wanted.c.external_id, runs.c.run_at >= wanted.c.moment)
-        by_time, by_id = (
-            self._mappings(query.select_from(one.outerjoin(runs, and_(mine, on))))
-            for one, on in ((wanted, later), (known, known.c.id == runs.c.id))
-        )
-        found = {row["id"]: row for row in (*by_time, *by_id) if row["id"] is not None}
+        asked = [(wanted, and_(runs.c.external_id == wanted.c.external_id, runs.c.run_at >= wanted.c.moment))]
+        if ids := [{"id": one} for one in run_ids]:
+            known = self._rows("known", [runs.c.id], ids)
+            asked.append((known, known.c.id == runs.c.id))
+        queries = (query.select_from(one.outerjoin(runs, and_(mine, on))) for one, on in asked)
+        found = {row["id"]: row for one in queries for row in self._mappings(one) if row["id"] is not None}
         objects = self.objects.of_runs(found)
         by_account: dict[int, list[RecordedRun]] = {}
         for row in found.values():
@@ -100,6 +99,8 @@ class Runs(Statements):
 
         Looked for by time: by run alone all that is recorded of a device would be read.
         """
+        if not edges:
+            return {}
         sessions, span = self._tables.sessions, max(LONGEST_ROUND, timedelta(minutes=self._settings.round_span_minutes))
         rows = [{**one, "moment": one["run_at"] - span} for one in edges]
         found = self._rows("edges", [ACCOUNT, Column("id", BigInteger), MOMENT, LAST], rows)
@@ -118,6 +119,8 @@ class Runs(Statements):
 
         Return the ids of those removed.
         """
+        if not run_ids:
+            return set()
         try:
             return self._remove(run_ids)
         except IntegrityError:

@@ -144,14 +144,17 @@ class Sessions(Statements):
 
     def remove(self, session_ids: Iterable[int]) -> None:
         """Remove sessions that a better record has taken the place of."""
+        if not (rows := [{"id": one} for one in session_ids]):
+            return
         sessions = self._tables.sessions
-        gone = self._rows("gone", [sessions.c.id], [{"id": one} for one in session_ids])
+        gone = self._rows("gone", [sessions.c.id], rows)
         self._connection.execute(delete(sessions).where(sessions.c.id.in_(select(gone.c.id))))
 
     def insert(self, sessions: Iterable[tuple[int, Session]]) -> Sequence[RowMapping]:
         """Record sessions as (account, session). Return the rows really written, as far as they identify them."""
         table = self._tables.sessions
-        rows = [{"account_id": account, **_session_row(session)} for account, session in sessions]
+        if not (rows := [{"account_id": account, **_session_row(session)} for account, session in sessions]):
+            return []
         columns = [column for column in table.c if column.key not in ("id", "job_run_id")]
         key = ["account_id", "data_source", "session_at"]
         statement = insert_rows(table, columns, rows, self._dialect, key)
@@ -172,7 +175,8 @@ class Sessions(Statements):
         """For each account the time of its first session that waits for a run; the total's count where said so."""
         sessions = self._tables.sessions
         total_counts = Column("total_counts", BigInteger)
-        rows = [{"account_id": one, "total_counts": int(counts)} for one, counts in accounts.items()]
+        if not (rows := [{"account_id": one, "total_counts": int(counts)} for one, counts in accounts.items()]):
+            return {}
         wanted = self._rows("accounts", [ACCOUNT, total_counts], rows)
         counts = or_(sessions.c.data_source != DataSource.TOTAL, wanted.c.total_counts == 1)
         query = (

@@ -51,7 +51,8 @@ class Statements:
         """Insert into a table of Backupchecks', with the configured constants in the columns that only it knows."""
         constants = self._tables.constants.get(name, {})
         offered = [column for column in table.c if column.key in {*columns, *constants}]
-        written = [{**constants, **row} for row in rows]
+        if not (written := [{**constants, **row} for row in rows]):
+            return []
         statement = insert_rows(table, offered, written, self._dialect, key)
         found = self._mappings(statement.returning(*named(table, returned)))
         if key is None and len(found) != len(written):
@@ -68,6 +69,8 @@ class Statements:
         returning: Sequence[str] | None = None,
     ) -> Sequence[RowMapping]:
         """Write `columns` of the rows with the given `key`, where the `conditions` still hold."""
+        if not (rows := [*rows]):
+            return []
         source = self._rows("changes", [table.c[name] for name in (key, *columns)], rows)
         statement = (
             update(table)

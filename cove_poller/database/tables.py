@@ -57,10 +57,11 @@ def _moment(name: str, **options: Any) -> Column[datetime]:
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up only what is called INTEGER
 
 
-def default_tables(schema: str | None) -> list[Table]:
-    """Return Backupchecks' tables as the poller makes them in an empty database."""
+@cache
+def default_tables(schema: str | None) -> tuple[Table, Table, Table]:
+    """Return Backupchecks' customers, jobs and runs as the poller makes them in an empty database."""
     metadata = MetaData(schema=schema)
-    return [
+    return (
         Table(
             "customers",
             metadata,
@@ -93,7 +94,7 @@ def default_tables(schema: str | None) -> list[Table]:
             _moment("reviewed_at"),
             _moment("created_at"),
         ),
-    ]
+    )
 
 
 @cache

@@ -60,7 +60,7 @@ def save(store: Store, linker: Linker, devices: Iterable[Device], at: datetime =
 def mark_gone(database: Database, seen: Iterable[int], at: datetime) -> list[str]:
     with database.store() as store:
         missing = store.devices.not_listed("main", seen)
-        store.devices.mark_gone((row["account_id"] for row in missing), at)
+        store.devices.mark_gone([row["account_id"] for row in missing], at)
         return replaced_devices(store, at)
 
 

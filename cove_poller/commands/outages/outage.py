@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from cove_poller.commands.gone_devices import note_gone
+from cove_poller.commands.gone_devices import record_gone
 from cove_poller.commands.installation import Installation
 from cove_poller.commands.login_run import logged_in, refuse, say_news
 from cove_poller.commands.outages.spool import Spool, SpooledPage, SpooledPoll, SpoolUnreadable
@@ -25,10 +25,9 @@ from cove_poller.cove.listing import Listing
 from cove_poller.database.audit_trail import (
     LOCKED,
     Rejection,
+    complete_syncs,
     knows_fingerprint,
-    last_complete_sync,
     note_past_run,
-    poll_rhythm,
     wait_of_locked,
 )
 from cove_poller.database.engine import Database
@@ -169,11 +168,8 @@ def _note_rejection(database: Database, login: str, spool: Spool) -> None:
 def _record(installation: Installation, database: Database, result: LoginResult, poll: SpooledPoll) -> None:
     """Record a poll as if it were now when it was, and its row in the audit trail."""
     login, config = result.login, installation.config
-    looked_at = last_complete_sync(database, login)
-    rhythm = poll_rhythm(database, login)
-    recorder = Recorder(
-        login, config, Linker(config.backupchecks), looked_at, clock_ahead=poll.clock_ahead, rhythm=rhythm
-    )
+    before, linker = complete_syncs(database, login), Linker(config.backupchecks)
+    recorder = Recorder(login, config, linker, before.last, clock_ahead=poll.clock_ahead, rhythm=before.rhythm)
     for page in poll.pages:
         save = partial(_save, recorder, poll)
         saved = [*save_takeable(database, recorder, page.devices, save, poll.at)]
@@ -184,9 +180,9 @@ def _record(installation: Installation, database: Database, result: LoginResult,
         for one in (*(part.outcome for part in saved), noted.outcome):  # the poll that follows counts the devices
             result.outcome.add(replace(one, devices=0, running=0, unlinked=0, standing=[]))
     if poll.is_complete:
-        with database.recording() as store:
-            gone = note_gone(store, login, poll.seen_ids, poll.at)
-            result.outcome.job_runs.add(recorder.save_gone(store, poll.at))
+        gone = database.tried_twice(partial(record_gone, recorder=recorder, seen_ids=poll.seen_ids, now=poll.at))
+        result.outcome.job_runs.add(gone.runs)
+        result.outcome.warnings += gone.returned
         _say_gone(result, gone.names)
     result.outcome.warnings += note_staleness(database, config, login, poll.at).lines
     note_past_run(
