@@ -687,7 +687,7 @@ def test_a_restarted_session_of_a_history_is_no_success_whether_cleaned_or_not(m
     ]
 
 
-@pytest.mark.parametrize("hours_ahead", [-11, -5, 0, 2, 13])
+@pytest.mark.parametrize("hours_ahead", [-11, 0, 13])
 def test_a_colour_bar_by_local_days_adds_nothing_to_what_polls_saw(
     hours_ahead: int, make_site: Callable[..., Site]
 ) -> None:

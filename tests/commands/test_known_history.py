@@ -18,7 +18,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def fleet() -> Fleet:
-    return make_fleet(seed=7, begin=BEGIN, days=3, devices=8)
+    return make_fleet(seed=7, begin=BEGIN, days=3, devices=5)
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def polled_site(
 def test_every_session_that_a_poll_could_see_is_recorded_once_and_each_round_makes_one_run(
     meaning: str, refused: tuple[str, ...], tmp_path: Path, measured: Callable[[str], None], soaks: bool
 ) -> None:
-    days, devices = (3, 200) if soaks else (1 if refused else 2, DEVICES)
+    days, devices = (3, 200) if soaks else (1, DEVICES)
     reading = Reading(last_session_is=meaning, last_success_is=meaning)
     for site in polled_site(tmp_path, reading, days=days, devices=devices, refused=refused):
         verdict = judge(site, poll_for(site, days, HOUR if refused else HALF_HOUR), only_basic=bool(refused))

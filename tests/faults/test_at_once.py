@@ -30,7 +30,7 @@ DOUBLES = {
 
 @pytest.fixture
 def cove(soaks: bool) -> Iterator[FakeCove]:
-    fleet = make_fleet(seed=11, begin=NOW - timedelta(days=3), days=2.8, devices=16 if soaks else 8)
+    fleet = make_fleet(seed=11, begin=NOW - timedelta(days=3), days=2.8, devices=16 if soaks else 6)
     with serving(FakeCove(fleet, NOW)) as cove:
         yield cove
 

@@ -1,7 +1,7 @@
 """The rules on fleets of which the whole truth is known: no run is healthier than what was true at its time.
 
 In memory, so that many worlds can be tried: every reading of the API, jobs of every rhythm, outages, wrong clocks.
-`TRUTH_DEVICES` asks for larger fleets.
+At its full size under `make soak`.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.world.fake_cove.fleet import FakeDevice, TrueSession, ended
 from tests.world.fake_cove.wire import Reading, columns
 from tests.world.ledger import DAY_ONE, Ledger, row
 
-DEVICES = int(os.environ.get("TRUTH_DEVICES", "4"))
+DEVICES = 20 if "SOAK" in os.environ else 3
 HALF_HOUR = timedelta(minutes=30)
 HOUR = timedelta(hours=1)
 RANK = {"Success": 1, "Warning": 2, "Failed": 3}
@@ -216,6 +216,7 @@ def unseen_failures(device: FakeDevice, ledger: Ledger) -> list[str]:
     ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", WORLDS)
 def test_no_run_is_healthier_than_the_truth_and_every_record_happened(
     name: str, measured: Callable[[str], None]
