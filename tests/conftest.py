@@ -48,6 +48,9 @@ settings.register_profile("fuzz", max_examples=100_000, deadline=None)
 settings.load_profile("fixed")
 
 
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For what is the same whatever the database is: the statements of it are tried on both elsewhere."""
+
 MEMORY = Path("/dev/shm")
 PLACE = Path(tempfile.gettempdir())
 """Where databases are: SQLite waits for a disk at each commit, PostgreSQL whenever a database is made."""

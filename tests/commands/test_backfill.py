@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from cove_poller.commands.record_page import Recorder
 from cove_poller.records.session import Origin
-from tests.conftest import BEGIN, Site
+from tests.conftest import BEGIN, Site, on_sqlite
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, Reading, TrueSession, make_fleet, serving
 from tests.world.fake_cove.wire import columns
 from tests.world.oracle import RANK, Score, all_runs, status_of, truth
@@ -716,7 +716,7 @@ def test_on_both_databases_the_rows_are_the_same(
     assert len(found[0]["sessions"]) > 200
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_no_statement_looks_through_all_that_is_recorded_of_other_devices(site: Site) -> None:
     plans: dict[str, list[str]] = {}
 

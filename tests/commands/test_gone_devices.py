@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from cove_poller.commands.results import LoginResult
-from tests.conftest import BEGIN, Site
+from tests.conftest import BEGIN, Site, on_sqlite
 from tests.world.fake_cove import FakeDevice, Fleet, Partner, TrueSession
 
 NIGHT = BEGIN + timedelta(hours=2)
@@ -42,6 +42,7 @@ def poll(site: Site, minutes: int = 0) -> list[str]:
     return [*login.outcome.failures, *login.outcome.warnings]
 
 
+@on_sqlite
 def test_one_that_is_no_longer_listed_is_marked_and_named_once(site: Site) -> None:
     poll(site)
     del site.cove.fleet.devices[3]
@@ -78,6 +79,7 @@ def test_a_name_in_the_configuration_that_fits_nobody_is_said_once(site: Site) -
     assert poll(site, 30) == []
 
 
+@on_sqlite
 def test_the_same_listing_recorded_a_second_time_confirms_nothing(site: Site) -> None:
     poll(site)
     del site.cove.fleet.devices[:6]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cove_poller.config.settings import IntervalSettings
-from tests.conftest import BEGIN, NEVER_STALE, Cli, Site
+from tests.conftest import BEGIN, NEVER_STALE, Cli, Site, on_sqlite
 from tests.world.configs import config_text
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, serving
 
@@ -66,7 +66,7 @@ def seen_sessions(site: Site) -> Counter[int]:
     return Counter(row["account_id"] for row in site.rows("SELECT account_id FROM cove_sessions"))
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_only_the_devices_of_customers_who_are_due_are_written_and_the_others_are_counted(
     site: IntervalSite, cove: FakeCove, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -83,7 +83,7 @@ def test_only_the_devices_of_customers_who_are_due_are_written_and_the_others_ar
     assert site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL") == []
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_device_that_is_gone_is_marked_even_while_its_customer_is_not_due(
     site: IntervalSite, cove: FakeCove, fleet: Fleet
 ) -> None:
@@ -110,6 +110,7 @@ def test_when_nobody_is_due_cove_is_asked_for_nothing_and_the_audit_trail_says_o
     assert row == {"command": "sync", "outcome": "ok", "exit_code": 0, "devices": 0, "error": None}
 
 
+@on_sqlite
 def test_a_sync_that_failed_or_was_rejected_does_not_count_as_one(site: IntervalSite, cove: FakeCove) -> None:
     site.settings["intervals"] = settings("4h")
     cove.faults.forbidden_methods = frozenset({"EnumerateAccountStatistics"})
@@ -123,6 +124,7 @@ def test_a_sync_that_failed_or_was_rejected_does_not_count_as_one(site: Interval
     assert site.sync().to_json()["logins"][0]["devices"] == 3
 
 
+@on_sqlite
 def test_a_listing_that_broke_off_does_not_count_and_one_with_a_nameless_device_does(
     site: IntervalSite, cove: FakeCove
 ) -> None:
@@ -138,6 +140,7 @@ def test_a_listing_that_broke_off_does_not_count_and_one_with_a_nameless_device_
     assert site.sync().to_json()["logins"][0]["requests"] == 0
 
 
+@on_sqlite
 def test_backfill_and_a_sync_of_another_login_do_not_count_and_backfill_asks_whatever_the_interval(
     site: IntervalSite, cove: FakeCove
 ) -> None:
@@ -154,6 +157,7 @@ def test_backfill_and_a_sync_of_another_login_do_not_count_and_backfill_asks_wha
     assert len(cove.requests) > asked
 
 
+@on_sqlite
 def test_a_clock_that_was_ahead_once_keeps_nobody_waiting(site: IntervalSite, cove: FakeCove) -> None:
     site.settings["intervals"] = settings("4h")
     right = cove.now
@@ -163,7 +167,7 @@ def test_a_clock_that_was_ahead_once_keeps_nobody_waiting(site: IntervalSite, co
     assert site.sync().to_json()["logins"][0]["not_due"] == 0
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_slow_pace_loses_no_session_that_cove_still_tells_of(site: IntervalSite, cove: FakeCove) -> None:
     """The bakery is polled every two hours, as often as it backs up, the museum every half hour: both are whole."""
     site.settings["intervals"] = settings("30m", **{"Example Bakery": "2h"})
@@ -199,7 +203,7 @@ def test_the_command_says_at_v_and_in_json_that_nobody_is_due_and_each_login_is_
     assert "login main: no customer is due yet, so Cove is not asked; 3 devices left out" in told.stderr
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_without_intervals_every_sync_polls_everybody_and_json_has_no_word_of_them(
     site: IntervalSite, cove: FakeCove
 ) -> None:

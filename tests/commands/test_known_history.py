@@ -8,7 +8,7 @@ import pytest
 
 from cove_poller.commands.results import LoginResult
 from cove_poller.cove.session_rows import read_rows as original
-from tests.conftest import BEGIN, Site
+from tests.conftest import BEGIN, Site, on_sqlite
 from tests.world.fake_cove import Fleet, TrueSession, make_fleet
 from tests.world.oracle import truth
 from tests.world.recorded import facts, plain_rows
@@ -99,6 +99,7 @@ def test_a_device_of_which_anything_else_is_on_record_is_read(
 
 
 @pytest.mark.parametrize("settings", [{"status": {"8": "failed"}}, {"backupchecks": {"round_gap_minutes": 20}}])
+@on_sqlite
 def test_by_another_configuration_every_device_is_read(
     settings: dict[str, Any], site: Site, repeated: Callable[..., LoginResult], read_lists: list[int]
 ) -> None:
@@ -108,6 +109,7 @@ def test_by_another_configuration_every_device_is_read(
 
 
 @pytest.mark.parametrize("request_more", [{"since": BEGIN - timedelta(days=1)}, {"reviewed": True}])
+@on_sqlite
 def test_a_wider_window_and_a_review_read_every_device(
     request_more: dict[str, Any], site: Site, repeated: Callable[..., LoginResult], read_lists: list[int]
 ) -> None:
@@ -115,6 +117,7 @@ def test_a_wider_window_and_a_review_read_every_device(
     assert len(read_lists) >= len(site.cove.fleet.devices) - 1
 
 
+@on_sqlite
 def test_what_a_poll_has_added_since_is_compared(
     site: Site, repeated: Callable[..., LoginResult], read_lists: list[int]
 ) -> None:
@@ -126,6 +129,7 @@ def test_what_a_poll_has_added_since_is_compared(
     assert facts(site) == truth(site.cove.fleet.devices, BEGIN, site.cove.now)
 
 
+@on_sqlite
 def test_by_another_version_every_device_is_read(
     site: Site, repeated: Callable[..., LoginResult], read_lists: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,6 +138,7 @@ def test_by_another_version_every_device_is_read(
     assert len(read_lists) >= len(site.cove.fleet.devices) - 1
 
 
+@on_sqlite
 def test_a_device_that_is_known_is_linked_again_where_its_link_was_lost(
     site: Site, repeated: Callable[..., LoginResult], read_lists: list[int]
 ) -> None:

@@ -20,7 +20,7 @@ from cove_poller.config.settings import Config
 from cove_poller.database.engine import Mode
 from cove_poller.errors import DatabaseError
 from cove_poller.views.mail import trouble
-from tests.conftest import BEGIN, Site
+from tests.conftest import BEGIN, Site, on_sqlite
 from tests.world.fake_cove import FakeCove, Fleet, RpcError
 from tests.world.recorded import plain_rows
 
@@ -90,7 +90,7 @@ def undisturbed(cove: FakeCove, tmp_path: Path) -> Callable[..., dict[str, Any]]
     return poll_all
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_an_outage_is_mailed_when_it_begins_once_a_day_and_when_it_is_over(away: Outage) -> None:
     mails = []
     for _ in range(50):
@@ -107,7 +107,7 @@ def test_an_outage_is_mailed_when_it_begins_once_a_day_and_when_it_is_over(away:
     assert trouble(away.sync()) == ""
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 @pytest.mark.parametrize("forbidden", [(), ("GetAccountInfoById",)], ids=["with-histories", "without"])
 def test_after_three_hours_without_the_database_the_rows_are_those_of_a_poller_that_saw_the_same_polls(
     away: Outage, undisturbed: Callable[..., dict[str, Any]], forbidden: tuple[str, ...]
@@ -143,7 +143,7 @@ def test_on_both_databases_a_poll_is_recorded_once_and_again_nothing_changes(awa
     assert len(away.rows("SELECT id FROM cove_polls WHERE command = 'sync'")) == BEFORE + 1 + 2
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_run_that_dies_while_it_records_what_was_kept_is_gone_on_with(
     away: Outage, undisturbed: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,7 +187,7 @@ def test_a_file_of_the_spool_is_its_owners_alone_and_holds_no_secret(away: Outag
      gzip.compress(b'{"format": 1, "at": 5}'), gzip.compress(b"x" * 1000)[:-9]],
     ids=range(7),
 )  # fmt: skip
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_spool_that_cannot_be_read_is_set_aside_named_and_stops_nothing(away: Outage, content: bytes) -> None:
     away.poll()
     away.cove.now += HALF
@@ -205,7 +205,7 @@ def test_a_spool_that_cannot_be_read_is_set_aside_named_and_stops_nothing(away: 
     assert away.poll().exit_code == 0
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_the_spool_is_bounded_in_size_and_age(away: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
     away.poll()
     size = away.spool[0].stat().st_size
@@ -269,7 +269,7 @@ class TestRejection:
         assert tried == [1, 0, 1, 0, 0, 0, 1, 0]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_what_cove_tells_of_a_listing_that_breaks_off_is_kept_and_nobody_is_marked_gone(
     away: Outage, fleet: Fleet
 ) -> None:
@@ -295,7 +295,7 @@ def test_what_cove_tells_of_a_listing_that_breaks_off_is_kept_and_nobody_is_mark
     assert away.spool == []
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_where_nothing_can_be_kept_cove_is_not_asked_and_that_is_said(away: Outage) -> None:
     (away.directory / "spool").write_text("a file where the folder would be")
     requests = len(away.cove.requests)
@@ -312,7 +312,7 @@ def test_a_dry_run_keeps_nothing(away: Outage) -> None:
     assert away.cove.now > BEGIN
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_database_that_goes_away_in_the_middle_of_a_run_costs_nothing(
     away: Outage, undisturbed: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

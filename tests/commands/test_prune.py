@@ -10,7 +10,7 @@ import pytest
 from cove_poller.cli.prune import parse_keep
 from cove_poller.commands.prune import Pruned, prune
 from cove_poller.errors import WrongUsage
-from tests.conftest import Cli, Site
+from tests.conftest import Cli, Site, on_sqlite
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, make_fleet, serving
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -107,7 +107,7 @@ class TestADeviceThatFails:
         assert newest == {"status": "Failed", "remark": "Files and Folders: Failed (last success 299 days ago)."}
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 class TestTheCommand:
     @pytest.fixture
     def cli(self, cli: Cli, cove: FakeCove, site: Site) -> Cli:

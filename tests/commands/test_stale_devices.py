@@ -10,7 +10,7 @@ from cove_poller.commands.overview import known_state
 from cove_poller.commands.stale_devices import judged, news
 from cove_poller.records.health.device_state import Condition, DeviceState
 from cove_poller.records.statuses import Status
-from tests.conftest import BEGIN, Site
+from tests.conftest import BEGIN, Site, on_sqlite
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, Partner, TrueSession, serving
 from tests.world.states import NEVER, NOW, OFF, SILENT, ago, source, state
 
@@ -135,6 +135,7 @@ def come_back(pc: FakeDevice, site: Site) -> None:
     pc.totals.clear()
 
 
+@on_sqlite
 def test_a_workstation_that_is_merely_switched_off_is_never_named_nor_when_it_is_back(
     site: Site, cove: FakeCove, fleet: Fleet
 ) -> None:
@@ -151,6 +152,7 @@ def test_a_workstation_that_is_merely_switched_off_is_never_named_nor_when_it_is
     assert (said(site), stale(site)) == ([], [])
 
 
+@on_sqlite
 def test_a_workstation_that_is_off_for_four_times_its_limit_is_stale_in_the_end_until_it_succeeds(
     site: Site, cove: FakeCove, fleet: Fleet
 ) -> None:
@@ -166,6 +168,7 @@ def test_a_workstation_that_is_off_for_four_times_its_limit_is_stale_in_the_end_
     assert said(site) == ["Example Bakery, PC1 (device 2) is no longer stale"]
 
 
+@on_sqlite
 def test_a_laptop_that_cove_says_did_not_start_is_offline_and_nothing_is_said_or_written(
     site: Site, cove: FakeCove, fleet: Fleet
 ) -> None:
@@ -200,6 +203,7 @@ def test_a_source_that_stopped_is_said_by_name_shown_and_stands_until_it_runs_ag
     assert said(site) == ["Example Bakery, SRV1 (device 1) is no longer stale"]
 
 
+@on_sqlite
 def test_a_source_that_was_ticked_today_is_not_stale_because_its_device_is_old(
     site: Site, cove: FakeCove, fleet: Fleet
 ) -> None:
@@ -217,6 +221,7 @@ def test_a_source_that_was_ticked_today_is_not_stale_because_its_device_is_old(
     assert found == [[], [], ["Example Bakery, SRV1 (device 1): SQL Server has had no session yet in 50 hours"]]
 
 
+@on_sqlite
 def test_a_device_that_never_succeeded_is_stale_from_when_it_was_first_seen_by_the_shortest_hours_of_any_customer(
     site: Site, cove: FakeCove, fleet: Fleet
 ) -> None:
@@ -228,6 +233,7 @@ def test_a_device_that_never_succeeded_is_stale_from_when_it_was_first_seen_by_t
     assert said(site) == ["Example Bakery, NEW (device 5) has had no success yet in 5 hours"]
 
 
+@on_sqlite
 def test_a_listing_that_breaks_off_says_nothing_of_staleness(site: Site, cove: FakeCove, fleet: Fleet) -> None:
     fleet.devices += [make_device(number, f"SRV{number}") for number in range(3, 7)]
     said(site)
@@ -238,6 +244,7 @@ def test_a_listing_that_breaks_off_says_nothing_of_staleness(site: Site, cove: F
     assert stale(site) == []
 
 
+@on_sqlite
 def test_a_stale_device_that_goes_and_comes_back_is_said_anew_and_an_ignored_one_not(
     site: Site, cove: FakeCove, fleet: Fleet
 ) -> None:
@@ -252,6 +259,7 @@ def test_a_stale_device_that_goes_and_comes_back_is_said_anew_and_an_ignored_one
     assert said(site) == []
 
 
+@on_sqlite
 def test_a_backfill_that_finds_a_success_leaves_it_to_the_next_sync_to_say_so(
     site: Site, cove: FakeCove, fleet: Fleet
 ) -> None:

@@ -10,7 +10,7 @@ from cove_poller.commands.results import CommandResult, LoginResult
 from cove_poller.errors import ApiError
 from cove_poller.records.health.device_state import Condition
 from cove_poller.views.mail import trouble
-from tests.conftest import BEGIN, Site
+from tests.conftest import BEGIN, Site, on_sqlite
 from tests.world.fake_cove import FakeCove, FakeDevice, Fleet, serving
 from tests.world.troubled import COUNT, begin_trouble, end_trouble, make_troubled_fleet
 
@@ -39,6 +39,7 @@ def after(site: Site, span: timedelta) -> CommandResult:
     return site.sync()
 
 
+@on_sqlite
 def test_twenty_conditions_are_said_once_stand_are_reminded_of_after_a_day_and_each_told_at_its_end(
     site: Site, cove: FakeCove
 ) -> None:
@@ -66,6 +67,7 @@ def test_twenty_conditions_are_said_once_stand_are_reminded_of_after_a_day_and_e
     assert trouble(after(site, HALF)) == ""
 
 
+@on_sqlite
 def test_something_new_beside_what_stands_is_said_alone_with_a_count_of_the_rest(site: Site, cove: FakeCove) -> None:
     begin_trouble(cove)
     stands = len(outcome(after(site, HALF)).outcome.standing)
@@ -78,6 +80,7 @@ def test_something_new_beside_what_stands_is_said_alone_with_a_count_of_the_rest
     assert trouble(after(site, HALF)) == ""
 
 
+@on_sqlite
 def test_what_stands_is_in_what_people_look_at(site: Site, cove: FakeCove) -> None:
     site.sync()
     begin_trouble(cove)
@@ -109,6 +112,7 @@ def test_a_login_that_fails_keeps_its_exit_code_and_is_mailed_when_it_begins_aft
     assert trouble(ended).startswith("login main: over: Cove rejects user ")
 
 
+@on_sqlite
 def test_a_listing_that_breaks_off_again_is_partial_each_time_and_said_once(site: Site, cove: FakeCove) -> None:
     site.settings = {"api": {"page_size": 5}}
     site.sync()
@@ -122,6 +126,7 @@ def test_a_listing_that_breaks_off_again_is_partial_each_time_and_said_once(site
     assert trouble(after(site, HALF)) == ""
 
 
+@on_sqlite
 def test_a_device_whose_columns_vanish_is_a_warning_and_no_success_that_lies_ahead_is_believed(
     site: Site, cove: FakeCove
 ) -> None:
@@ -141,6 +146,7 @@ def test_a_device_whose_columns_vanish_is_a_warning_and_no_success_that_lies_ahe
     assert {one.any_success_at for one in found.values()} == {BEGIN - timedelta(hours=3)}
 
 
+@on_sqlite
 def test_columns_that_are_refused_are_said_once_of_the_login_and_not_of_each_device(site: Site, cove: FakeCove) -> None:
     cove.faults.forbidden_columns = lambda code: code.startswith("D10")
     found = [outcome(after(site, HALF)) for _ in range(2)]

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from cove_poller.commands.record_page import Recorder
 from cove_poller.database.engine import Mode, open_database
 from cove_poller.records.columns import canonical_code, label
-from tests.conftest import BEGIN, Site
+from tests.conftest import BEGIN, Site, on_sqlite
 from tests.world.counted import changes_by_table
 from tests.world.fake_cove import FakeCove, Fleet, Partner, Reading, RpcError, TrueSession, make_fleet, serving
 from tests.world.small_fleet import MORNING, NIGHT, add_session, make_device, make_small_fleet
@@ -176,6 +176,7 @@ def test_a_running_session_is_counted_and_its_round_waits(site: Site, cove: Fake
     assert site.rows("SELECT running_since FROM cove_devices")[0]["running_since"] is None
 
 
+@on_sqlite
 def test_a_round_does_not_wait_for_a_running_session_where_no_poll_is_due_before_it_has_settled(
     site: Site, fleet: Fleet, cove: FakeCove
 ) -> None:
@@ -190,6 +191,7 @@ def test_a_round_does_not_wait_for_a_running_session_where_no_poll_is_due_before
     assert runs(site) == [("Success", "SRV1"), ("Failed", "SRV1")]
 
 
+@on_sqlite
 def test_configured_words_and_statuses_are_used(site: Site, fleet: Fleet) -> None:
     site.settings = {"backupchecks": {"status": {"failed": "Error"}}, "status": {"6": "failed"}}
     add_session(fleet.devices[0], "D01", 1, status=6)
@@ -208,6 +210,7 @@ class TestLinking:
         assert [row["cove_account_id"] for row in snapshot(site, "jobs")["jobs"]] == [1, None]
         assert len(snapshot(site, "customers")["customers"]) == 1
 
+    @on_sqlite
     def test_a_configured_customer_wins_over_a_name_that_fits(self, site: Site) -> None:
         site.execute("INSERT INTO customers (name) VALUES ('Example Bakery'), ('Bakery Ltd')")
         site.settings = {"backupchecks": {"customers": {"Example Bakery": "Bakery Ltd"}}}
@@ -254,6 +257,7 @@ class TestLinking:
         assert login["unlinked"] == 1
         assert "devices of another Cove customer" in login["warnings"][0]
 
+    @on_sqlite
     def test_two_devices_with_one_computer_name_get_a_job_each(self, site: Site, fleet: Fleet) -> None:
         fleet.devices.append(make_device(2, "srv1_new", computer_name="SRV1"))
         site.sync()
@@ -275,6 +279,7 @@ class TestLinking:
         assert site.sync().to_json()["logins"][0]["unlinked"] == 0
         assert runs(site) == []
 
+    @on_sqlite
     def test_a_microsoft_365_tenant_is_called_by_its_device_name(self, site: Site, fleet: Fleet) -> None:
         fleet.devices[:] = [make_device(9, "example.com", kind="m365", computer_name=None, active=("D19", "D20"))]
         site.sync()
@@ -325,6 +330,7 @@ def test_a_failure_that_waits_for_a_running_source_is_written_when_cove_no_longe
     assert runs(site)[-1] == ("Failed", "SRV1")
 
 
+@on_sqlite
 def test_a_listing_without_any_device_is_an_error_where_there_were_some(site: Site, fleet: Fleet) -> None:
     site.sync()
     fleet.devices.clear()
@@ -363,6 +369,7 @@ def polled(site: Site) -> tuple[int, list[str]]:
         ),
     ],
 )
+@on_sqlite
 def test_a_source_that_can_no_longer_be_read_is_said_once_until_it_is_over_and_changes_no_run_of_the_past(
     wrong: Callable[[dict[str, str]], dict[str, str]],
     said: str,
@@ -389,6 +396,7 @@ def test_a_source_that_can_no_longer_be_read_is_said_once_until_it_is_over_and_c
     assert snapshot(site, "job_runs", "cove_sessions") == before
 
 
+@on_sqlite
 def test_a_source_of_which_cove_says_nothing_any_more_makes_the_device_a_warning_and_only_the_first_sync_partial(
     site: Site, cove: FakeCove
 ) -> None:
@@ -409,6 +417,7 @@ def test_a_source_of_which_cove_says_nothing_any_more_makes_the_device_a_warning
     assert runs(site) == [("Success", "SRV1")]
 
 
+@on_sqlite
 def test_a_failed_total_that_no_source_explains_is_told(site: Site, cove: FakeCove) -> None:
     late = str(int((NIGHT + timedelta(hours=3)).timestamp()))
     cove.faults.edit_row = lambda row, device: {**row, "D09F00": "2", "D09F15": late, "D09F17": "2", "D09F18": late}
@@ -416,6 +425,7 @@ def test_a_failed_total_that_no_source_explains_is_told(site: Site, cove: FakeCo
     assert warning.endswith("Cove's total says what none of its data sources explains, Failed at 2026-03-02 05:00Z")
 
 
+@on_sqlite
 def test_a_source_that_this_program_does_not_know_is_told_of_once_and_its_runs_are_warnings(
     site: Site, cove: FakeCove
 ) -> None:
@@ -430,6 +440,7 @@ def test_a_source_that_this_program_does_not_know_is_told_of_once_and_its_runs_a
     ("ahead", "words"),
     [(7200, "behind Cove's by more than 60 minutes"), (-700, "ahead of Cove's by more than 10 minutes")],
 )
+@on_sqlite
 def test_a_clock_that_differs_from_coves_is_named(site: Site, cove: FakeCove, ahead: int, words: str) -> None:
     cove.faults.clock_ahead_seconds = ahead
     result = site.sync()
@@ -439,6 +450,7 @@ def test_a_clock_that_differs_from_coves_is_named(site: Site, cove: FakeCove, ah
 
 
 @pytest.mark.parametrize(("ahead", "is_believed"), [(0, False), (3600, True)])
+@on_sqlite
 def test_times_are_compared_with_coves_clock(site: Site, cove: FakeCove, ahead: int, *, is_believed: bool) -> None:
     at = str(int((cove.now + timedelta(minutes=50)).timestamp()))
     cove.faults.clock_ahead_seconds = ahead
@@ -449,12 +461,14 @@ def test_times_are_compared_with_coves_clock(site: Site, cove: FakeCove, ahead: 
 
 
 @pytest.mark.parametrize("ahead", [0, 9 * 60, -9 * 60])
+@on_sqlite
 def test_clocks_that_differ_by_minutes_only_are_nothing_to_name(site: Site, cove: FakeCove, ahead: int) -> None:
     cove.faults.clock_ahead_seconds = ahead
     assert site.sync().to_json()["logins"][0]["warnings"] == []
 
 
 @pytest.mark.parametrize("source", ["D03", "D07", "D12", "D18"])
+@on_sqlite
 def test_an_old_or_rare_source_is_asked_for_read_and_named(site: Site, cove: FakeCove, source: str) -> None:
     at = str(int(NIGHT.timestamp()))
     cove.faults.edit_row = lambda row, device: {
@@ -508,6 +522,7 @@ def test_a_row_that_cannot_be_read_costs_no_other_device_and_is_said_once_of_a_d
 
 
 @pytest.mark.parametrize("row", [None, {"AccountId": "x", "Settings": []}])
+@on_sqlite
 def test_where_a_row_does_not_tell_whose_it_is_nobody_is_marked_gone(
     site: Site, fleet: Fleet, cove: FakeCove, row: object
 ) -> None:
@@ -522,6 +537,7 @@ def test_where_a_row_does_not_tell_whose_it_is_nobody_is_marked_gone(
 
 
 @pytest.mark.parametrize("result", [{"result": None}, {"result": []}], ids=["null", "empty"])
+@on_sqlite
 def test_a_second_page_that_is_no_list_makes_the_run_partial_and_marks_nobody_gone(
     site: Site, fleet: Fleet, cove: FakeCove, result: object
 ) -> None:
@@ -533,6 +549,7 @@ def test_a_second_page_that_is_no_list_makes_the_run_partial_and_marks_nobody_go
     assert site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL") == []
 
 
+@on_sqlite
 def test_a_listing_that_breaks_off_keeps_what_was_saved_and_marks_nobody_gone(site: Site, fleet: Fleet) -> None:
     fleet.devices += [make_device(number, f"srv{number}_abcde") for number in range(2, 7)]
     site.sync()
@@ -545,6 +562,7 @@ def test_a_listing_that_breaks_off_keeps_what_was_saved_and_marks_nobody_gone(si
     assert site.rows("SELECT 1 FROM cove_devices WHERE gone_at IS NOT NULL") == []
 
 
+@on_sqlite
 def test_a_refused_optional_column_is_named_and_everything_else_works(site: Site, cove: FakeCove, fleet: Fleet) -> None:
     fleet.devices.append(make_device(2, "srv2_abcde", active=("D01",)))
     cove.faults.forbidden_columns = lambda code: code.startswith("D10")
@@ -557,6 +575,7 @@ def test_a_refused_optional_column_is_named_and_everything_else_works(site: Site
     assert row["remark"] == "SQL Server: could not be read. Files and Folders: Completed."
 
 
+@on_sqlite
 def test_what_was_learnt_of_the_columns_costs_no_request_until_a_day_has_gone(site: Site, cove: FakeCove) -> None:
     def asked() -> int:
         before = len(cove.listing_requests())
@@ -577,6 +596,7 @@ def test_what_was_learnt_of_the_columns_costs_no_request_until_a_day_has_gone(si
 
 
 @pytest.mark.parametrize("column", ["I1", "I8", "I78", "D09F00", "D09F15"])
+@on_sqlite
 def test_a_refused_required_column_ends_with_12_and_nothing_is_written(site: Site, cove: FakeCove, column: str) -> None:
     cove.faults.forbidden_columns = lambda code: code == column
     before = snapshot(site, *TABLES[:-1])
@@ -602,6 +622,7 @@ class TestRejectedLogin:
         site.settings = {"login": {"password": right}}
         assert site.sync().exit_code == 0
 
+    @on_sqlite
     def test_a_visa_renewal_that_is_rejected_is_remembered_too(self, site: Site, cove: FakeCove) -> None:
         site.settings = {"login": {"password": cove.password}}
         site.sync()
@@ -619,6 +640,7 @@ class TestRejectedLogin:
         assert site.sync().exit_code == 11
         assert len(cove.requests) == count
 
+    @on_sqlite
     def test_a_run_that_never_came_to_log_in_does_not_make_it_be_forgotten(self, site: Site, cove: FakeCove) -> None:
         site.settings = {"login": {"password": "wrong"}}
         assert site.sync().exit_code == 11
@@ -653,6 +675,7 @@ class TestRejectedLogin:
         [RpcError(500, "x"), RpcError(9999, "x"), RpcError(-1, "x"), RpcError(None, "deadlock detected")],
         ids=str,
     )
+    @on_sqlite
     def test_any_other_error_of_the_login_is_the_moments_and_the_next_run_goes_on(
         self, site: Site, cove: FakeCove, error: RpcError
     ) -> None:
@@ -668,6 +691,7 @@ class TestRejectedLogin:
             assert site.sync(dry_run=True).exit_code == 11
         assert cove.count("Login") == 1
 
+    @on_sqlite
     def test_neither_password_nor_its_hash_can_be_found_in_the_database(self, site: Site) -> None:
         site.settings = {"login": {"password": "wrong-token-value"}}
         site.sync()
@@ -677,6 +701,7 @@ class TestRejectedLogin:
         assert len(row["login_fingerprint"]) == 33
 
 
+@on_sqlite
 def test_a_visa_that_is_always_refused_ends_the_run_without_a_login_loop(site: Site, cove: FakeCove) -> None:
     cove.faults.every_visa_is_refused = True
     assert site.sync().exit_code == 13

@@ -18,7 +18,7 @@ from cove_poller.config.settings import Config
 from cove_poller.database.connecting import limits
 from cove_poller.database.engine import Database, Mode, migrate_database, open_database
 from cove_poller.errors import ConfigError, DatabaseBusy, DatabaseError, LockHeld
-from tests.conftest import Cli
+from tests.conftest import Cli, on_sqlite
 from tests.world.prepared import make_config
 
 PASSWORD = "pass-word-of-nobody"
@@ -240,7 +240,7 @@ class TestLock:
         with opened(prepared) as first, opened(own) as second, first.lock("main"), second.lock("main"):
             pass
 
-    @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+    @on_sqlite
     def test_a_lock_file_that_cannot_be_made_is_a_database_error(self, own: Config, database_url: str) -> None:
         Path(f"{sa.make_url(database_url).database}.main.lock").mkdir()
         with opened(own) as found, pytest.raises(DatabaseError, match=r"cove\.db\.main\.lock"), found.lock("main"):
@@ -295,7 +295,7 @@ class TestTransaction:
             connection.execute(sa.text("INSERT INTO nowhere VALUES (:value)"), {"value": PASSWORD})
         assert PASSWORD not in str(caught.value)
 
-    @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+    @on_sqlite
     def test_sqlite_waits_for_another_writer_and_then_says_that_it_is_locked(
         self, database_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
