@@ -101,7 +101,8 @@ class TestConnection:
     ) -> None:
         url = guarded_url if place == "url" else guarded_url.set(password="")
         address = url.render_as_string(hide_password=False)
-        cli.write_config(f'[database]\nurl = "{address}"\n[logins.main]\nusername = "u"\npassword = "token"\n')
+        api = '[api]\nurl = "http://127.0.0.1:1/jsonapi"\nmax_attempts = 1\n'
+        cli.write_config(f'[database]\nurl = "{address}"\n{api}[logins.main]\nusername = "u"\npassword = "token"\n')
         done = cli("-vv", "sync", **({} if place == "url" else {"COVE_POLLER_DATABASE_PASSWORD": PASSWORD}))
         assert done.returncode == 14
         assert "password authentication failed" in done.stderr

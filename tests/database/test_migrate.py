@@ -197,7 +197,7 @@ class TestSync:
         sites = ours, live = make_site(EMPTY), make_site(layout)
         for site in sites:
             site.prepare()
-        polls = [BEGIN + timedelta(days=2, hours=hour) for hour in range(0, 12, 3)]
+        polls = [BEGIN + timedelta(days=2, hours=hour) for hour in range(0, 12, 6)]
         for cove.now in polls:
             first, second = (site.sync().logins[0].to_json() for site in sites)
             assert (first["error"], second["error"]) == (None, None)
