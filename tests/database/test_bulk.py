@@ -59,7 +59,7 @@ class TestRows:
         assert connection.execute(sa.select(rows)).all() == []
 
     def test_columns_may_be_called_anything(self, connection: sa.Connection) -> None:
-        names = ["select", "Mixed Case", "with.dot", "percent%", "=live", "ünï"]
+        names = ["select", "Mixed Case", "with.dot", "percent%", "=live", "ünï", "it's", "a:b", ":c"]
         columns = [sa.Column(name, sa.Text) for name in names]
         rows = as_rows("given", columns, [dict.fromkeys(names, "value")], connection.dialect)
         assert dict(connection.execute(sa.select(rows)).mappings().one()) == dict.fromkeys(names, "value")

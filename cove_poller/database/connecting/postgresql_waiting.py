@@ -118,9 +118,10 @@ def expect_quick_answers(connection: Connection | None, _: Any) -> None:
         connection.answer = limits.CONNECT
 
 
-def expect_any_answers(connection: Connection, *_: Any) -> None:
-    """Let a connection that is used again wait as long as any."""
+def begin_anew(connection: Connection, *_: Any) -> None:
+    """Let a connection that is used again wait as long as any, and know of nobody who was in its way before."""
     connection.answer = None
+    connection.blockers = ()
 
 
 def _wait_for(descriptor: int, state: int, seconds: float) -> None:
