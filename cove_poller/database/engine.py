@@ -31,7 +31,7 @@ from cove_poller.database.grants import grants
 from cove_poller.database.inspection import inspect_database
 from cove_poller.database.store import Store
 from cove_poller.database.tables import Tables
-from cove_poller.errors import DatabaseAway, DatabaseBusy, DatabaseError
+from cove_poller.errors import DatabaseAway, DatabaseBusy, DatabaseError, DatabaseUnavailable
 
 T = TypeVar("T")
 
@@ -199,9 +199,9 @@ def open_database(
             if prepare and engine.dialect.name == "postgresql":
                 refuse_shared_sessions(engine)
             try:
-                with engine.connect() as connection, connection.begin():
+                with database_errors(), engine.connect() as connection, connection.begin():
                     tables = _ready_tables(connection, config, prepare=prepare)
-            except OperationalError:  # the other run may have met with the same
+            except (DatabaseUnavailable, DatabaseBusy):  # the other run may have met with the same
                 refuse_if_all_are_busy(engine, logins)
                 raise
         yield Database(engine, tables, config.backupchecks, mode)

@@ -20,6 +20,8 @@ Source = tuple[int, str]
 def with_failing_since(connection: Connection, tables: Tables, devices: Sequence[DeviceState]) -> list[DeviceState]:
     """Return the devices, their failed and warning sources with the first session that went wrong since a success."""
     bad = [(device.account_id, one.source) for device in devices for one in device.sources if one.status in BAD]
+    if not bad:
+        return [*devices]
     begun, suspects = dict(_begun(connection, tables, bad)), {account for account, _ in bad}
     return [_told(one, begun) if one.account_id in suspects else one for one in devices]
 

@@ -31,7 +31,7 @@ class RunObjects:
 
     def of_runs(self, run_ids: Iterable[int]) -> dict[int, tuple[RunObject, ...]]:
         """Return the objects of each run that has some."""
-        if self._objects is None:
+        if self._objects is None or not (run_ids := [*run_ids]):
             return {}
         columns, wanted = self._objects.c, self._run_ids(run_ids)
         names = ["run_id", *(self.limits() or ())]
@@ -52,13 +52,14 @@ class RunObjects:
 
     def replace(self, objects: Mapping[int, Sequence[RunObject]]) -> None:
         """Give runs, which this very transaction has written, their objects in place of any others."""
-        if self._objects is None:
+        if self._objects is None or not objects:
             return
         self._delete(objects, unreviewed_only=False)
         rows = [
             {**self._constants, **vars(one), "run_id": run_id} for run_id, of_run in objects.items() for one in of_run
         ]
-        self._connection.execute(insert_rows(self._objects, list(self._objects.c), rows, self._connection.dialect))
+        if rows:
+            self._connection.execute(insert_rows(self._objects, list(self._objects.c), rows, self._connection.dialect))
 
     def _delete(self, run_ids: Iterable[int], *, unreviewed_only: bool) -> None:
         if self._objects is None:

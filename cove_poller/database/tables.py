@@ -196,7 +196,8 @@ def own_tables(schema: str | None, dialect_name: str) -> tuple[Table, Table, Tab
 
 def run_key_index(job_runs: Table) -> Index:
     """Return the unique index that keeps a run from being there twice, whatever else goes wrong."""
-    return Index(RUN_KEY_INDEX, *(job_runs.c[name] for name in RUN_KEY), unique=True)
+    made = [one for one in job_runs.indexes if one.name == RUN_KEY_INDEX]
+    return made[0] if made else Index(RUN_KEY_INDEX, *(job_runs.c[name] for name in RUN_KEY), unique=True)
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def _postgresql_engine(url: URL, read_only: bool) -> Engine:
     if read_only:
         engine = engine.execution_options(postgresql_readonly=True)
     event.listen(engine, "connect", _speak_utf8)
-    event.listen(engine, "checkin", waiting.expect_quick_answers)
+    event.listen(engine, "checkin", waiting.keep)
     event.listen(engine, "checkout", waiting.begin_anew)
     event.listen(engine, "begin", _begin_as_a_guest)
     event.listen(engine, "handle_error", _value_refused)

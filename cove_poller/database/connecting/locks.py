@@ -76,8 +76,9 @@ class AdvisoryLock:
     def take(self) -> None:
         """Take it. Raise LockHeld if another run has it."""
         with undisturbed(), database_errors():
-            self._connection = self._connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connection = self._connect()
             self._connection.detach()  # so that it ends with the lock, and the lock with it
+            self._connection.connection.dbapi_connection.autocommit = True  # type: ignore[union-attr]
             if not self._connection.scalar(TAKE, {"key": self._key}):
                 raise held(self._login, self._command)
             if (self._connection.dialect.server_version_info or ()) >= (14,):

@@ -66,6 +66,7 @@ class Connection(extensions.connection):
 
     answer: float | None = None
     blockers: tuple[Blocker, ...] = ()
+    is_kept = False
 
     def __init__(self, dsn: str, *args: Any, **options: Any) -> None:
         self._again = dsn
@@ -94,7 +95,7 @@ def wait(connection: Any) -> None:
     The driver's own limit for connecting does not count where it hands over its waits.
     """
     begun_at = time.monotonic()
-    is_new = connection.status == extensions.STATUS_SETUP
+    is_new = connection.status == extensions.STATUS_SETUP or getattr(connection, "is_kept", False)
     most = limits.CONNECT if is_new else getattr(connection, "answer", None) or limits.ANSWER
     has_looked = is_new or not isinstance(connection, Connection)
     while (state := connection.poll()) != extensions.POLL_OK:
@@ -112,16 +113,15 @@ def wait(connection: Any) -> None:
         _wait_for(connection.fileno(), state, min(SLICE, max(most - waited, 0.01)))
 
 
-def expect_quick_answers(connection: Connection | None, _: Any) -> None:
-    """Let a connection that is kept wait no longer than for a new one: the next answer says whether it still holds."""
+def keep(connection: Connection | None, _: Any) -> None:
+    """Let a connection that is kept be waited for as a new one is: the next answer says whether it still holds."""
     if connection is not None:
-        connection.answer = limits.CONNECT
+        connection.is_kept = True
 
 
 def begin_anew(connection: Connection, *_: Any) -> None:
-    """Let a connection that is used again wait as long as any, and know of nobody who was in its way before."""
-    connection.answer = None
-    connection.blockers = ()
+    """Let a connection that still holds wait as long as any, and know of nobody who was in its way before."""
+    connection.answer, connection.blockers, connection.is_kept = None, (), False
 
 
 def _wait_for(descriptor: int, state: int, seconds: float) -> None:
